@@ -1,0 +1,86 @@
+"""Everything that can go wrong, grouped by what the caller does next.
+
+StageSyncError
+├── UsageError           the command line asks for something that cannot be; fix it, exit 2
+├── ConfigurationError   settings, definitions or mappings are wrong; fix the file, exit 2
+├── IncompleteError      something in scope was not evaluated or written; look at the record, exit 3
+├── RefusedError         the guard or a freeze window said no; let a person decide, exit 4
+├── ConnectionFailed     a CRM cannot be reached or refuses the credentials; wait or fix, exit 5
+│   └── CredentialsRefused  the credentials are wrong; waiting does not help
+├── LedgerError          the ledger cannot be trusted or opened; stop before writing, exit 3
+└── Interrupted          a person or the system asked to stop; what was begun is finished, exit 3
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+class StageSyncError(Exception):
+    """A failure with a message for a person: what is wrong, where, and what to do."""
+
+    exit_code = 3
+
+
+class UsageError(StageSyncError):
+    """The command asks for something that cannot be."""
+
+    exit_code = 2
+
+
+@dataclass(frozen=True, order=True)
+class Problem:
+    """One thing that is wrong in a file: where, what, and the nearest right name if there is one."""
+
+    file: Path
+    line: int
+    column: int
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}:{self.column}: {self.message}"
+
+
+class ConfigurationError(StageSyncError):
+    """Settings, definitions or mappings are wrong. All problems that could be found are listed."""
+
+    exit_code = 2
+
+    def __init__(self, message: str, problems: tuple[Problem, ...] = ()) -> None:
+        self.problems = problems
+        super().__init__("\n".join([message, *(str(problem) for problem in problems)]))
+
+
+class IncompleteError(StageSyncError):
+    """Something in scope was not evaluated, or a change was not made."""
+
+    exit_code = 3
+
+
+class RefusedError(StageSyncError):
+    """The guard or a freeze window refused before the first write."""
+
+    exit_code = 4
+
+
+class ConnectionFailed(StageSyncError):
+    """A CRM cannot be reached, or went on failing after the retries."""
+
+    exit_code = 5
+
+
+class CredentialsRefused(ConnectionFailed):
+    """A CRM refused the credentials or their permissions; trying again does not help."""
+
+
+class LedgerError(StageSyncError):
+    """The ledger cannot be opened, is locked, or its chain is broken."""
+
+    exit_code = 3
+
+
+class Interrupted(StageSyncError):
+    """A person or the system asked to stop; the current batch was finished and recorded."""
+
+    exit_code = 3

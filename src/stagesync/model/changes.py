@@ -1,0 +1,90 @@
+"""Changes that a plan may hold, and what became of them. A plan is data: it round-trips through JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from enum import StrEnum
+
+
+class Mode(StrEnum):
+    """What a rule may do: only report, ask a person by a task, or write."""
+
+    AUDIT = "audit"
+    SUGGEST = "suggest"
+    ENFORCE = "enforce"
+
+
+class ChangeKind(StrEnum):
+    """The finite set of changes."""
+
+    SET_STAGE = "set-stage"
+    OPEN_TASK = "open-task"
+    CLOSE_TASK = "close-task"
+
+
+class Result(StrEnum):
+    """What became of a change."""
+
+    APPLIED = "applied"
+    ALREADY_SO = "already-so"
+    SUPERSEDED = "superseded"  # a person or another program was faster; nothing was overwritten
+    REFUSED = "refused"  # the CRM said no, in its own words
+    FAILED = "failed"  # it did not happen, and may be tried again
+    UNKNOWN = "unknown"  # the call may have landed; settled by looking at the CRM
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskText:
+    """A task for the owner of a record. ``due`` is a day in the owner's calendar; ``body`` is plain text."""
+
+    subject: str
+    body: str
+    due: date
+    owner: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Change:
+    """One thing to do in a CRM.
+
+    ``key`` is stable: the same change of the same record has the same key in the plan, the ledger and the
+    CRM. ``before`` are the field values that the plan saw and that must still be there (native spelling, None
+    for blank), ``modified`` the record's last modification as the plan saw it (UTC). ``after`` are the fields
+    to write; both are empty for a task. ``crm_id`` is the CRM's id of the task to close.
+    """
+
+    key: str
+    kind: ChangeKind
+    connection: str
+    object: str
+    record: str
+    record_name: str
+    rule: str
+    mode: Mode
+    reason: str
+    owner: str | None = None
+    findings: tuple[str, ...] = ()
+    before: Mapping[str, str | None] = field(default_factory=dict)
+    after: Mapping[str, str | None] = field(default_factory=dict)
+    modified: datetime | None = None
+    amount: float | None = None
+    stage_from: str | None = None
+    stage_to: str | None = None
+    task: TaskText | None = None
+    crm_id: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What became of one change. ``detail`` is for people; ``crm_id`` the id of what was created or touched.
+
+    ``seen`` are the values read back after the write, for the fields of the change.
+    """
+
+    key: str
+    result: Result
+    detail: str = ""
+    crm_id: str | None = None
+    seen: Mapping[str, str | None] = field(default_factory=dict)

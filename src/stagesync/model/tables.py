@@ -1,0 +1,83 @@
+"""What is read from a CRM: tables with typed columns.
+
+A table travels as polars frames. The column types map to polars as follows:
+
+========  =========================================  ================================
+type      polars                                     notes
+========  =========================================  ================================
+text      String                                     "" never occurs: blank is null
+integer   Int64
+number    Float64                                    never NaN or infinite
+boolean   Boolean
+date      Date
+datetime  Datetime("us", "UTC")                      always UTC
+========  =========================================  ================================
+
+A value that could not be read as its type is null, and the Boolean column ``<name>?unreadable`` is true
+in that row. The companion column is present only where at least one value of the frame is unreadable.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+import polars as pl
+
+UNREADABLE = "?unreadable"
+
+
+class ColumnType(StrEnum):
+    """The types of evidence and of columns."""
+
+    TEXT = "text"
+    INTEGER = "integer"
+    NUMBER = "number"
+    BOOLEAN = "boolean"
+    DATE = "date"
+    DATETIME = "datetime"
+
+
+POLARS: Mapping[ColumnType, pl.DataType] = {
+    ColumnType.TEXT: pl.String(),
+    ColumnType.INTEGER: pl.Int64(),
+    ColumnType.NUMBER: pl.Float64(),
+    ColumnType.BOOLEAN: pl.Boolean(),
+    ColumnType.DATE: pl.Date(),
+    ColumnType.DATETIME: pl.Datetime("us", "UTC"),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Table:
+    """A table to read, with only the columns that some rule needs.
+
+    ``name`` is the CRM's own: ``Opportunity``, ``deals``, or a file's stem in an export. ``key`` is the column
+    of the record id, always read. ``links`` are the tables to which the CRM's associations must be read as
+    well (HubSpot); they come as a table named ``<name>~<link>`` with the text columns ``from`` and ``to``.
+    ``history_of`` is set for a table of past values of one property (HubSpot's ``deals.history``): it names
+    the property; the columns are then ``record``, that property, ``at`` and ``by``.
+    """
+
+    name: str
+    key: str
+    columns: Mapping[str, ColumnType]
+    links: tuple[str, ...] = ()
+    history_of: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Page:
+    """Rows of one table as they arrived; ``table`` is the table's name or ``<name>~<link>``."""
+
+    table: str
+    rows: pl.DataFrame
+
+
+@dataclass(frozen=True, kw_only=True)
+class Missing:
+    """Columns of a table that cannot be read, each with the reason in words ("this token may not read it")."""
+
+    table: str
+    columns: Mapping[str, str] = field(default_factory=dict)
