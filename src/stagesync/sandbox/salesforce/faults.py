@@ -1,0 +1,69 @@
+"""Switches by which a test makes the org misbehave, as real ones do."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass, field
+
+
+@dataclass
+class Faults:
+    """What goes wrong next. Counters count down by one each time they strike; flags stay until cleared.
+
+    To expire sessions or query locators use ``Org.revoke_tokens()`` and ``Org.expire_locators()``.
+    """
+
+    permanent_401: bool = False
+    """Every call answers 401 "This session is not valid for use with the REST API", whatever the token."""
+    unavailable: int = 0
+    """The next n calls answer 503 SERVER_UNAVAILABLE."""
+    unavailable_html: bool = False
+    """The 503 comes as a page in HTML instead of JSON."""
+    retry_after: int | None = None
+    """Seconds in the ``Retry-After`` header of the 503; None leaves the header out."""
+    server_errors: int = 0
+    """The next n calls answer 500 UNKNOWN_EXCEPTION."""
+    daily_limit_reached: bool = False
+    """Every call answers 403 REQUEST_LIMIT_EXCEEDED "TotalRequests Limit exceeded."."""
+    concurrent_limit: int = 0
+    """The next n calls answer 403 REQUEST_LIMIT_EXCEEDED "ConcurrentRequests ..."."""
+    read_only: bool = False
+    """Every write answers INSUFFICIENT_ACCESS_OR_READONLY."""
+    hidden_fields: set[tuple[str, str]] = field(default_factory=set)
+    """(object, field) pairs that field-level security hides: not in describe, INVALID_FIELD in queries."""
+    hidden_objects: set[str] = field(default_factory=set)
+    """Objects that the user cannot see: 404 in describe, INVALID_TYPE in queries."""
+    lock_failures: int = 0
+    """The next n record writes fail with UNABLE_TO_LOCK_ROW."""
+    locked_records: dict[str, int] = field(default_factory=dict)
+    """The next n writes of one record, by 18-character id, fail with UNABLE_TO_LOCK_ROW."""
+    validation_rules: dict[str, str] = field(default_factory=dict)
+    """Writes of a record, by 18-character id, fail with FIELD_CUSTOM_VALIDATION_EXCEPTION and this message."""
+    drop_after_commit: int = 0
+    """The next n write calls are carried out, then the connection is closed without an answer."""
+    limits_forbidden: bool = False
+    """``/limits`` answers 403, as for a user without View Setup and Configuration."""
+    latency_seconds: float = 0.0
+    """Each call waits this long before it is answered."""
+    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
+
+    def strikes(self, counter: str) -> bool:
+        """Whether a counter is above 0; takes one from it."""
+        with self._lock:
+            left: int = getattr(self, counter)
+            if left > 0:
+                setattr(self, counter, left - 1)
+            return left > 0
+
+    def locks(self, record_id: str | None) -> bool:
+        """Whether a write of this record meets a lock; takes one from the counter that struck."""
+        with self._lock:
+            left = self.locked_records.get(record_id or "", 0)
+            if left > 0 and record_id:
+                self.locked_records[record_id] = left - 1
+                return True
+        return self.strikes("lock_failures")
+
+    def hides(self, sobject: str, name: str) -> bool:
+        """Whether field-level security hides a field."""
+        return bool(self.hidden_fields) and (sobject, name) in self.hidden_fields

@@ -1,0 +1,163 @@
+"""The org: its records, its clock, its users' sessions and its bad moods."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from stagesync.sandbox.database import Database
+from stagesync.sandbox.salesforce import defaults, ids, moments, storage
+from stagesync.sandbox.salesforce.faults import Faults
+from stagesync.sandbox.salesforce.fields import SObject
+from stagesync.sandbox.salesforce.schema import SOBJECTS
+from stagesync.sandbox.salesforce.sessions import Sessions
+
+ORG_ID = ids.make_id("00D", 1)
+INTEGRATION_USER_ID = ids.make_id("005", 0)
+DAILY_CALLS = 100_000
+
+
+class Org:
+    """One Salesforce org in one SQLite file.
+
+    ``clock`` returns aware datetimes; the org keeps whole seconds in UTC. ``base_url`` is the address that
+    tokens and SOAP logins name as their instance; when empty, the address of the request is used.
+
+    Open to tests: ``faults``, ``calls`` (answered calls by ``"METHOD /path"``, with the version left out and
+    ids as ``{id}``, such as ``"PATCH /sobjects/Lead/{id}"``), ``calls_used`` and ``calls_limit`` (the
+    ``Sforce-Limit-Info`` header), ``assignment_owner_id`` (who gets a Lead when assignment rules run; None
+    means that no rule is active), ``password`` (SOAP login of every user).
+    """
+
+    def __init__(
+        self,
+        path: Path | str,
+        *,
+        clock: Callable[[], datetime],
+        base_url: str = "",
+        org_id: str = ORG_ID,
+        client_id: str = "stagesync-demo",
+        client_secret: str = "stagesync-demo-secret",  # noqa: S107  # a published demo secret
+        integration_user_id: str = INTEGRATION_USER_ID,
+    ) -> None:
+        self.clock = clock
+        self.base_url = base_url.rstrip("/")
+        self.org_id = org_id
+        self.client_id = client_id
+        self.client_secret = client_secret
+        self.integration_user_id = integration_user_id
+        self.password = "stagesync"  # noqa: S105  # a published demo password
+        self.assignment_owner_id: str | None = None
+        self.faults = Faults()
+        self.calls: Counter[str] = Counter()
+        self.calls_used = 0
+        self.calls_limit = DAILY_CALLS
+        self.database = Database(path)
+        self.database.connection.create_function("fold", 1, _fold, deterministic=True)
+        storage.create_tables(self.database)
+        self.sessions = Sessions(self.database, self.now, org_id)
+        self._serials: dict[str, int] = {}
+        self._lock = threading.Lock()
+
+    def now(self) -> datetime:
+        """The org's time: aware, UTC, whole seconds."""
+        return self.clock().astimezone(UTC).replace(microsecond=0)
+
+    def stamp(self) -> str:
+        """The org's time as stored text."""
+        return moments.stored(self.clock())
+
+    def new_id(self, sobject: str) -> str:
+        """The next 18-character id of an object: in sequence, from 1 in an empty org."""
+        return self.next_id(SOBJECTS[sobject].key_prefix)
+
+    def next_id(self, key_prefix: str) -> str:
+        """The next 18-character id under a three-character key prefix."""
+        with self._lock:
+            if key_prefix not in self._serials:
+                self._serials[key_prefix] = self._last_serial(key_prefix)
+            self._serials[key_prefix] += 1
+            return ids.make_id(key_prefix, self._serials[key_prefix])
+
+    def _last_serial(self, key_prefix: str) -> int:
+        last = 0
+        for item in SOBJECTS.values():
+            if item.key_prefix == key_prefix:
+                pattern = f"{key_prefix}{ids.POD}*"
+                found = self.database.value(f'SELECT MAX("Id") FROM "{item.name}" WHERE "Id" GLOB ?', (pattern,))
+                last = max(last, (ids.serial_of(found) or 0) if found else 0)
+        return last
+
+    def insert_many(self, sobject: str, rows: Iterable[Mapping[str, Any]]) -> int:
+        """Seed records as they are, in batches, without triggers, checks or history; return how many.
+
+        Values may be Python's own (bool, int, float, date, datetime) or stored text. Left out values are
+        derived where Salesforce would (Id, Name, IsClosed of a stage, audit fields from CreatedDate or the
+        clock). A text for a date or datetime must already be ISO.
+
+        Raises:
+            ValueError: a row names a field that the object does not have, or that is computed.
+            sqlite3.IntegrityError: an Id or a unique key occurs twice.
+        """
+        item = SOBJECTS[sobject]
+        columns = [field.name for field in item.columns]
+        return self.database.insert_many(sobject, columns, self._seeds(item, rows))
+
+    def _seeds(self, item: SObject, rows: Iterable[Mapping[str, Any]]) -> Iterator[list[Any]]:
+        converters = {field.name: storage.converter(field) for field in item.columns}
+        fallbacks = {
+            field.name: (0 if field.type == "boolean" else None) if field.default is None else field.default
+            for field in item.columns
+        }
+        for given in rows:
+            try:
+                row = {name: converters[name](value) for name, value in given.items()}
+            except KeyError as missing:
+                raise ValueError(f"{item.name} has no stored field {missing.args[0]!r}") from None
+            self._audit(item, row)
+            defaults.complete(self.database, item.name, row)
+            yield [row[name] if row.get(name) is not None else fallback for name, fallback in fallbacks.items()]
+
+    def _audit(self, item: SObject, row: dict[str, Any]) -> None:
+        if row.get("Id") is None:
+            row["Id"] = self.new_id(item.name)
+        created = row.get("CreatedDate") or self.stamp()
+        modified = row.get("LastModifiedDate") or created
+        for name, value in (
+            ("CreatedDate", created),
+            ("LastModifiedDate", modified),
+            ("SystemModstamp", modified),
+            ("CreatedById", self.integration_user_id),
+            ("LastModifiedById", row.get("CreatedById") or self.integration_user_id),
+            ("OwnerId", self.integration_user_id),
+        ):
+            if item.field(name) is not None and row.get(name) is None:
+                row[name] = value
+
+    def revoke_tokens(self) -> int:
+        """End every session: the next call with an old token answers 401 INVALID_SESSION_ID."""
+        return self.sessions.revoke_all()
+
+    def expire_locators(self) -> None:
+        """Forget every query locator: the next page answers 400 INVALID_QUERY_LOCATOR."""
+        with self.database.transaction():
+            self.database.execute("DELETE FROM _cursor")
+            self.database.execute("DELETE FROM _cursor_row")
+
+    def count_call(self, template: str) -> None:
+        """Note one answered call."""
+        with self._lock:
+            self.calls[template] += 1
+            self.calls_used += 1
+
+    def close(self) -> None:
+        """Close the file."""
+        self.database.close()
+
+
+def _fold(text: Any) -> Any:
+    return text.casefold() if isinstance(text, str) else text
