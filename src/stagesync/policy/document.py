@@ -1,0 +1,220 @@
+"""Strict YAML with positions: every value knows its line and column, so that every error can name them.
+
+YAML 1.2's core schema decides what a plain scalar is (``on``, ``yes`` and ``2026-01-01`` are text). Duplicate
+keys, anchors and aliases, tabs and several documents in one file are errors.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, Never
+
+import yaml
+
+from stagesync.errors import ConfigurationError, Problem
+
+Position = tuple[int, int]
+KeyPath = tuple[str | int, ...]
+
+LARGEST_FILE = 4 * 1024 * 1024
+DEEPEST = 40
+INTEGER = re.compile(r"[-+]?[0-9]{1,18}")
+FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]{1,3})?")
+WORDS: dict[str, object] = {
+    "true": True,
+    "True": True,
+    "TRUE": True,
+    "false": False,
+    "False": False,
+    "FALSE": False,
+    "null": None,
+    "Null": None,
+    "NULL": None,
+    "~": None,
+    "": None,
+}
+
+
+@dataclass
+class Document:
+    """A YAML file as plain data, with the position (1-based line, column) of every key path.
+
+    ``keys`` holds where the key of a mapping entry stands, ``values`` where its value starts.
+    """
+
+    file: Path
+    source: str = ""
+    data: Any = None
+    keys: dict[KeyPath, Position] = field(default_factory=dict)
+    values: dict[KeyPath, Position] = field(default_factory=dict)
+    starts: dict[KeyPath, int] = field(default_factory=dict)
+    problems: list[Problem] = field(default_factory=list)
+
+    def at(self, path: KeyPath, *, key: bool = False) -> Position:
+        """Where the entry at this path stands, or its nearest parent that is written in the file."""
+        chosen = self.keys if key else self.values
+        while path and path not in chosen:
+            path = path[:-1]
+        return chosen.get(path, (1, 1))
+
+    def problem(self, path: KeyPath, message: str, *, key: bool = False) -> None:
+        """Note a problem at the entry of this path."""
+        line, column = self.at(path, key=key)
+        self.problems.append(Problem(file=self.file, line=line, column=column, message=message))
+
+    def problem_inside(self, path: KeyPath, message: str, offset: int, token: str) -> None:
+        """Note a problem inside a text value: at ``token``, which starts at ``offset`` of the value.
+
+        The value may be quoted or folded over lines in the file, so the token is looked for there: it is the
+        same occurrence of it, counted from the start of the value.
+        """
+        value = self._value(path)
+        start = self.starts.get(path)
+        if start is None or not token or not isinstance(value, str):
+            return self.problem(path, message)
+        index = start - 1
+        for _ in range(value[:offset].count(token) + 1):
+            index = self.source.find(token, index + 1)
+            if index < 0:
+                return self.problem(path, message)
+        line = self.source.count("\n", 0, index) + 1
+        column = index - (self.source.rfind("\n", 0, index) + 1) + 1
+        self.problems.append(Problem(file=self.file, line=line, column=column, message=message))
+        return None
+
+    def _value(self, path: KeyPath) -> Any:
+        value = self.data
+        for step in path:
+            value = value[step]
+        return value
+
+    def raise_problems(self) -> None:
+        """Raise one error that lists everything noted, in the order of the file."""
+        if self.problems:
+            raise problems_error(self.problems)
+
+
+def problems_error(problems: list[Problem]) -> ConfigurationError:
+    """One error for all problems, sorted by file and place."""
+    unique = sorted(set(problems))
+    count = f"{len(unique)} problem{'s' if len(unique) > 1 else ''}"
+    return ConfigurationError(f"{count} in the configuration:", tuple(unique))
+
+
+def read_document(file: Path) -> Document:
+    """Read a YAML file. Raises ConfigurationError with file, line and column for whatever is not strict YAML."""
+    document = Document(file=file)
+    text = document.source = _read_text(document)
+    try:
+        _refuse_aliases(document, text)
+        node = yaml.compose(text, Loader=yaml.CSafeLoader)
+        document.data = _construct(document, node, (), 0)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
+        _fail(document, line, column, _plain(error))
+    except yaml.YAMLError as error:
+        _fail(document, 1, 1, f"is not YAML: {error}".splitlines()[0])
+    except RecursionError:
+        _fail(document, 1, 1, f"is nested deeper than {DEEPEST} levels")
+    return document
+
+
+def _read_text(document: Document) -> str:
+    try:
+        raw = document.file.read_bytes()
+    except FileNotFoundError:
+        raise ConfigurationError(f"{document.file}: no such file") from None
+    except OSError as error:
+        raise ConfigurationError(f"{document.file}: cannot be read: {error.strerror}") from error
+    if len(raw) > LARGEST_FILE:
+        _fail(document, 1, 1, f"is larger than {LARGEST_FILE // 1024 // 1024} MB; definitions are written by people")
+    try:
+        return raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = raw[: error.start].count(b"\n") + 1
+        return _fail(document, line, 1, "is not UTF-8 text; save the file as UTF-8")
+
+
+def _refuse_aliases(document: Document, text: str) -> None:
+    for depth, event in _events_with_depth(text):
+        line, column = (event.start_mark.line + 1, event.start_mark.column + 1) if event.start_mark else (1, 1)
+        if depth > DEEPEST:
+            _fail(document, line, column, f"is nested deeper than {DEEPEST} levels")
+        if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
+            _fail(document, line, column, "anchors and aliases (& and *) are not allowed here")
+
+
+def _events_with_depth(text: str) -> Iterator[tuple[int, yaml.Event]]:
+    depth = 0
+    for event in yaml.parse(text, Loader=yaml.CSafeLoader):
+        if isinstance(event, yaml.CollectionStartEvent):
+            depth += 1
+        elif isinstance(event, yaml.CollectionEndEvent):
+            depth -= 1
+        yield depth, event
+
+
+def _construct(document: Document, node: yaml.Node | None, path: KeyPath, depth: int) -> Any:
+    if node is None:
+        return None
+    document.values[path] = (node.start_mark.line + 1, node.start_mark.column + 1)
+    if isinstance(node, yaml.MappingNode):
+        return _construct_mapping(document, node, path, depth)
+    if isinstance(node, yaml.SequenceNode):
+        return [_construct(document, item, (*path, index), depth + 1) for index, item in enumerate(node.value)]
+    if not isinstance(node, yaml.ScalarNode):
+        return None
+    document.starts[path] = node.start_mark.index
+    return _scalar(node)
+
+
+def _construct_mapping(document: Document, node: yaml.MappingNode, path: KeyPath, depth: int) -> dict[str, Any]:
+    result: dict[str, Any] = {}
+    for key_node, value_node in node.value:
+        line, column = key_node.start_mark.line + 1, key_node.start_mark.column + 1
+        if not isinstance(key_node, yaml.ScalarNode):
+            _fail(document, line, column, "a key must be a word, not a list or a mapping")
+        key = str(key_node.value)
+        if key in result:
+            message = f"'{key}' stands twice in the same mapping"
+            document.problems.append(Problem(file=document.file, line=line, column=column, message=message))
+            continue
+        document.keys[(*path, key)] = (line, column)
+        result[key] = _construct(document, value_node, (*path, key), depth + 1)
+    return result
+
+
+def _scalar(node: yaml.ScalarNode) -> Any:
+    text = str(node.value)
+    if node.style is not None:
+        return text
+    if text in WORDS:
+        return WORDS[text]
+    if INTEGER.fullmatch(text):
+        return int(text)
+    if FLOAT.fullmatch(text) and math.isfinite(value := float(text)):
+        return value
+    return text
+
+
+def _plain(error: yaml.MarkedYAMLError) -> str:
+    words = " ".join(part for part in (error.context, error.problem) if part)
+    if "\\t" in words:
+        return "a tab cannot be used for indentation; use spaces"
+    return f"is not YAML: {words}"
+
+
+def _fail(document: Document, line: int, column: int, message: str) -> Never:
+    raise problems_error([*document.problems, Problem(file=document.file, line=line, column=column, message=message)])
+
+
+def nearest(name: str, known: Iterator[str] | list[str] | tuple[str, ...] | set[str]) -> str:
+    """`` (did you mean 'x'?)`` for the nearest known name, or an empty string."""
+    matches = get_close_matches(name, sorted(known), n=1, cutoff=0.6)
+    return f" (did you mean '{matches[0]}'?)" if matches else ""

@@ -1,0 +1,44 @@
+"""Lengths of time as an admin writes them: ``14 business days``, ``60 days``, ``36 hours``."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from enum import StrEnum
+
+PATTERN = re.compile(r"\s*([0-9]{1,5})\s+(business\s+days?|days?|hours?|weeks?)\s*")
+
+
+class Unit(StrEnum):
+    """What a length of time is counted in. Business days are Monday to Friday."""
+
+    HOURS = "hours"
+    DAYS = "days"
+    BUSINESS_DAYS = "business days"
+
+
+@dataclass(frozen=True)
+class Duration:
+    """A number of hours, calendar days or business days."""
+
+    count: int
+    unit: Unit
+
+    def __str__(self) -> str:
+        unit = str(self.unit)
+        return f"{self.count} {unit[:-1] if self.count == 1 else unit}"
+
+    @classmethod
+    def parse(cls, text: object) -> Duration:
+        """Read ``14 business days``, ``60 days``, ``2 weeks`` or ``36 hours``. Raises ValueError with a remedy."""
+        match = PATTERN.fullmatch(text) if isinstance(text, str) else None
+        if match is None:
+            raise ValueError(
+                f"{text!r} is not a length of time; write it as '14 business days', '60 days' or '36 hours'"
+            )
+        count, word = int(match[1]), match[2]
+        if word.startswith("week"):
+            return cls(count * 7, Unit.DAYS)
+        if word.startswith("business"):
+            return cls(count, Unit.BUSINESS_DAYS)
+        return cls(count, Unit.HOURS if word.startswith("hour") else Unit.DAYS)

@@ -1,0 +1,174 @@
+"""The words of a definition file and of a mapping file: one strict type for each, from which the JSON Schema comes.
+
+Unknown keys are errors. The types say what may be written; what it means together is checked by the loader.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, WithJsonSchema
+
+from stagesync.model.changes import Mode
+from stagesync.model.findings import Kind, Severity
+from stagesync.model.tables import ColumnType
+from stagesync.policy.durations import PATTERN, Duration
+
+Identifier = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_-]{0,62}$")]
+Words = Annotated[str, StringConstraints(min_length=1, max_length=2_000)]
+Length = Annotated[
+    Duration,
+    BeforeValidator(Duration.parse),
+    WithJsonSchema({"type": "string", "pattern": f"^{PATTERN.pattern}$", "examples": ["14 business days", "60 days"]}),
+]
+
+
+class Strict(BaseModel):
+    """Frozen, and any key that is not named is an error."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True, str_strip_whitespace=True)
+
+
+class EvidenceItem(Strict):
+    """One item of the vocabulary."""
+
+    type: ColumnType
+    means: Words = "-"
+
+
+class Criterion(Strict):
+    """A condition that a record must meet to earn a stage."""
+
+    id: Identifier
+    check: Words
+    because: Words
+    ask: Words
+    severity: Severity = Severity.MEDIUM
+
+
+class StallLimits(Strict):
+    """After how long without activity (idle) or in the same native stage (age) a record is stalled."""
+
+    idle: Length | None = None
+    age: Length | None = None
+
+
+class Stage(Strict):
+    """A rung of the ladder. On a terminal one nothing but contradictions is looked for: it states a fact."""
+
+    means: Words
+    requires: list[Criterion] = []
+    stalls_after: StallLimits = StallLimits()
+    terminal: bool = False
+
+
+class Rule(Strict):
+    """What may be done about a kind of finding, and how long after the stage was entered."""
+
+    mode: Mode = Mode.AUDIT
+    move_to: Literal["earned"] = "earned"
+    grace: Length | None = None
+    severity: Severity = Severity.MEDIUM
+
+
+class DefinitionFile(Strict):
+    """Stage definitions: the ladder, its vocabulary of evidence, and what each stage requires."""
+
+    definition: Identifier
+    means: Words = "-"
+    ladder: Annotated[list[Identifier], Field(min_length=1)]
+    parking: dict[Identifier, Words] = {}
+    evidence: Annotated[dict[Identifier, EvidenceItem], Field(min_length=1)]
+    placeholders: list[Words] = []
+    stages: dict[Identifier, Stage]
+    contradictions: list[Criterion] = []
+    rules: dict[Kind, Rule] = {}
+
+
+class Source(Strict):
+    """Where one evidence item comes from. Exactly one of field, lookup, count, max, min, latest, gap, blank."""
+
+    field: Words | None = None
+    lookup: Words | None = Field(
+        None, description="table in which the record that `by` names is looked up; give `take`"
+    )
+    by: Words | None = None
+    take: Words | None = None
+    count: Words | None = Field(None, description="table whose rows are counted; give `on` or `via`")
+    max: Words | None = Field(None, description="column whose largest value is taken; give `of` and `on` or `via`")
+    min: Words | None = None
+    of: Words | None = None
+    on: Words | None = Field(None, description="column of the table that holds the record's id")
+    via: Words | None = Field(None, description="association from the table to the object (HubSpot)")
+    where: Words | None = None
+    latest: list[Source] | None = Field(None, description="the largest of several sources")
+    gap: Words | None = Field(None, description="why this cannot be known here: the item is unknown")
+    blank: Words | None = Field(None, description="why this never has a value here: the item is blank")
+
+
+class History(Strict):
+    """The table of past stages: one row for each time, with the stage that the record then had."""
+
+    table: Words
+    record: Words
+    stage: Words
+    at: Words
+    by: Words | None = None
+    where: Words | None = None
+
+
+class StageMapping(Strict):
+    """The stage field and which native stage stands for which rung or parking place."""
+
+    field: Words
+    pipeline: Words | None = None
+    stages: Annotated[dict[str, str | dict[str, str]], Field(min_length=1)]
+    history: History | None = None
+    entered: Words | None = Field(None, description="column with the moment at which the stage was entered")
+
+
+class ObjectMapping(Strict):
+    """How one object of a CRM, or one file of an export, is read."""
+
+    table: Words | None = None
+    key: Words | None = None
+    name: Words | list[Words] = []
+    owner: Words | None = None
+    created: Words | None = None
+    modified: Words | None = None
+    amount: Words | None = None
+    skip: dict[Words, Words] = Field({}, description="boolean column: reason for leaving such records out")
+    stage: StageMapping
+    evidence: dict[str, Source]
+
+
+class TaskMapping(Strict):
+    """The table of tasks and the field that marks our own; those never count as activity."""
+
+    table: Words
+    key: Words
+
+
+class ExportFormat(Strict):
+    """How the files of an export are written. Dates and times use the codes of C's strptime."""
+
+    delimiter: Annotated[str, StringConstraints(min_length=1, max_length=1, strip_whitespace=False)] = ","
+    encoding: Literal["utf-8", "windows-1252", "latin-1", "utf-16"] = "utf-8"
+    dates: list[Words] = ["%Y-%m-%d"]
+    datetimes: list[Words] = ["%Y-%m-%dT%H:%M:%S%.f%z"]
+    time_zone: Words = "UTC"
+    decimal: Literal[".", ","] = "."
+    empty: list[str] = []
+    blank_is_false: bool = False
+
+
+class MappingFile(Strict):
+    """Binds a definition's vocabulary to one CRM or to an export."""
+
+    mapping: Identifier
+    definition: Identifier
+    crm: Literal["salesforce", "hubspot", "export"]
+    export: ExportFormat = ExportFormat()
+    tasks: TaskMapping | None = None
+    tables: dict[str, dict[str, ColumnType]] = {}
+    objects: Annotated[dict[str, ObjectMapping], Field(min_length=1)]

@@ -1,0 +1,135 @@
+"""From pydantic's errors to problems that an admin can act on: the place in the file, and the nearest right key."""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Mapping, Sequence
+from enum import Enum
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from stagesync.policy.document import Document, KeyPath, nearest
+
+Words = TypeVar("Words", bound=BaseModel)
+
+
+def validate(document: Document, words: type[Words]) -> Words | None:
+    """The document as its strict type, or None with every problem noted in the document."""
+    if not isinstance(document.data, dict):
+        document.problem((), f"is empty or not a mapping; it must start with '{next(iter(words.model_fields))}: ...'")
+        return None
+    try:
+        return words.model_validate(document.data)
+    except ValidationError as error:
+        for detail in error.errors():
+            _note(document, words, detail)
+        return None
+
+
+def _note(document: Document, words: type[BaseModel], detail: ErrorDetails) -> None:
+    path = _written(document.data, detail["loc"])
+    kind, last = detail["type"], path[-1] if path else ""
+    if kind == "extra_forbidden":
+        known = _fields_at(words, path[:-1])
+        hint = nearest(str(last), known) or f"; there {'is' if len(known) == 1 else 'are'} {', '.join(known)}"
+        document.problem(path, f"unknown key '{last}'{hint}", key=True)
+    elif kind == "missing":
+        document.problem(tuple(detail["loc"][:-1]), f"'{detail['loc'][-1]}' is missing here")
+    elif kind in ("enum", "literal_error"):
+        choices = _choices(words, path) or [str(detail.get("ctx", {}).get("expected", ""))]
+        hint = nearest(str(detail["input"]), choices)
+        document.problem(path, f"'{detail['input']}' is not one of {', '.join(choices)}{hint}")
+    elif kind == "string_pattern_mismatch":
+        message = f"'{detail['input']}' is not a name: letters, digits, - and _, beginning with a letter, at most 63"
+        document.problem(path, message, key=detail["loc"][-1:] == ("[key]",))
+    elif kind == "value_error":
+        document.problem(path, str(detail["ctx"]["error"]))
+    elif kind in ("string_type", "dict_type", "list_type", "model_type", "bool_type"):
+        wanted = {
+            "string": "text",
+            "dict": "a mapping",
+            "list": "a list",
+            "model": "a mapping",
+            "bool": "true or false",
+        }
+        document.problem(path, f"{wanted[kind.split('_')[0]]} is expected here, not {_named(detail['input'])}")
+    else:
+        document.problem(path, detail["msg"][:1].lower() + detail["msg"][1:])
+
+
+def _written(data: Any, location: Sequence[str | int]) -> KeyPath:
+    """The part of pydantic's location that stands in the file (it adds names of union members and ``[key]``)."""
+    path: list[str | int] = []
+    for step in location:
+        if isinstance(data, dict) and step in data:
+            data = data[step]
+        elif isinstance(data, list) and isinstance(step, int) and step < len(data):
+            data = data[step]
+        else:
+            continue
+        path.append(step)
+    return tuple(path)
+
+
+def _fields_at(words: type[BaseModel], path: KeyPath) -> list[str]:
+    for candidate in _types_at(words, path):
+        if isinstance(candidate, type) and issubclass(candidate, BaseModel):
+            return list(candidate.model_fields)
+    return []
+
+
+def _choices(words: type[BaseModel], path: KeyPath) -> list[str]:
+    for candidate in _types_at(words, path):
+        if isinstance(candidate, type) and issubclass(candidate, Enum):
+            return [str(member.value) for member in candidate]
+        if get_origin(candidate) is Literal:
+            return [str(choice) for choice in get_args(candidate)]
+    return []
+
+
+def _types_at(words: Any, path: KeyPath) -> list[Any]:
+    """The types that may stand at this place, walking through mappings, lists and unions."""
+    current = [words]
+    for step in path:
+        following: list[Any] = []
+        for candidate in current:
+            following += _unwrapped(_step(candidate, step))
+        current = following
+    return current
+
+
+def _step(candidate: Any, step: str | int) -> Any:
+    if isinstance(candidate, type) and issubclass(candidate, BaseModel):
+        info = candidate.model_fields.get(str(step))
+        return info.annotation if info else None
+    arguments = get_args(candidate)
+    if get_origin(candidate) in (dict, Mapping) and len(arguments) == 2:
+        # An invalid key is reported at the key itself, so its own type counts as well.
+        return Union[arguments[0], arguments[1]]  # noqa: UP007  (built at run time from types)
+    if get_origin(candidate) is list and arguments:
+        return arguments[0]
+    return None
+
+
+def _unwrapped(annotation: Any) -> list[Any]:
+    origin = get_origin(annotation)
+    if origin in (Union, types.UnionType):
+        return [one for part in get_args(annotation) for one in _unwrapped(part)]
+    if hasattr(annotation, "__metadata__"):
+        return _unwrapped(annotation.__origin__)
+    return [annotation] if annotation not in (None, type(None)) else []
+
+
+def _named(value: object) -> str:
+    match value:
+        case None:
+            return "nothing"
+        case bool():
+            return f"'{str(value).lower()}'"
+        case dict():
+            return "a mapping"
+        case list():
+            return "a list"
+    return f"'{value}'"
