@@ -1,0 +1,378 @@
+"""Mappings, checked against a definition: which tables to read, and which source gives which evidence."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from stagesync.model.tables import ColumnType, Table
+from stagesync.policy.definitions import Definition, read_expression
+from stagesync.policy.document import Document, KeyPath, nearest, read_document
+from stagesync.policy.expressions import Expression
+from stagesync.policy.schema import ExportFormat, MappingFile, ObjectMapping, Source
+from stagesync.policy.validation import validate
+
+KEYS: Mapping[str, str] = {"salesforce": "Id", "hubspot": "hs_object_id", "export": "Id"}
+KINDS = ("field", "lookup", "count", "max", "min", "latest", "gap", "blank")
+NUMERIC = (ColumnType.INTEGER, ColumnType.NUMBER)
+HISTORY = ".history"
+
+
+@dataclass(frozen=True, kw_only=True)
+class FieldSource:
+    """A column of the record itself."""
+
+    column: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class LookupSource:
+    """A column of the one record in ``table`` whose key stands in column ``by`` of this record."""
+
+    table: str
+    by: str
+    column: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class RelatedSource:
+    """A figure over the rows of ``table`` that belong to the record: by column ``on``, or by association."""
+
+    figure: Literal["count", "max", "min"]
+    table: str
+    column: str | None
+    on: str | None
+    via: str | None
+    where: Expression | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class LatestSource:
+    """The largest of several."""
+
+    sources: tuple[EvidenceSource, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gap:
+    """Cannot be known here, and why: the item is unknown."""
+
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Blank:
+    """Never has a value here, and why: the item is blank, so that criteria on it are not met."""
+
+    reason: str
+
+
+EvidenceSource = FieldSource | LookupSource | RelatedSource | LatestSource | Gap | Blank
+
+
+@dataclass(frozen=True, kw_only=True)
+class StageHistory:
+    """The table of past stages."""
+
+    table: str
+    record: str
+    stage: str
+    at: str
+    by: str | None
+    where: Expression | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class MappedObject:
+    """One object as it is read. ``stages`` maps (pipeline or None, native stage) to a rung or parking place."""
+
+    name: str
+    table: Table
+    display_name: tuple[str, ...]
+    owner: str | None
+    created: str | None
+    modified: str | None
+    amount: str | None
+    skip: Mapping[str, str]
+    stage_field: str
+    pipeline_field: str | None
+    stages: Mapping[tuple[str | None, str], str]
+    history: StageHistory | None
+    entered: str | None
+    evidence: Mapping[str, EvidenceSource]
+
+    def native_stage_for(self, rung: str, pipeline: str | None) -> str | None:
+        """The native stage to write for a rung: the last one listed, which is the smallest step back."""
+        matching = [native for (pipe, native), place in self.stages.items() if place == rung and pipe == pipeline]
+        return matching[-1] if matching else None
+
+
+@dataclass(frozen=True, kw_only=True)
+class CrmMapping:
+    """A checked mapping. ``tables`` are all that must be pulled, objects first; ``own_tasks`` is (table, column)."""
+
+    name: str
+    file: Path
+    digest: str
+    crm: Literal["salesforce", "hubspot", "export"]
+    export: ExportFormat
+    objects: tuple[MappedObject, ...]
+    tables: tuple[Table, ...]
+    own_tasks: tuple[str, str] | None
+
+    def table(self, name: str) -> Table:
+        """The table of this name."""
+        return next(table for table in self.tables if table.name == name)
+
+
+def load_mapping(file: Path, definition: Definition) -> CrmMapping:
+    """Read a mapping file and check it against a definition. Raises ConfigurationError with every problem."""
+    document = read_document(file)
+    words = validate(document, MappingFile)
+    document.raise_problems()
+    assert words is not None
+    return _Check(document, words, definition).mapping()
+
+
+class _Check:
+    def __init__(self, document: Document, words: MappingFile, definition: Definition) -> None:
+        self.document, self.words, self.definition = document, words, definition
+        self.places = [rung.name for rung in definition.rungs] + list(definition.parking)
+        self.links: dict[str, list[str]] = {}
+
+    def mapping(self) -> CrmMapping:
+        words, document = self.words, self.document
+        if words.definition != self.definition.name:
+            message = f"this mapping is for '{words.definition}', but the definitions are '{self.definition.name}'"
+            document.problem(("definition",), message)
+        if words.tasks and words.tasks.key not in words.tables.get(words.tasks.table, {}):
+            document.problem(("tasks", "key"), f"list '{words.tasks.key}' under tables: {words.tasks.table}")
+        objects = [self.object(name, mapped) for name, mapped in words.objects.items()]
+        document.raise_problems()
+        return CrmMapping(
+            name=words.mapping,
+            file=document.file,
+            digest=hashlib.sha256(document.source.encode()).hexdigest(),
+            crm=words.crm,
+            export=words.export,
+            objects=tuple(objects),
+            tables=tuple(self.tables(objects)),
+            own_tasks=(words.tasks.table, words.tasks.key) if words.tasks else None,
+        )
+
+    def object(self, name: str, mapped: ObjectMapping) -> MappedObject:
+        path: KeyPath = ("objects", name)
+        table = mapped.table or name
+        evidence = self.evidence(name, mapped, path)
+        stage = mapped.stage
+        return MappedObject(
+            name=name,
+            table=Table(name=table, key=self.key(mapped), columns=self.columns(mapped, evidence)),
+            display_name=(mapped.name,) if isinstance(mapped.name, str) else tuple(mapped.name),
+            owner=mapped.owner,
+            created=mapped.created,
+            modified=mapped.modified,
+            amount=mapped.amount,
+            skip=mapped.skip,
+            stage_field=stage.field,
+            pipeline_field=stage.pipeline,
+            stages=self.stages(mapped, path),
+            history=self.history(mapped, path),
+            entered=stage.entered,
+            evidence=evidence,
+        )
+
+    def key(self, mapped: ObjectMapping) -> str:
+        return mapped.key or KEYS[self.words.crm]
+
+    def stages(self, mapped: ObjectMapping, path: KeyPath) -> dict[tuple[str | None, str], str]:
+        result: dict[tuple[str | None, str], str] = {}
+        where = (*path, "stage", "stages")
+        for key, value in mapped.stage.stages.items():
+            if isinstance(value, dict) != (mapped.stage.pipeline is not None):
+                needed = "a mapping of stages for each pipeline" if mapped.stage.pipeline else "the name of a stage"
+                hint = "" if mapped.stage.pipeline else "; name the pipeline field with 'pipeline' first"
+                self.document.problem((*where, key), f"{needed} is expected here{hint}")
+                continue
+            inner = value.items() if isinstance(value, dict) else [(key, value)]
+            for native, place in inner:
+                pipeline = key if isinstance(value, dict) else None
+                result[(pipeline, native)] = place
+                if place not in self.places:
+                    at = (*where, key, native) if isinstance(value, dict) else (*where, key)
+                    message = f"'{place}' is neither a stage nor a parking place of '{self.definition.name}'"
+                    self.document.problem(at, message + nearest(place, self.places))
+        return result
+
+    def history(self, mapped: ObjectMapping, path: KeyPath) -> StageHistory | None:
+        history = mapped.stage.history
+        if history is None:
+            return None
+        where = (*path, "stage", "history")
+        columns = self.related_columns(history.table, (*where, "table"))
+        wanted = {"record": history.record, "stage": history.stage, "at": history.at, "by": history.by}
+        for key, column in wanted.items():
+            if column is not None and columns:
+                self.known_column(column, columns, history.table, (*where, key))
+        condition = None
+        if history.where:
+            condition = read_expression(self.document, (*where, "where"), history.where, columns, "column")
+        return StageHistory(
+            table=history.table,
+            record=history.record,
+            stage=history.stage,
+            at=history.at,
+            by=history.by,
+            where=condition,
+        )
+
+    def evidence(self, name: str, mapped: ObjectMapping, path: KeyPath) -> dict[str, EvidenceSource]:
+        vocabulary = self.definition.vocabulary
+        for item in mapped.evidence:
+            if item not in vocabulary:
+                message = f"unknown evidence '{item}'{nearest(item, list(vocabulary))}"
+                self.document.problem((*path, "evidence", item), message, key=True)
+        absent = [item for item in vocabulary if item not in mapped.evidence]
+        if absent:
+            message = f"{name} says nothing about {', '.join(absent)}; name a source, or a 'gap' with the reason"
+            self.document.problem((*path, "evidence"), message, key=True)
+        return {
+            item: self.source(source, vocabulary[item], (*path, "evidence", item), name)
+            for item, source in mapped.evidence.items()
+            if item in vocabulary
+        }
+
+    def source(self, source: Source, wanted: ColumnType, path: KeyPath, object_name: str) -> EvidenceSource:
+        given = [kind for kind in KINDS if getattr(source, kind) is not None]
+        if len(given) != 1:
+            have = " and ".join(given) or "none"
+            self.document.problem(path, f"exactly one of {', '.join(KINDS)} is expected; there is {have}", key=True)
+            return Gap(reason="")
+        match given[0]:
+            case "field":
+                return FieldSource(column=str(source.field))
+            case "gap":
+                return Gap(reason=str(source.gap))
+            case "blank":
+                return Blank(reason=str(source.blank))
+            case "lookup":
+                return self.lookup(source, path)
+            case "latest":
+                parts = source.latest or []
+                return LatestSource(
+                    sources=tuple(
+                        self.source(part, wanted, (*path, "latest", index), object_name)
+                        for index, part in enumerate(parts)
+                    )
+                )
+        return self.related(source, wanted, path, object_name)
+
+    def lookup(self, source: Source, path: KeyPath) -> EvidenceSource:
+        columns = self.related_columns(str(source.lookup), (*path, "lookup"))
+        if source.by is None or source.take is None:
+            self.document.problem(path, "a lookup needs 'by' (the column with the id) and 'take' (the column wanted)")
+        elif columns:
+            self.known_column(source.take, columns, str(source.lookup), (*path, "take"))
+        return LookupSource(table=str(source.lookup), by=str(source.by), column=str(source.take))
+
+    def related(self, source: Source, wanted: ColumnType, path: KeyPath, object_name: str) -> EvidenceSource:
+        figure: Literal["count", "max", "min"] = "count" if source.count else "max" if source.max else "min"
+        table = str(source.count or source.of)
+        columns = self.related_columns(table, (*path, "count" if source.count else "of"))
+        column = source.max or source.min
+        if figure == "count" and wanted not in NUMERIC:
+            self.document.problem(path, f"a count is a number, but this item is of type {wanted}")
+        if column and columns and self.known_column(column, columns, table, (*path, figure)):
+            found = columns[column]
+            if found is not wanted and not (found in NUMERIC and wanted in NUMERIC):
+                self.document.problem((*path, figure), f"'{column}' is of type {found}, this item of type {wanted}")
+        self.link(source, table, columns, path, object_name)
+        where = None
+        if source.where:
+            where = read_expression(self.document, (*path, "where"), source.where, columns, "column")
+        return RelatedSource(figure=figure, table=table, column=column, on=source.on, via=source.via, where=where)
+
+    def link(self, source: Source, table: str, columns: Mapping[str, ColumnType], path: KeyPath, owner: str) -> None:
+        if (source.on is None) == (source.via is None):
+            message = "say how rows belong to the record: 'on' (a column) or 'via' (an association), one of them"
+            self.document.problem(path, message, key=True)
+        elif source.on is not None and columns:
+            self.known_column(source.on, columns, table, (*path, "on"))
+        elif source.via is not None:
+            if self.words.crm != "hubspot":
+                self.document.problem((*path, "via"), "associations exist in HubSpot only; use 'on' with a column")
+            mapped = self.words.objects[owner].table or owner
+            if source.via != mapped:
+                self.document.problem((*path, "via"), f"the association must lead to this object: via: {mapped}")
+            if source.via not in self.links.setdefault(table, []):
+                self.links[table].append(source.via)
+
+    def related_columns(self, table: str, path: KeyPath) -> Mapping[str, ColumnType]:
+        columns = self.words.tables.get(table)
+        if columns is None:
+            message = f"table '{table}' is not listed under tables{nearest(table, list(self.words.tables))}"
+            self.document.problem(path, message)
+            return {}
+        return columns
+
+    def known_column(self, column: str, columns: Mapping[str, ColumnType], table: str, path: KeyPath) -> bool:
+        if column in columns:
+            return True
+        message = f"column '{column}' is not listed under tables: {table}{nearest(column, list(columns))}"
+        self.document.problem(path, message)
+        return False
+
+    def columns(self, mapped: ObjectMapping, evidence: Mapping[str, EvidenceSource]) -> dict[str, ColumnType]:
+        text, moment = ColumnType.TEXT, ColumnType.DATETIME
+        names = [mapped.name] if isinstance(mapped.name, str) else mapped.name
+        columns: dict[str, ColumnType] = dict.fromkeys(names, text)
+        for column, kind in (
+            (mapped.owner, text),
+            (mapped.created, moment),
+            (mapped.modified, moment),
+            (mapped.amount, ColumnType.NUMBER),
+            (mapped.stage.field, text),
+            (mapped.stage.pipeline, text),
+            (mapped.stage.entered, moment),
+            *((column, ColumnType.BOOLEAN) for column in mapped.skip),
+        ):
+            if column is not None:
+                columns[column] = kind  # noqa: PERF403  (later entries may widen an earlier one)
+        for item, source in evidence.items():
+            for column, kind in _own_columns(source, self.definition.vocabulary[item]):
+                columns.setdefault(column, kind)
+        columns.pop(self.key(mapped), None)
+        return columns
+
+    def tables(self, objects: Sequence[MappedObject]) -> Iterator[Table]:
+        """Objects first, then the tables around them; a table that is both is read once, with all its columns."""
+        by_object = {mapped.table.name: mapped.table for mapped in objects}
+        for name, table in by_object.items():
+            extra = {column: kind for column, kind in self.words.tables.get(name, {}).items() if column != table.key}
+            links = tuple(self.links.get(name, ()))
+            yield Table(name=name, key=table.key, columns={**extra, **table.columns}, links=links)
+        for name, columns in self.words.tables.items():
+            if name not in by_object:
+                yield self.related_table(name, columns)
+
+    def related_table(self, name: str, columns: Mapping[str, ColumnType]) -> Table:
+        history_of = None
+        if self.words.crm == "hubspot" and name.endswith(HISTORY):
+            history_of = next((column for column in columns if column not in ("record", "at", "by")), None)
+        key = KEYS[self.words.crm]
+        others = {column: kind for column, kind in columns.items() if column != key}
+        return Table(name=name, key=key, columns=others, links=tuple(self.links.get(name, ())), history_of=history_of)
+
+
+def _own_columns(source: EvidenceSource, kind: ColumnType) -> Iterator[tuple[str, ColumnType]]:
+    match source:
+        case FieldSource(column=column):
+            yield column, kind
+        case LookupSource(by=by):
+            yield by, ColumnType.TEXT
+        case LatestSource(sources=sources):
+            for part in sources:
+                yield from _own_columns(part, kind)
