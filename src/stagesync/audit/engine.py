@@ -1,0 +1,295 @@
+"""The audit: every record against every criterion, in columns; earned stages; findings.
+
+Only the findings that somebody looks at become objects: a judgement keeps its records, verdicts and findings as
+frames and arrays.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+import polars as pl
+
+from stagesync.audit import history, scope, stalls
+from stagesync.audit.evidence import EvidenceFrame, Tables, gather
+from stagesync.audit.findings import Mask, Positions, Standing, find, matrix
+from stagesync.audit.masks import Frame, met, possible
+from stagesync.audit.reasons import evidence_for, shown
+from stagesync.model.crm import Owner
+from stagesync.model.findings import Evidence, Finding, Kind, Scope, Severity, Verdict
+from stagesync.policy.definitions import Criterion, Definition
+from stagesync.policy.mappings import CrmMapping, MappedObject
+
+
+@dataclass(frozen=True, kw_only=True)
+class NotJudged:
+    """A criterion that could not be judged for some records because something is unknown, and why."""
+
+    criterion: str
+    reason: str
+    records: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Judgement:
+    """What an audit found about one object of one connection.
+
+    ``records`` has a row for each judged record; ``findings`` has columns ``row`` (index into records), ``kind``,
+    ``rule``, ``detail`` (words, or null) and ``severity``. ``low`` and ``high`` are the surely and possibly
+    earned positions, -1 below the first rung.
+    """
+
+    connection: str
+    definition: Definition
+    mapped: MappedObject
+    records: pl.DataFrame
+    evidence: EvidenceFrame
+    is_met: Mask
+    is_possible: Mask
+    low: Positions
+    high: Positions
+    findings: pl.DataFrame
+    scope: Scope
+    left_out: Mapping[str, int]
+    not_judged: Sequence[NotJudged]
+
+    @property
+    def complete(self) -> bool:
+        """Every record that the mapping does not leave out on purpose was judged."""
+        return self.scope.evaluated + sum(self.left_out.values()) == self.scope.in_scope
+
+    def each(self) -> Iterator[Finding]:
+        """The findings as objects, with their evidence."""
+        for row in self.findings.iter_rows(named=True):
+            yield self._finding(row)
+
+    def verdicts(self, record: str) -> Mapping[str, Verdict]:
+        """The verdict of each criterion of the ladder for one record; empty when the record was not judged."""
+        row = self._rows_by_record.get(record)
+        if row is None:
+            return {}
+        return {criterion.id: self._verdict(row, n) for n, criterion in enumerate(self.definition.criteria)}
+
+    @cached_property
+    def _rows_by_record(self) -> Mapping[str, int]:
+        return {record: row for row, record in enumerate(self.records["record"].to_list())}
+
+    def _verdict(self, row: int, criterion: int) -> Verdict:
+        if self.is_met[row, criterion]:
+            return Verdict.MET
+        return Verdict.UNKNOWN if self.is_possible[row, criterion] else Verdict.NOT_MET
+
+    def _finding(self, found: Mapping[str, object]) -> Finding:
+        row, kind = int(str(found["row"])), Kind(str(found["kind"]))
+        record = self.records.row(row, named=True)
+        earned = {Kind.PREMATURE: self.high, Kind.READY: self.low}.get(kind)
+        position = int(earned[row]) if earned is not None else -1
+        rule = str(found["rule"])
+        return Finding(
+            key=f"{self.connection}:{self.mapped.name}:{record['record']}:{rule}",
+            connection=self.connection,
+            object=self.mapped.name,
+            record=record["record"],
+            record_name=record["name"],
+            owner=record["owner"],
+            owner_name=record["owner_name"],
+            kind=kind,
+            rule=rule,
+            severity=Severity(str(found["severity"])),
+            mode=self.definition.rule(kind).mode,
+            stage=record["place"],
+            native_stage=record["native"],
+            pipeline=record["pipeline"],
+            earned=self.definition.rungs[position].name if position >= 0 else None,
+            since=record["since"],
+            since_source=record["since_source"],
+            amount=record["amount"],
+            evidence=self._reasons(row, kind, rule, found["detail"]),
+        )
+
+    def _reasons(self, row: int, kind: Kind, rule: str, detail: object) -> tuple[Evidence, ...]:
+        values = self.evidence.rows.row(row, named=True)
+        if kind is Kind.CONTRADICTION:
+            chosen = [c for c in self.definition.contradictions if f"contradiction.{c.id}" == rule]
+            evidence = [
+                evidence_for(c, Verdict.MET, values, self.evidence.unknown, self.evidence.sources) for c in chosen
+            ]
+            return tuple(
+                replace(item, reason=f"{item.reason}; that is: {c.text}")
+                for item, c in zip(evidence, chosen, strict=True)
+            )
+        if kind in (Kind.PREMATURE, Kind.READY):
+            position = int(self.records["position"][row])
+            wanted = {Kind.PREMATURE: Verdict.NOT_MET, Kind.READY: Verdict.MET}[kind]
+            reach = position if kind is Kind.PREMATURE else int(self.low[row])
+            return tuple(
+                evidence_for(criterion, wanted, values, self.evidence.unknown, self.evidence.sources)
+                for n, (criterion, rung) in enumerate(self._ladder())
+                if rung <= reach and self._verdict(row, n) is wanted and (kind is Kind.PREMATURE or rung > position)
+            )
+        item = rule.partition(".")[2]
+        value = shown(values.get(item)) if item else None
+        return (
+            Evidence(
+                criterion=rule,
+                verdict=Verdict.NOT_MET,
+                reason=str(detail),
+                value=value,
+                ask=_ASK[kind],
+                source=self.evidence.sources.get(item),
+            ),
+        )
+
+    def _ladder(self) -> Iterator[tuple[Criterion, int]]:
+        for rung in self.definition.rungs:
+            for criterion in rung.requires:
+                yield criterion, rung.position
+
+
+_ASK: Mapping[Kind, str] = {
+    Kind.STALLED: "do the next thing with the buyer and log it, or move the record to where it belongs",
+    Kind.PLACEHOLDER: "write down what is really known, or leave the field empty",
+    Kind.UNOWNED: "give the record to somebody who works here",
+}
+
+
+def judge(
+    *,
+    connection: str,
+    definition: Definition,
+    mapping: CrmMapping,
+    tables: Tables,
+    owners: Sequence[Owner],
+    frame: Frame,
+) -> list[Judgement]:
+    """Judge every object of a mapping.
+
+    ``owners`` may be empty when the source does not know them. ``frame`` gives the moment (UTC) and time zone.
+    Nothing is written, and the same arguments give the same judgements.
+    """
+    frame = replace(frame, placeholders=definition.placeholders)
+    return [_judge_object(connection, definition, mapping, mapped, tables, owners, frame) for mapped in mapping.objects]
+
+
+def _judge_object(  # noqa: PLR0917  (called once, right above)
+    connection: str,
+    definition: Definition,
+    mapping: CrmMapping,
+    mapped: MappedObject,
+    tables: Tables,
+    owners: Sequence[Owner],
+    frame: Frame,
+) -> Judgement:
+    rows = tables.rows.get(mapped.table.name)
+    if rows is None or mapped.stage_field not in rows.columns:
+        rows = pl.DataFrame(schema=dict.fromkeys((mapped.table.key, mapped.stage_field), pl.String))
+    judged = scope.select(definition, mapped, rows)
+    evidence = gather(
+        mapping=mapping,
+        mapped=mapped,
+        records=judged.records,
+        tables=tables,
+        types=definition.vocabulary,
+        frame=frame,
+    )
+    frame = replace(frame, unknown=frozenset(evidence.unknown), unreadable=evidence.unreadable)
+    is_met = matrix(evidence.rows, [met(criterion.expression, frame) for criterion in definition.criteria])
+    is_possible = matrix(evidence.rows, [possible(criterion.expression, frame) for criterion in definition.criteria])
+    records = _records(mapped, judged.records, tables, owners, frame)
+    low, high = _earned(definition, is_met), _earned(definition, is_possible)
+    return Judgement(
+        connection=connection,
+        definition=definition,
+        mapped=mapped,
+        records=records,
+        evidence=evidence,
+        is_met=is_met,
+        is_possible=is_possible,
+        low=low,
+        high=high,
+        findings=find(
+            Standing(definition=definition, records=records, evidence=evidence, frame=frame, low=low, high=high)
+        ),
+        scope=Scope(
+            connection=connection,
+            object=mapped.name,
+            in_scope=judged.in_scope,
+            evaluated=records.height,
+            skipped={**judged.left_out, **judged.not_judged},
+        ),
+        left_out=judged.left_out,
+        not_judged=_not_judged(definition, evidence, records, is_met, is_possible),
+    )
+
+
+def _earned(definition: Definition, mask: Mask) -> Positions:
+    """The last position, counting up from the first, whose criteria and those of all before it hold; else -1."""
+    position = np.full(mask.shape[0], -1, dtype=np.int16)
+    still = np.ones(mask.shape[0], dtype=np.bool_)
+    first = 0
+    for rung in definition.rungs:
+        last = first + len(rung.requires)
+        still &= mask[:, first:last].all(axis=1)
+        position[still] = rung.position
+        first = last
+    return position
+
+
+def _records(
+    mapped: MappedObject, judged: pl.DataFrame, tables: Tables, owners: Sequence[Owner], frame: Frame
+) -> pl.DataFrame:
+    text = pl.lit(None, dtype=pl.String)
+
+    def column(name: str | None, kind: pl.Expr) -> pl.Expr:
+        return pl.col(name) if name is not None and name in judged.columns else kind
+
+    parts = [pl.col(name) for name in mapped.display_name if name in judged.columns]
+    named = pl.concat_str(parts, separator=" ", ignore_nulls=True) if parts else text
+    records = judged.select(
+        pl.col(mapped.table.key).alias("record"),
+        pl.coalesce(pl.when(named.str.len_chars() > 0).then(named), pl.col(mapped.table.key)).alias("name"),
+        column(mapped.owner, text).alias("owner"),
+        pl.col(mapped.stage_field).alias("native"),
+        column(mapped.pipeline_field, text).alias("pipeline"),
+        "place",
+        "position",
+        column(mapped.amount, pl.lit(None, dtype=pl.Float64)).alias("amount"),
+        column(mapped.modified, pl.lit(None, dtype=pl.Datetime("us", "UTC"))).alias("modified"),
+    )
+    people = pl.DataFrame(
+        {
+            "owner": [owner.id for owner in owners],
+            "owner_name": [owner.name for owner in owners],
+            "owner_active": [owner.active for owner in owners],
+        },
+        schema={"owner": pl.String, "owner_name": pl.String, "owner_active": pl.Boolean},
+    ).unique("owner", keep="first")
+    records = records.join(people, on="owner", how="left", maintain_order="left")
+    owners_known = pl.lit(bool(owners) and mapped.owner is not None)
+    return records.with_columns(owners_known=owners_known, owner_mapped=pl.lit(mapped.owner in judged.columns)).hstack(
+        history.entries(mapped, judged, tables, frame)
+    )
+
+
+def _not_judged(
+    definition: Definition, evidence: EvidenceFrame, records: pl.DataFrame, is_met: Mask, is_possible: Mask
+) -> list[NotJudged]:
+    """Criteria of the rungs that records stand on or below which an unknown left open."""
+    position = records["position"].to_numpy()
+    result = []
+    n = 0
+    for rung in definition.rungs:
+        for criterion in rung.requires:
+            concerned = (position >= rung.position) & ~is_met[:, n] & is_possible[:, n]
+            n += 1
+            if not rung.terminal and concerned.any():
+                said = evidence_for(criterion, Verdict.UNKNOWN, {}, evidence.unknown, evidence.sources)
+                result.append(NotJudged(criterion=criterion.id, reason=said.reason, records=int(concerned.sum())))
+    idle = [rung.position for rung in definition.rungs if rung.stalls_after.idle and not rung.terminal]
+    if stalls.ACTIVITY in evidence.unknown and (concerned := np.isin(position, idle)).any():
+        reason = f"{stalls.ACTIVITY} is unknown: {evidence.unknown[stalls.ACTIVITY]}"
+        result.append(NotJudged(criterion="stalled (idle)", reason=reason, records=int(concerned.sum())))
+    return result

@@ -1,0 +1,179 @@
+"""Gathers the evidence of one object: one row a record, one column an item, from the record and its related rows.
+
+An item without a column is unknown for every record, with the reason. Our own tasks are left out of every table.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+
+import polars as pl
+
+from stagesync.audit.masks import Frame, met
+from stagesync.model.tables import POLARS, UNREADABLE, ColumnType
+from stagesync.policy.expressions.tree import names
+from stagesync.policy.mappings import (
+    Blank,
+    CrmMapping,
+    EvidenceSource,
+    FieldSource,
+    Gap,
+    LatestSource,
+    LookupSource,
+    MappedObject,
+    RelatedSource,
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tables:
+    """What was read of one connection: rows by table name, and which columns could not be read, with reasons."""
+
+    rows: Mapping[str, pl.DataFrame]
+    missing: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvidenceFrame:
+    """Evidence of one object. ``rows`` has the record's key as ``record`` and a column for each known item.
+
+    ``unknown`` gives the reason for each item that has no column; ``sources`` says in words where an item is from.
+    """
+
+    rows: pl.DataFrame
+    unknown: Mapping[str, str]
+    sources: Mapping[str, str]
+
+    @property
+    def unreadable(self) -> frozenset[str]:
+        """Items with unreadable values in some rows."""
+        return frozenset(name.removesuffix(UNREADABLE) for name in self.rows.columns if name.endswith(UNREADABLE))
+
+
+class _NotKnown(Exception):
+    """This source cannot answer; the message says why."""
+
+
+def gather(
+    *,
+    mapping: CrmMapping,
+    mapped: MappedObject,
+    records: pl.DataFrame,
+    tables: Tables,
+    types: Mapping[str, ColumnType],
+    frame: Frame,
+) -> EvidenceFrame:
+    """The evidence of these records (rows of the object's own table, unique by key)."""
+    gatherer = _Gatherer(mapping=mapping, mapped=mapped, records=records, tables=tables, frame=frame)
+    columns: list[pl.Series] = [records[mapped.table.key].alias("record")]
+    unknown: dict[str, str] = {}
+    for item, source in mapped.evidence.items():
+        try:
+            columns += gatherer.item(item, source, types[item])
+        except _NotKnown as reason:
+            unknown[item] = str(reason)
+    sources = {item: describe(source, mapped.table.name) for item, source in mapped.evidence.items()}
+    return EvidenceFrame(rows=pl.DataFrame(columns), unknown=unknown, sources=sources)
+
+
+def describe(source: EvidenceSource, table: str) -> str:
+    """Where an item comes from, in words: ``Opportunity.NextStep``, ``count of EmailMessage``."""
+    match source:
+        case FieldSource(column=column):
+            return f"{table}.{column}"
+        case LookupSource(table=other, column=column):
+            return f"{other}.{column}"
+        case RelatedSource(figure=figure, table=other, column=column):
+            return f"count of {other}" if figure == "count" else f"{figure} of {other}.{column}"
+        case LatestSource(sources=sources):
+            return "latest of " + ", ".join(describe(part, table) for part in sources)
+        case Gap(reason=reason) | Blank(reason=reason):
+            return reason
+
+
+class _Gatherer:
+    def __init__(
+        self, *, mapping: CrmMapping, mapped: MappedObject, records: pl.DataFrame, tables: Tables, frame: Frame
+    ) -> None:
+        self.mapping, self.mapped, self.records, self.tables = mapping, mapped, records, tables
+        self.frame = replace(frame, unknown=frozenset(), unreadable=frozenset())
+        self.keys = records.select(pl.col(mapped.table.key).alias("record"))
+
+    def item(self, item: str, source: EvidenceSource, kind: ColumnType) -> Iterator[pl.Series]:
+        values = self.values(source, kind)
+        yield values.cast(POLARS[kind], strict=False).alias(item)
+        if isinstance(source, FieldSource) and source.column + UNREADABLE in self.records.columns:
+            yield self.records[source.column + UNREADABLE].alias(item + UNREADABLE)
+
+    def values(self, source: EvidenceSource, kind: ColumnType) -> pl.Series:
+        match source:
+            case Gap(reason=reason):
+                raise _NotKnown(reason)
+            case Blank():
+                return pl.Series("", [None], dtype=POLARS[kind]).new_from_index(0, self.records.height)
+            case FieldSource(column=column):
+                self.require(self.mapped.table.name, column)
+                return self.records[column]
+            case LookupSource():
+                return self.looked_up(source)
+            case RelatedSource():
+                return self.figure(source)
+            case LatestSource(sources=sources):
+                parts = [self.values(part, kind).alias(str(n)) for n, part in enumerate(sources)]
+                return pl.DataFrame(parts).select(pl.max_horizontal(pl.all())).to_series()
+
+    def require(self, table: str, *columns: str) -> None:
+        missing = self.tables.missing.get(table, {})
+        for column in columns:
+            if column in missing:
+                raise _NotKnown(f"{table}.{column}: {missing[column]}")
+            if table not in self.tables.rows or column not in self.tables.rows[table].columns:
+                raise _NotKnown(f"{table}.{column} was not read")
+
+    def looked_up(self, source: LookupSource) -> pl.Series:
+        key = self.mapping.table(source.table).key
+        self.require(self.mapped.table.name, source.by)
+        self.require(source.table, key, source.column)
+        parents = self.tables.rows[source.table].select(
+            pl.col(key).alias("parent"), pl.col(source.column).alias("value")
+        )
+        children = self.records.select(pl.col(source.by).alias("parent"))
+        joined = children.join(
+            parents.drop_nulls("parent").unique("parent", keep="first"), on="parent", how="left", maintain_order="left"
+        )
+        return joined["value"]
+
+    def figure(self, source: RelatedSource) -> pl.Series:
+        rows = self.linked(source)
+        group = rows.group_by("record")
+        if source.figure == "count":
+            figures = group.agg(pl.len().cast(pl.Int64).alias("value"))
+        else:
+            largest = pl.col("value").max() if source.figure == "max" else pl.col("value").min()
+            figures = group.agg(largest)
+        joined = self.keys.join(figures, on="record", how="left", maintain_order="left")["value"]
+        return joined.fill_null(0) if source.figure == "count" else joined
+
+    def linked(self, source: RelatedSource) -> pl.DataFrame:
+        """The related rows that count, as pairs of ``record`` and ``value``."""
+        table = self.mapping.table(source.table)
+        used = [name.name for name in names(source.where)] if source.where is not None else []
+        used += [column for column in (source.column, source.on) if column is not None]
+        self.require(source.table, table.key, *used)
+        rows = self.tables.rows[source.table]
+        if self.mapping.own_tasks and self.mapping.own_tasks[0] == source.table:
+            self.require(*self.mapping.own_tasks)
+            rows = rows.filter(pl.col(self.mapping.own_tasks[1]).is_null())
+        if source.where is not None:
+            rows = rows.filter(met(source.where, self.frame))
+        value = pl.col(source.column) if source.column else pl.lit(1)
+        if source.on is not None:
+            pairs = rows.select(pl.col(source.on).alias("record"), value.alias("value"))
+        else:
+            links = self.tables.rows.get(f"{source.table}~{source.via}")
+            if links is None:
+                raise _NotKnown(f"the associations of {source.table} with {source.via} were not read")
+            keyed = rows.select(pl.col(table.key).alias("from"), value.alias("value"))
+            pairs = keyed.join(links.unique(), on="from").select(pl.col("to").alias("record"), "value")
+        return pairs.drop_nulls("record")

@@ -1,0 +1,185 @@
+"""From the typed tree to polars expressions: what is met, and what could be met if the unknown were known.
+
+A leaf has four values: true, false, blank (a mapped value that is not there; it never makes anything met) and
+unknown (a gap, a column that may not be read, an unreadable value; it might be either). ``met`` treats unknown as
+blank, which is SQL's three-valued logic. ``possible`` asks whether some answer to the unknowns makes the whole
+true: for each node it carries "can be true" and "can be false", as Kleene's logic does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from functools import reduce
+from operator import and_, or_
+from zoneinfo import ZoneInfo
+
+import polars as pl
+
+from stagesync.model.tables import UNREADABLE, ColumnType
+from stagesync.policy.expressions.tree import (
+    And,
+    Arithmetic,
+    Compare,
+    Constant,
+    Expression,
+    IsBlank,
+    IsIn,
+    Leaf,
+    Like,
+    Moment,
+    Name,
+    Not,
+    Or,
+    Stated,
+    Truth,
+    Value,
+    names,
+)
+
+SPECIAL = str.maketrans({character: f"\\{character}" for character in r"\.+*?()|[]{}^$#&-~"})
+SHORTEST_STATED = 2
+
+
+@dataclass(frozen=True, kw_only=True)
+class Frame:
+    """What masks are compiled for: the moment of the audit, and which names are unknown.
+
+    ``now`` is UTC; ``time_zone`` decides what day ``today()`` is. ``unknown`` are names without a column;
+    ``unreadable`` are names whose column has an ``?unreadable`` companion.
+    """
+
+    now: datetime
+    time_zone: ZoneInfo
+    placeholders: frozenset[str] = frozenset()
+    unknown: frozenset[str] = frozenset()
+    unreadable: frozenset[str] = frozenset()
+
+    @property
+    def today(self) -> date:
+        """The date at ``now`` in the time zone."""
+        return self.now.astimezone(self.time_zone).date()
+
+
+def met(expression: Expression, frame: Frame) -> pl.Expr:
+    """Boolean, never null: the condition is surely met."""
+    return _three_valued(expression, frame).fill_null(value=False)
+
+
+def possible(expression: Expression, frame: Frame) -> pl.Expr:
+    """Boolean, never null: the condition is met, or could be if the unknown were known."""
+    involved = {name.name for name in names(expression)}
+    if not involved & (frame.unknown | frame.unreadable):
+        return met(expression, frame)
+    return _can_be(expression, frame, wanted=True)
+
+
+def stated(column: pl.Expr, placeholders: frozenset[str]) -> pl.Expr:
+    """Boolean, never null: the text says something. Blank, one character, no letter or digit, or a listed
+    placeholder do not (case and surrounding space do not matter)."""
+    text = column.str.strip_chars().str.to_lowercase()
+    says = (text.str.len_chars() >= SHORTEST_STATED) & text.str.contains(r"[\p{L}\p{N}]")
+    if placeholders:
+        says = says & ~text.is_in(sorted(word.lower() for word in placeholders))
+    return says.fill_null(value=False)
+
+
+def _three_valued(expression: Expression, frame: Frame) -> pl.Expr:
+    match expression:
+        case And(conditions=conditions):
+            return reduce(and_, (_three_valued(part, frame) for part in conditions), pl.lit(value=True))
+        case Or(conditions=conditions):
+            return reduce(or_, (_three_valued(part, frame) for part in conditions), pl.lit(value=False))
+        case Not(condition=condition):
+            return ~_three_valued(condition, frame)
+    involved = {name.name for name in names(expression)}
+    if involved & frame.unknown:
+        return pl.lit(None, dtype=pl.Boolean)
+    flags = sorted(involved & frame.unreadable)
+    leaf = _leaf(expression, frame)
+    if flags and isinstance(expression, IsBlank | Stated):
+        return pl.when(~_any_unreadable(flags)).then(leaf)
+    return leaf
+
+
+def _can_be(expression: Expression, frame: Frame, *, wanted: bool) -> pl.Expr:
+    match expression:
+        case Not(condition=condition):
+            return _can_be(condition, frame, wanted=not wanted)
+        case And(conditions=conditions) | Or(conditions=conditions):
+            every = isinstance(expression, And) is wanted
+            parts = (_can_be(part, frame, wanted=wanted) for part in conditions)
+            return reduce(and_ if every else or_, parts, pl.lit(value=every))
+    involved = {name.name for name in names(expression)}
+    if involved & frame.unknown:
+        return pl.lit(value=True)
+    leaf = _leaf(expression, frame)
+    answer = (leaf if wanted else ~leaf).fill_null(value=False)
+    flags = sorted(involved & frame.unreadable)
+    return answer | _any_unreadable(flags) if flags else answer
+
+
+def _any_unreadable(flags: list[str]) -> pl.Expr:
+    return pl.any_horizontal([pl.col(name + UNREADABLE).fill_null(value=False) for name in flags])
+
+
+def _leaf(leaf: Leaf, frame: Frame) -> pl.Expr:
+    match leaf:
+        case Compare(operator=operator, left=left, right=right):
+            return _compare(operator, _value(left, frame), _value(right, frame))
+        case IsIn(value=value, options=options):
+            return _value(value, frame).is_in([option.value for option in options])
+        case Like(value=name, pattern=pattern):
+            return pl.col(name.name).str.contains(_regular(pattern))
+        case IsBlank(value=name):
+            return pl.col(name.name).is_null()
+        case Stated(value=name):
+            return stated(pl.col(name.name), frame.placeholders)
+        case Truth(value=name):
+            return pl.col(name.name)
+
+
+def _compare(operator: str, left: pl.Expr, right: pl.Expr) -> pl.Expr:
+    comparisons: Mapping[str, pl.Expr] = {
+        "=": left == right,
+        "!=": left != right,
+        "<": left < right,
+        "<=": left <= right,
+        ">": left > right,
+        ">=": left >= right,
+    }
+    return comparisons[operator]
+
+
+def _value(value: Value, frame: Frame) -> pl.Expr:
+    match value:
+        case Name(name=name):
+            return pl.col(name)
+        case Constant(value=constant, type=kind):
+            if isinstance(constant, datetime):
+                constant = constant.astimezone(UTC)
+            return pl.lit(constant, dtype=pl.Datetime("us", "UTC") if kind is ColumnType.DATETIME else None)
+        case Moment(type=kind, shift=shift, unit=unit):
+            delta = timedelta(hours=shift) if unit == "hour" else timedelta(days=shift)
+            if kind is ColumnType.DATE:
+                return pl.lit(frame.today + delta)
+            return pl.lit(frame.now.astimezone(UTC) + delta, dtype=pl.Datetime("us", "UTC"))
+        case Arithmetic(operation=operation, left=left, right=right):
+            return _calculate(operation, _value(left, frame), _value(right, frame))
+
+
+def _calculate(operation: str, left: pl.Expr, right: pl.Expr) -> pl.Expr:
+    if operation == "+":
+        return left + right
+    if operation == "-":
+        return left - right
+    if operation == "*":
+        return left * right
+    divisor = right.cast(pl.Float64)
+    return left.cast(pl.Float64) / pl.when(divisor != 0).then(divisor)
+
+
+def _regular(pattern: str) -> str:
+    body = pattern.translate(SPECIAL).replace("%", ".*").replace("_", ".")
+    return f"(?s)^{body}$"

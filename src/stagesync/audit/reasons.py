@@ -1,0 +1,61 @@
+"""Says why: each criterion behind a finding with the values that were looked at, in words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+
+from stagesync.model.findings import Evidence, Verdict
+from stagesync.policy.definitions import Criterion
+from stagesync.policy.expressions.tree import names
+
+LONGEST_VALUE = 80
+
+
+def evidence_for(
+    criterion: Criterion,
+    verdict: Verdict,
+    values: Mapping[str, object],
+    unknown: Mapping[str, str],
+    sources: Mapping[str, str],
+) -> Evidence:
+    """The evidence of one criterion for one record. ``values`` are the record's known items."""
+    items = list(dict.fromkeys(name.name for name in names(criterion.expression)))
+    if verdict is Verdict.UNKNOWN:
+        reason = "; ".join(
+            f"{item} is unknown: {unknown.get(item, 'it cannot be read')}" for item in items if item in unknown
+        )
+        reason = reason or "a value cannot be read"
+    else:
+        reason = "; ".join(_said(item, values.get(item)) for item in items if item not in unknown)
+        reason += f"; needs {criterion.text}" if verdict is Verdict.NOT_MET else ""
+    return Evidence(
+        criterion=criterion.id,
+        verdict=verdict,
+        reason=reason,
+        value=", ".join(shown(values.get(item)) for item in items if item not in unknown) or None,
+        source=", ".join(dict.fromkeys(sources[item] for item in items if item in sources)) or None,
+        ask=criterion.ask,
+    )
+
+
+def _said(item: str, value: object) -> str:
+    return f"{item} is blank" if value is None else f"{item} is {shown(value)}"
+
+
+def shown(value: object) -> str:
+    """A value for a person: blank, numbers without a useless fraction, times to the minute, text cut at 80."""
+    match value:
+        case None:
+            return "blank"
+        case bool():
+            return "true" if value else "false"
+        case float() if value.is_integer() and abs(value) < 1e15:
+            return f"{int(value)}"
+        case datetime():
+            return value.strftime("%Y-%m-%d %H:%M UTC")
+        case str() if len(value) > LONGEST_VALUE:
+            return f"'{value[: LONGEST_VALUE - 1]}…'"
+        case str():
+            return f"'{value}'"
+    return str(value)
