@@ -30,7 +30,8 @@ class Org:
     Open to tests: ``faults``, ``calls`` (answered calls by ``"METHOD /path"``, with the version left out and
     ids as ``{id}``, such as ``"PATCH /sobjects/Lead/{id}"``), ``calls_used`` and ``calls_limit`` (the
     ``Sforce-Limit-Info`` header), ``assignment_owner_id`` (who gets a Lead when assignment rules run; None
-    means that no rule is active), ``password`` (SOAP login of every user).
+    means that no rule is active), ``password`` (SOAP login of every user), ``page_size`` (rows per query page
+    whatever the client asks; None means Salesforce's own 200 to 2,000).
     """
 
     def __init__(
@@ -56,6 +57,7 @@ class Org:
         self.calls: Counter[str] = Counter()
         self.calls_used = 0
         self.calls_limit = DAILY_CALLS
+        self.page_size: int | None = None
         self.database = Database(path)
         self.database.connection.create_function("fold", 1, _fold, deterministic=True)
         storage.create_tables(self.database)

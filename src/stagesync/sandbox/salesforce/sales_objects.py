@@ -51,6 +51,11 @@ def _address(prefix: str = "") -> tuple[Field, ...]:
     )
 
 
+def _import_key() -> Field:
+    # External but not unique, as import tools leave it: an upsert by it may meet several records (300).
+    return text("Import_Key__c", 80, label="Import Key", external_id=True, indexed=True)
+
+
 def _owner(*targets: str) -> Field:
     return ref("OwnerId", *targets, nillable=False, indexed=True)
 
@@ -92,6 +97,7 @@ LEAD = SObject(
         fixed("date", "LastActivityDate"),
         long_text("Pain__c", 32_768, label="Pain"),
         flag("Budget_Confirmed__c", label="Budget Confirmed"),
+        _import_key(),
     ),
 )
 
@@ -201,6 +207,7 @@ OPPORTUNITY = SObject(
         fixed("boolean", "HasOverdueTask", computed=_OVERDUE_TASK),
         long_text("Pain__c", 32_768, label="Pain"),
         flag("Budget_Confirmed__c", label="Budget Confirmed"),
+        _import_key(),
         pick("Loss_Reason__c", *LOSS_REASONS, label="Loss Reason"),
     ),
 )
