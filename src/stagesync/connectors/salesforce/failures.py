@@ -1,0 +1,202 @@
+"""What can go wrong in a call, told apart by what may be done next. Salesforce is judged by its code, not by status.
+
+ConnectionFailed
+├── Unreachable      no answer; ``sent`` says whether the request may have arrived
+├── CutOff           an answer that cannot be decoded
+├── Refusal          an answer that says no
+│   └── AccessRefused  ... because of the credentials or their permissions (also a CredentialsRefused)
+
+Codes: developer.salesforce.com/docs/atlas.en-us.api_rest.meta/api_rest/errorcodes.htm
+"""
+
+from __future__ import annotations
+
+import time
+from email.utils import parsedate_to_datetime
+
+import msgspec
+import requests
+from urllib3.exceptions import MaxRetryError, NewConnectionError
+
+from stagesync.errors import ConnectionFailed, CredentialsRefused
+
+LOCKED = "UNABLE_TO_LOCK_ROW"
+CONFLICT = "ENTITY_FAILED_IFLASTMODIFIED_ON_UPDATE_CHECK"
+EXPIRED_LOCATOR = "INVALID_QUERY_LOCATOR"
+LIMIT = "REQUEST_LIMIT_EXCEEDED"
+BUSY_CODES = frozenset({LOCKED, "SERVER_UNAVAILABLE", "UNKNOWN_EXCEPTION"})
+BUSY_STATUSES = frozenset({420, 429, 502, 503, 504})
+# 401 answers that a new token does not cure; jsforce 3 (lib/http-api.js) lists the same two.
+PERMANENT_401 = ("not valid for use with the REST API", "Connected app is not attached to Agent")
+
+
+class RowError(msgspec.Struct, frozen=True):
+    """One error as Salesforce words it; collections say ``statusCode`` where all else says ``errorCode``."""
+
+    message: str = ""
+    errorCode: str = ""
+    statusCode: str = ""
+    fields: list[str] | None = None
+
+    @property
+    def code(self) -> str:
+        return self.errorCode or self.statusCode
+
+    def __str__(self) -> str:
+        return f"{self.code}: {self.message}" if self.code else self.message
+
+    @property
+    def locked(self) -> bool:
+        """A trigger or flow hides the lock in its message."""
+        return self.code == LOCKED or LOCKED in self.message
+
+    @property
+    def concurrent(self) -> bool:
+        """One code for two limits: too many calls at once passes in seconds, the daily one does not."""
+        return self.code == LIMIT and "oncurrent" in self.message
+
+
+class Denied(msgspec.Struct, frozen=True):
+    """The token endpoint's error."""
+
+    error: str
+    error_description: str = ""
+
+
+class Unreachable(ConnectionFailed):
+    """No answer came. ``sent`` is False only when the request surely never left."""
+
+    def __init__(self, message: str, *, sent: bool) -> None:
+        self.sent = sent
+        super().__init__(message)
+
+
+class CutOff(ConnectionFailed):
+    """An answer came that is not what Salesforce documents: cut off, or a proxy's page."""
+
+
+class Refusal(ConnectionFailed):
+    """Salesforce (or something before it) answered no."""
+
+    def __init__(self, message: str, *, status: int, error: RowError, retry_after: float | None) -> None:
+        self.status = status
+        self.error = error
+        self.retry_after = retry_after
+        super().__init__(message)
+
+    @property
+    def stale_token(self) -> bool:
+        """Whether a new token may help."""
+        return self.status == 401 and not any(text in self.error.message for text in PERMANENT_401)
+
+    @property
+    def rejected(self) -> bool:
+        """Turned away before anything was done, for a reason that passes soon: safe to repeat, whatever it was."""
+        return self.status in {420, 429} or self.error.concurrent
+
+    @property
+    def busy(self) -> bool:
+        """A reason that passes soon, though something may have been done already."""
+        return self.rejected or self.status in BUSY_STATUSES or self.error.code in BUSY_CODES or self.error.locked
+
+
+class AccessRefused(Refusal, CredentialsRefused):
+    """The token or its user's permissions do not do."""
+
+
+def unsettled(error: ConnectionFailed) -> bool:
+    """Whether a write that ended like this may have landed."""
+    if isinstance(error, Unreachable):
+        return error.sent
+    return isinstance(error, CutOff) or (isinstance(error, Refusal) and error.status >= 500)
+
+
+def unreachable(error: requests.RequestException, url: str) -> Unreachable:
+    """What a transport error means. The text names the place and the remedy, never a header or a body."""
+    reason = error.args[0] if error.args else None
+    never_sent = isinstance(error, requests.ConnectTimeout) or (
+        isinstance(reason, MaxRetryError) and isinstance(reason.reason, NewConnectionError)
+    )
+    if isinstance(error, requests.exceptions.SSLError):
+        said, remedy = "the TLS handshake failed", "check the URL and ca_bundle"
+    elif isinstance(error, requests.Timeout):
+        said, remedy = "no answer in time", "see status.salesforce.com, or raise the timeout"
+    elif never_sent:
+        said, remedy = "nothing answers there", "check the URL, and that the network lets StageSync out"
+    else:
+        said, remedy = "the connection broke", "try again; if it persists, look at proxies on the way"
+    return Unreachable(f"cannot reach Salesforce at {_place(url)}: {said}; {remedy}", sent=not never_sent)
+
+
+def refusal(response: requests.Response) -> Refusal:
+    """The refusal in a response with a status from 300 on."""
+    error = _first_error(response.content)
+    status = response.status_code
+    kind = AccessRefused if _about_access(status, error) else Refusal
+    return kind(
+        f"Salesforce at {_place(response.url)} answered {status}: {_explained(status, error)}",
+        status=status,
+        error=error,
+        retry_after=_seconds(response.headers.get("Retry-After")),
+    )
+
+
+def cut_off(url: str, size: int) -> CutOff:
+    """An answer that ends early or is no JSON."""
+    return CutOff(
+        f"Salesforce at {_place(url)} sent an answer of {size} bytes that cannot be decoded (cut off, or a page of a "
+        f"proxy); try again"
+    )
+
+
+def _place(url: str | None) -> str:
+    return str(url).partition("?")[0]
+
+
+def _first_error(body: bytes) -> RowError:
+    """REST answers with a list of errors, the token endpoint with one object, a proxy with a page."""
+    try:
+        answer = msgspec.json.decode(body, type=list[RowError] | Denied)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return RowError()
+    if isinstance(answer, Denied):
+        return RowError(message=answer.error_description, errorCode=answer.error)
+    return answer[0] if answer else RowError()
+
+
+def _about_access(status: int, error: RowError) -> bool:
+    return status == 401 or (status == 403 and error.code != LIMIT)
+
+
+def _explained(status: int, error: RowError) -> str:
+    said = str(error) or "no reason given"
+    if error.code == LIMIT and not error.concurrent:
+        return (
+            f"{said}. The org's API calls of the last 24 hours are used up; StageSync does not try again. "
+            f"Run it less often, or raise the limit"
+        )
+    if status == 401:
+        return f"{said}. Renew the access token, or check client id, secret and the app's session policies"
+    if status == 403 and error.code != LIMIT:
+        return (
+            f"{said}. Check the permissions of the user that StageSync runs as (API Enabled, object and field access)"
+        )
+    if status == 410 or error.code == "UNSUPPORTED_API_VERSION":
+        return f"{said}. Set api_version to one that the org still serves"
+    if status < 400:
+        return "a redirect; set login_url and instance_url to the org's My Domain (https://acme.my.salesforce.com)"
+    return said
+
+
+def _seconds(retry_after: str | None) -> float | None:
+    """Seconds of a ``Retry-After`` header, which may be a number or a date."""
+    if retry_after is None:
+        return None
+    try:
+        return max(0.0, float(retry_after))
+    except ValueError:
+        pass
+    try:
+        return max(0.0, parsedate_to_datetime(retry_after).timestamp() - time.time())
+    except ValueError:
+        return None

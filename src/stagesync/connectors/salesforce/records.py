@@ -1,0 +1,89 @@
+"""Records and small lists as they are now: what both faces of the connector look up."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import msgspec
+import polars as pl
+import structlog
+
+from stagesync.connectors.salesforce.decode import decode_rows
+from stagesync.connectors.salesforce.schema import Column, Schema
+from stagesync.connectors.salesforce.session import Call, OrgSession
+from stagesync.connectors.salesforce.soql import is_id, is_one_of, portions, select
+from stagesync.errors import UsageError
+from stagesync.model.tables import Table
+
+log = structlog.get_logger(__name__)
+
+# POST composite/sobjects/X takes 2,000 ids:
+# developer.salesforce.com/docs/platform/api-rest/guide/resources-composite-sobjects-collections-retrieve-post.html
+RETRIEVE_IDS = 2_000
+Row = Mapping[str, Any]
+
+
+class Listing(msgspec.Struct):
+    """A page of a small query."""
+
+    done: bool
+    records: list[dict[str, Any]]
+    nextRecordsUrl: str | None = None
+
+
+class Records:
+    """Looks things up in one org."""
+
+    def __init__(self, session: OrgSession, schema: Schema) -> None:
+        self._session = session
+        self._schema = schema
+
+    def rows(self, soql: str, *, deleted: bool = False) -> Iterator[Row]:
+        """The rows of a query with few of them. ``deleted`` also brings deleted and archived ones."""
+        params = {"q": soql}
+        path: str | None = "queryAll/" if deleted else "query/"
+        while path:
+            call = Call(method="GET", path=path, reads=True, params=params)
+            listing = self._session.call(call, msgspec.json.Decoder(Listing).decode)
+            yield from listing.records
+            path, params = (None if listing.done else listing.nextRecordsUrl), {}
+
+    def current(self, table: Table, ids: Sequence[str]) -> pl.DataFrame:
+        """These records as they are now; gone and hidden ones are left out, and so are the fields of parents.
+
+        Errors: :class:`~stagesync.errors.UsageError` for what is no record id.
+        """
+        for record_id in ids:
+            if not is_id(record_id):
+                raise UsageError(f"{record_id!r} is no Salesforce record id (15 or 18 letters and digits)")
+        resolved = self._schema.resolve(table)
+        columns = [column for column in resolved.columns if len(column.path) == 1]
+        return decode_rows(self._retrieved(table.name, list(dict.fromkeys(ids)), columns), columns)
+
+    def _retrieved(self, name: str, ids: Sequence[str], columns: Sequence[Column]) -> Iterator[Row]:
+        """POST /composite/sobjects/X: an array in the order of the ids, null for what is gone or hidden."""
+        if not columns:
+            return
+        fields = list(dict.fromkeys(column.path[0] for column in columns))
+        for start in range(0, len(ids), RETRIEVE_IDS):
+            body = {"ids": list(ids[start : start + RETRIEVE_IDS]), "fields": fields}
+            call = Call(method="POST", path=f"composite/sobjects/{name}", reads=True, body=body)
+            found = self._session.call(call, msgspec.json.Decoder(list[dict[str, Any] | None]).decode)
+            yield from (row for row in found if row is not None)
+
+    def own_tasks(self, keys: Sequence[str]) -> dict[str, str]:
+        """Change key to task id; deleted tasks count, so that none is made again, but a live one goes first."""
+        connection = self._session.connection
+        task = self._schema.describe(connection.task_table)
+        field = task.field(connection.task_key) if task else None
+        if task is None or field is None:
+            log.warning("salesforce.task_key.missing", connection=connection.connection)
+            return {}
+        found: dict[str, str] = {}
+        for portion in portions(keys):
+            soql = select([field.name, "Id", "IsDeleted"], task.name, is_one_of(field.name, portion))
+            rows = list(self.rows(soql, deleted=True))
+            rows.sort(key=lambda row: bool(row["IsDeleted"]), reverse=True)
+            found.update((row[field.name], row["Id"]) for row in rows)
+        return found

@@ -1,0 +1,206 @@
+"""Many rows in one call: what became of each, with locked rows tried again."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import msgspec
+import structlog
+
+from stagesync.connectors.salesforce.failures import BUSY_CODES, CONFLICT, LIMIT, Refusal, RowError, unsettled
+from stagesync.connectors.salesforce.session import Call, OrgSession
+from stagesync.errors import ConnectionFailed
+from stagesync.model.changes import Change, Outcome, Result
+
+log = structlog.get_logger(__name__)
+
+# developer.salesforce.com/docs/atlas.en-us.api_rest.meta/api_rest/requests_composite.htm
+COMPOSITE_CALLS = 25
+# developer.salesforce.com/docs/atlas.en-us.252.0.api_rest.meta, resources_composite_sobjects_collections_update.htm
+COLLECTION_ROWS = 200
+
+NO_ERROR = RowError()
+
+I = TypeVar("I")  # noqa: E741  # an item of a batch
+Body = Mapping[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Patch:
+    """An update of one record that holds only if nobody modified it since ``unmodified_since`` (an HTTP date)."""
+
+    path: str
+    fields: Body
+    unmodified_since: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """What became of one row. ``lost`` means that it may have landed, ``conflict`` that the precondition failed."""
+
+    ok: bool = False
+    crm_id: str | None = None
+    created: bool = False
+    conflict: bool = False
+    lost: bool = False
+    passing: bool = False
+    error: RowError = NO_ERROR
+
+    @property
+    def locked(self) -> bool:
+        return not self.ok and self.error.locked
+
+    @property
+    def said(self) -> str:
+        """The CRM's own words."""
+        return str(self.error)
+
+
+class SubResponse(msgspec.Struct):
+    """One part of a Composite answer."""
+
+    httpStatusCode: int
+    body: Any = None
+
+
+class CompositeAnswer(msgspec.Struct):
+    compositeResponse: list[SubResponse]
+
+
+class CollectionRow(msgspec.Struct):
+    """One row of a collection's answer; failed ones may lack the id, so position is what tells them apart."""
+
+    success: bool
+    id: str | None = None
+    created: bool = False
+    errors: list[RowError] = []
+
+
+def conditional_updates(session: OrgSession, patches: Sequence[Patch]) -> list[Answer]:
+    """PATCH records by Composite, each with its own ``If-Unmodified-Since``; never all or none."""
+    return _with_locks_retried(session, patches, lambda part: _composite(session, part), COMPOSITE_CALLS)
+
+
+def collection_update(session: OrgSession, records: Sequence[Body]) -> list[Answer]:
+    """PATCH records by their ``id``."""
+    return _collection(session, "PATCH", "composite/sobjects", records)
+
+
+def collection_create(session: OrgSession, records: Sequence[Body]) -> list[Answer]:
+    """Create records."""
+    return _collection(session, "POST", "composite/sobjects", records)
+
+
+def collection_upsert(session: OrgSession, table: str, key: str, records: Sequence[Body]) -> list[Answer]:
+    """Create records unless their external key is there already; a second run at once cannot make a twin."""
+    return _collection(session, "PATCH", f"composite/sobjects/{table}/{key}", records)
+
+
+def outcome_of(change: Change, answer: Answer, **more: Any) -> Outcome:
+    """The outcome of a row that was not written."""
+    if answer.lost:
+        return Outcome(key=change.key, result=Result.UNKNOWN, detail=answer.said, **more)
+    result = Result.FAILED if answer.passing or answer.locked else Result.REFUSED
+    return Outcome(key=change.key, result=result, detail=answer.said, **more)
+
+
+def _with_locks_retried(
+    session: OrgSession, items: Sequence[I], send: Callable[[Sequence[I]], list[Answer]], size: int
+) -> list[Answer]:
+    """Send items in parts; rows that met a lock (10 s of waiting in the org) go again, the others never do."""
+    answers = [answer for part in _parts(items, size) for answer in send(part)]
+    for attempt in range(1, session.patience.tries):
+        locked = [position for position, answer in enumerate(answers) if answer.locked]
+        if not locked:
+            break
+        log.info("salesforce.rows.locked", connection=session.connection.connection, rows=len(locked), attempt=attempt)
+        longest = min(session.patience.longest_wait, session.patience.first_wait * 2**attempt)
+        time.sleep(random.uniform(longest / 2, longest))  # noqa: S311  # jitter
+        for part in _parts(locked, size):
+            for position, answer in zip(part, send([items[position] for position in part]), strict=True):
+                answers[position] = answer
+    return answers
+
+
+def _parts(items: Sequence[I], size: int) -> list[Sequence[I]]:
+    return [items[start : start + size] for start in range(0, len(items), size)]
+
+
+def _composite(session: OrgSession, patches: Sequence[Patch]) -> list[Answer]:
+    parts = [_sub_request(session, position, patch) for position, patch in enumerate(patches)]
+    body = {"allOrNone": False, "collateSubrequests": False, "compositeRequest": parts}
+    call = Call(method="POST", path="composite", reads=False, body=body)
+    try:
+        answer = session.call(call, msgspec.json.Decoder(CompositeAnswer).decode)
+    except ConnectionFailed as error:
+        return [_not_sent(error)] * len(patches)
+    return _as_many([_of_sub_response(part) for part in answer.compositeResponse], len(patches))
+
+
+def _sub_request(session: OrgSession, position: int, patch: Patch) -> Body:
+    headers = {"If-Unmodified-Since": patch.unmodified_since} if patch.unmodified_since else {}
+    return {
+        "method": "PATCH",
+        "url": session.versioned(patch.path),
+        "referenceId": f"r{position}",
+        # Headers of the outer call do not reach the parts.
+        "httpHeaders": {"Sforce-Auto-Assign": "FALSE", **headers},
+        "body": patch.fields,
+    }
+
+
+def _of_sub_response(part: SubResponse) -> Answer:
+    if 200 <= part.httpStatusCode < 300:
+        return Answer(ok=True)
+    error = _row_error(part.body)
+    conflict = part.httpStatusCode == 412 or error.code == CONFLICT
+    return Answer(error=error, conflict=conflict, passing=_passes(error) or part.httpStatusCode >= 500)
+
+
+def _row_error(body: Any) -> RowError:
+    try:
+        errors = msgspec.convert(body, list[RowError])
+    except msgspec.ValidationError:
+        return RowError()
+    return errors[0] if errors else RowError()
+
+
+def _collection(session: OrgSession, method: str, path: str, records: Sequence[Body]) -> list[Answer]:
+    def send(part: Sequence[Body]) -> list[Answer]:
+        body = {"allOrNone": False, "records": list(part)}
+        call = Call(method=method, path=path, reads=False, body=body)
+        try:
+            found = session.call(call, msgspec.json.Decoder(list[CollectionRow]).decode)
+        except ConnectionFailed as error:
+            return [_not_sent(error)] * len(part)
+        return _as_many([_of_row(row) for row in found], len(part))
+
+    return _with_locks_retried(session, records, send, COLLECTION_ROWS)
+
+
+def _of_row(row: CollectionRow) -> Answer:
+    if row.success:
+        return Answer(ok=True, crm_id=row.id, created=row.created)
+    error = row.errors[0] if row.errors else RowError(message="no reason given")
+    return Answer(error=error, crm_id=row.id, passing=_passes(error))
+
+
+def _passes(error: RowError) -> bool:
+    return error.code in BUSY_CODES or error.code == LIMIT
+
+
+def _not_sent(error: ConnectionFailed) -> Answer:
+    """The call as a whole failed. A refused call did nothing, and its rows may be tried in a later run."""
+    text = RowError(message=" ".join(str(error).split()))
+    lost = unsettled(error)
+    return Answer(error=text, lost=lost, passing=not lost and not (isinstance(error, Refusal) and error.status == 400))
+
+
+def _as_many(answers: list[Answer], wanted: int) -> list[Answer]:
+    """As many answers as rows; an org that answers fewer leaves the others unknown."""
+    absent = Answer(lost=True, error=RowError(message="Salesforce gave no answer for this row"))
+    return [*answers[:wanted], *[absent] * (wanted - len(answers))]

@@ -1,0 +1,167 @@
+"""What this user can see of the org: objects and fields by describe, and where a wanted column is found in them.
+
+A field that field-level security hides makes a whole query fail with INVALID_FIELD, so nothing is selected that
+describe does not show.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import msgspec
+
+from stagesync.connectors.salesforce.failures import Refusal
+from stagesync.connectors.salesforce.session import Call, OrgSession
+from stagesync.model.tables import ColumnType, Table
+
+# What SOQL answers through a relationship with several targets (Owner, Who, What): the fields of the Name object.
+# developer.salesforce.com/docs/atlas.en-us.soql_sosl.meta, sforce_api_calls_soql_relationships_and_polymorph_keys.htm
+NAME_FIELDS = {
+    name.lower(): (name, kind)
+    for name, kind in {
+        "Id": "id",
+        "Name": "string",
+        "Type": "picklist",
+        "FirstName": "string",
+        "LastName": "string",
+        "Username": "string",
+        "Email": "email",
+        "Phone": "phone",
+        "Title": "string",
+        "Alias": "string",
+        "IsActive": "boolean",
+    }.items()
+}
+NUMERIC = frozenset({"int", "double", "currency", "percent", "long"})
+COMPOUND = frozenset({"address", "location"})
+
+
+class PicklistValue(msgspec.Struct, frozen=True):
+    value: str
+    label: str | None = None
+    active: bool = True
+
+
+class Field(msgspec.Struct, frozen=True):
+    """A field as describe shows it; ``type`` is Salesforce's own name of the type."""
+
+    name: str
+    type: str = "string"
+    externalId: bool = False
+    relationshipName: str | None = None
+    referenceTo: tuple[str, ...] = ()
+    picklistValues: tuple[PicklistValue, ...] = ()
+
+
+class SObject(msgspec.Struct, frozen=True):
+    """An object as describe shows it."""
+
+    name: str
+    fields: tuple[Field, ...]
+    queryable: bool = True
+
+    def field(self, name: str) -> Field | None:
+        """A field by its name, which SOQL reads without regard to case."""
+        return next((field for field in self.fields if field.name.lower() == name.lower()), None)
+
+    def relationship(self, name: str) -> Field | None:
+        """The reference field behind a relationship name (``Account`` of ``Account.Name``)."""
+        lowered = name.lower()
+        return next((field for field in self.fields if (field.relationshipName or "").lower() == lowered), None)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Column:
+    """A wanted column and where it is found: ``path`` in the org's own spelling, ``kind`` the type in describe."""
+
+    name: str
+    type: ColumnType
+    path: tuple[str, ...]
+    kind: str
+
+    @property
+    def native(self) -> bool:
+        """Whether the wire type is the wanted one, so that a JSON reader by schema loses nothing in silence."""
+        if self.kind in COMPOUND:
+            return False
+        if self.type in {ColumnType.INTEGER, ColumnType.NUMBER}:
+            return self.kind in NUMERIC
+        return self.type is not ColumnType.BOOLEAN or self.kind == "boolean"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Resolved:
+    """The columns of a table that can be read, the key first, and the reasons for the others."""
+
+    table: Table
+    columns: tuple[Column, ...]
+    missing: Mapping[str, str]
+
+
+class Schema:
+    """Describes objects once; ``forget`` before a run that must see the org as it is now."""
+
+    def __init__(self, session: OrgSession) -> None:
+        self._session = session
+        self._known: dict[str, SObject | None] = {}
+
+    def forget(self) -> None:
+        """Describe everything anew."""
+        self._known.clear()
+
+    def describe(self, name: str) -> SObject | None:
+        """An object as this user sees it; None when it is not there for this user."""
+        if name not in self._known:
+            self._known[name] = self._described(name) if name.replace("_", "").isalnum() else None
+        return self._known[name]
+
+    def resolve(self, table: Table) -> Resolved:
+        """Where each column of a table is found, or why it cannot be read."""
+        root = self.describe(table.name)
+        if root is None or not root.queryable:
+            reason = f"the object {table.name} does not exist, or this user may not see it"
+            return Resolved(table=table, columns=(), missing=dict.fromkeys(table.columns, reason))
+        key = Column(name=table.key, type=ColumnType.TEXT, path=("Id",), kind="id")
+        found, missing = [key], {}
+        for name, kind in table.columns.items():
+            if name == table.key:
+                continue
+            column = self._find(root, name, kind)
+            if isinstance(column, Column):
+                found.append(column)
+            else:
+                missing[name] = column
+        return Resolved(table=table, columns=tuple(found), missing=missing)
+
+    def _described(self, name: str) -> SObject | None:
+        call = Call(method="GET", path=f"sobjects/{name}/describe", reads=True)
+        try:
+            return self._session.call(call, msgspec.json.Decoder(SObject).decode)
+        except Refusal as error:
+            if error.status == 404 or error.error.code in {"INVALID_TYPE", "INSUFFICIENT_ACCESS"}:
+                return None
+            raise
+
+    def _find(self, root: SObject, name: str, kind: ColumnType) -> Column | str:
+        """The column at a dotted path, or the reason why it is missing."""
+        *parents, leaf = name.split(".")
+        here, path = root, []
+        for position, parent in enumerate(parents):
+            link = here.relationship(parent)
+            if link is None or link.relationshipName is None:
+                return f"{here.name} has no parent {parent}, or this user may not see it"
+            path.append(link.relationshipName)
+            if len(link.referenceTo) != 1:
+                named = NAME_FIELDS.get(leaf.lower()) if position == len(parents) - 1 else None
+                if named is None:
+                    return f"{parent} may be one of {', '.join(link.referenceTo)}; {leaf} cannot be read through it"
+                return Column(name=name, type=kind, path=(*path, named[0]), kind=named[1])
+            target = self.describe(link.referenceTo[0])
+            if target is None:
+                return f"the object {link.referenceTo[0]} does not exist, or this user may not see it"
+            here = target
+        field = here.field(leaf)
+        if field is None:
+            return f"{here.name} has no field {leaf}, or this user may not read it"
+        return Column(name=name, type=kind, path=(*path, field.name), kind=field.type)

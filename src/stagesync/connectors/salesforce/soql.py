@@ -1,0 +1,54 @@
+"""SOQL text, built only here. Names come from the org's own describe, values are quoted, ids are checked."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from urllib.parse import quote_plus
+
+ID = re.compile(r"[a-zA-Z0-9]{15}(?:[a-zA-Z0-9]{3})?")
+IN_ITEMS = 200
+# URI and headers together may have 16,384 bytes: help.salesforce.com, article 000386264. The headers have ours.
+IN_BYTES = 8_000
+ESCAPES = {"\\": r"\\", "'": r"\'", '"': r"\"", "\n": r"\n", "\r": r"\r", "\t": r"\t", "\b": r"\b", "\f": r"\f"}
+
+
+def is_id(text: str) -> bool:
+    """Whether a text is a record id of 15 or 18 characters; nothing else may reach a path or a query."""
+    return ID.fullmatch(text) is not None
+
+
+def same(record_id: str) -> str:
+    """The part of an id that names the record; the last three of 18 characters are a checksum of its case."""
+    return record_id[:15]
+
+
+def quoted(text: str) -> str:
+    """A text literal."""
+    return "'" + "".join(ESCAPES.get(character, character) for character in text) + "'"
+
+
+def select(fields: Sequence[str], table: str, where: str = "", order: str = "") -> str:
+    """A flat query."""
+    tail = "".join([f" WHERE {where}" if where else "", f" ORDER BY {order}" if order else ""])
+    return f"SELECT {', '.join(fields)} FROM {table}{tail}"  # noqa: S608  # described names and quoted values only
+
+
+def is_one_of(name: str, values: Sequence[str]) -> str:
+    """``name IN (...)``."""
+    return f"{name} IN ({','.join(quoted(value) for value in values)})"
+
+
+def portions(values: Sequence[str]) -> Iterator[list[str]]:
+    """The values, each once and in order, in lists that fit into a query's URL."""
+    portion: list[str] = []
+    size = 0
+    for value in dict.fromkeys(values):
+        length = len(quote_plus(quoted(value))) + 3
+        if portion and (len(portion) == IN_ITEMS or size + length > IN_BYTES):
+            yield portion
+            portion, size = [], 0
+        portion.append(value)
+        size += length
+    if portion:
+        yield portion

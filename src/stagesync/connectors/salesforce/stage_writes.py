@@ -1,0 +1,150 @@
+"""Corrected stages: compared just before, conditional in the call, read back after."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from email.utils import format_datetime
+from typing import Any
+
+from stagesync.connectors.salesforce.records import Records
+from stagesync.connectors.salesforce.rows import Answer, Patch, conditional_updates, outcome_of
+from stagesync.connectors.salesforce.schema import NUMERIC, Schema
+from stagesync.connectors.salesforce.session import OrgSession
+from stagesync.connectors.salesforce.soql import is_id, same
+from stagesync.errors import ConnectionFailed
+from stagesync.model.changes import Change, Outcome, Result
+from stagesync.model.tables import ColumnType, Table
+
+Values = Mapping[str, str | None]
+Seen = dict[tuple[str, str], Values]
+"""(object, first 15 characters of the id) to the record's fields."""
+
+
+def set_stages(session: OrgSession, schema: Schema, records: Records, changes: Sequence[Change]) -> list[Outcome]:
+    """One outcome for each change, in order.
+
+    Errors: only the look before the first write raises (:class:`~stagesync.errors.ConnectionFailed`); nothing was
+    written then.
+    """
+    before = _read(records, changes)
+    outcomes = {position: _known_before(change, before) for position, change in enumerate(changes)}
+    to_write = [position for position, outcome in outcomes.items() if outcome is None]
+    patches = [_patch(schema, changes[position]) for position in to_write]
+    answers = dict(zip(to_write, conditional_updates(session, patches), strict=True))
+    after, trouble = _read_back(records, [changes[position] for position in to_write])
+    for position, answer in answers.items():
+        outcomes[position] = _judged_after(changes[position], answer, after, trouble)
+    return [outcome for outcome in outcomes.values() if outcome is not None]
+
+
+def _read(records: Records, changes: Sequence[Change]) -> Seen:
+    """The fields of the changes as they are now, by object."""
+    ids: dict[str, list[str]] = defaultdict(list)
+    fields: dict[str, dict[str, ColumnType]] = defaultdict(dict)
+    for change in changes:
+        if is_id(change.record):
+            ids[change.object].append(change.record)
+            fields[change.object].update(dict.fromkeys([*change.before, *change.after], ColumnType.TEXT))
+    seen: Seen = {}
+    for name, wanted in ids.items():
+        frame = records.current(Table(name=name, key="Id", columns=fields[name]), wanted)
+        for row in frame.iter_rows(named=True):
+            seen[(name, same(row["Id"]))] = row
+    return seen
+
+
+def _read_back(records: Records, changes: Sequence[Change]) -> tuple[Seen, str]:
+    try:
+        return _read(records, changes), ""
+    except ConnectionFailed as error:
+        return {}, str(error)
+
+
+def _known_before(change: Change, seen: Seen) -> Outcome | None:
+    """The outcome of a change that must not be written, None for one that must."""
+    if not is_id(change.record):
+        return Outcome(key=change.key, result=Result.REFUSED, detail=f"{change.record!r} is no Salesforce record id")
+    now = _of(change, seen)
+    if now is None:
+        text = "the record is gone, or StageSync's user may no longer see it"
+        return Outcome(key=change.key, result=Result.SUPERSEDED, detail=text)
+    hidden = [name for name in {**change.before, **change.after} if name not in now]
+    if hidden:
+        text = f"{change.object}.{', '.join(hidden)} is not there, or StageSync's user may not read it"
+        return Outcome(key=change.key, result=Result.REFUSED, detail=text)
+    if not _differences(change.after, now):
+        return Outcome(key=change.key, result=Result.ALREADY_SO, seen=_fields(change, now))
+    changed = _differences(change.before, now)
+    if changed:
+        return Outcome(key=change.key, result=Result.SUPERSEDED, detail=changed, seen=_fields(change, now))
+    return None
+
+
+def _judged_after(change: Change, answer: Answer, seen: Seen, trouble: str) -> Outcome:
+    now = _of(change, seen)
+    values = {} if now is None else _fields(change, now)
+    if answer.conflict:
+        told = _differences(change.before, now) if now else ""
+        text = told or "the record was modified after the plan saw it"
+        return Outcome(key=change.key, result=Result.SUPERSEDED, detail=text, seen=values)
+    if not answer.ok:
+        return outcome_of(change, answer, seen=values)
+    if now is None:
+        text = "written, but it could not be read back: " + (trouble or "the record is no longer visible")
+        return Outcome(key=change.key, result=Result.UNKNOWN, detail=text)
+    kept = _differences(change.after, now, saw="was written")
+    if kept:
+        return Outcome(key=change.key, result=Result.FAILED, detail=f"Salesforce kept its own: {kept}", seen=values)
+    return Outcome(key=change.key, result=Result.APPLIED, crm_id=now["Id"], seen=values)
+
+
+def _of(change: Change, seen: Seen) -> Values | None:
+    return seen.get((change.object, same(change.record)))
+
+
+def _fields(change: Change, now: Values) -> dict[str, str | None]:
+    return {name: now.get(name) for name in dict.fromkeys([*change.before, *change.after])}
+
+
+def _differences(wanted: Values, now: Values, saw: str = "was seen by the plan") -> str:
+    """Where the record does not hold the wanted values, in words; empty when it does."""
+    found = [
+        f"{name} is {now[name]!r}, {value!r} {saw}"
+        for name, value in wanted.items()
+        if name in now and (now[name] or None) != (value or None)
+    ]
+    return "; ".join(found)
+
+
+def _patch(schema: Schema, change: Change) -> Patch:
+    sobject = schema.describe(change.object)
+    fields: dict[str, Any] = {}
+    for name, value in change.after.items():
+        field = sobject.field(name) if sobject else None
+        fields[name] = _wire(value, field.type if field else "string")
+    path = f"sobjects/{change.object}/{change.record}"
+    return Patch(path=path, fields=fields, unmodified_since=_http_date(change.modified))
+
+
+def _wire(value: str | None, kind: str) -> Any:
+    """A native text as the JSON value of its field's type."""
+    if value is None or value == "":
+        return None
+    if kind == "boolean":
+        return value == "true"
+    if kind in NUMERIC:
+        try:
+            return float(value)
+        except ValueError:
+            return value  # the CRM refuses it in its own words
+    return value
+
+
+def _http_date(moment: datetime | None) -> str | None:
+    """``Sat, 10 Oct 2026 10:00:00 GMT``: whole seconds, as LastModifiedDate has them.
+
+    Activities and roll-ups move SystemModstamp only, so the plan's LastModifiedDate is what must be sent.
+    """
+    return None if moment is None else format_datetime(moment.astimezone(UTC).replace(microsecond=0), usegmt=True)

@@ -1,0 +1,212 @@
+"""Tasks: made once for each change key, never overwritten, completed when their reason is gone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from stagesync.connectors.salesforce.records import Records
+from stagesync.connectors.salesforce.rows import (
+    Answer,
+    collection_create,
+    collection_update,
+    collection_upsert,
+    outcome_of,
+)
+from stagesync.connectors.salesforce.schema import Field, Schema
+from stagesync.connectors.salesforce.session import OrgSession
+from stagesync.connectors.salesforce.soql import is_id, same, select
+from stagesync.errors import ConnectionFailed
+from stagesync.model.changes import Change, Outcome, Result, TaskText
+from stagesync.model.tables import ColumnType, Table
+
+SUBJECT_LENGTH = 255
+DESCRIPTION_LENGTH = 32_000
+# A task of a lead or contact names it as Who and may have no What.
+PERSON_PREFIXES = ("003", "00Q")
+DUPLICATE_CODES = frozenset({"DUPLICATE_VALUE", "DUPLICATE_EXTERNAL_ID"})
+GONE_CODES = frozenset({"ENTITY_IS_DELETED", "NOT_FOUND", "INVALID_CROSS_REFERENCE_KEY"})
+STATE = {"Status": ColumnType.TEXT, "IsClosed": ColumnType.BOOLEAN}
+
+
+def open_tasks(session: OrgSession, schema: Schema, records: Records, changes: Sequence[Change]) -> list[Outcome]:
+    """Create what is not there yet; a task with the same key, even a completed one, is left as it is.
+
+    Errors: only the looks before the first write raise (:class:`~stagesync.errors.ConnectionFailed`).
+    """
+    key = _key_field(session, schema)
+    if key is None:
+        return [_no_key(session, change) for change in changes]
+    existing = records.own_tasks([change.key for change in changes])
+    outcomes = {change.key: _not_to_create(change, existing) for change in changes}
+    # By parent: an open task locks its account, who and what, and neighbours in a call share the lock.
+    to_create = sorted((c for c in _unique(changes) if outcomes[c.key] is None), key=lambda change: change.record)
+    if to_create:
+        status = _default_status(records, closed=False)
+        bodies = [_body(session, key, change, change.task, status) for change in to_create if change.task]
+        answers = _create(session, key, bodies)
+        rivals = _rivals(records, to_create, answers)
+        for change, answer in zip(to_create, answers, strict=True):
+            outcomes[change.key] = _created(change, answer, rivals)
+    return _in_order(changes, outcomes)
+
+
+def close_tasks(session: OrgSession, records: Records, changes: Sequence[Change]) -> list[Outcome]:
+    """Complete the tasks that are still open; closed and deleted ones are ``already-so``.
+
+    Errors: only the looks before the first write raise (:class:`~stagesync.errors.ConnectionFailed`).
+    """
+    before = _states(session, records, changes)
+    outcomes = {change.key: _not_to_close(change, before) for change in changes}
+    to_close = [change for change in _unique(changes) if outcomes[change.key] is None]
+    if to_close:
+        status = _default_status(records, closed=True)
+        answers = collection_update(session, [_closing(session, change, status) for change in to_close])
+        after, trouble = _read_back(session, records, to_close)
+        for change, answer in zip(to_close, answers, strict=True):
+            outcomes[change.key] = _closed(change, answer, after, trouble)
+    return _in_order(changes, outcomes)
+
+
+def _key_field(session: OrgSession, schema: Schema) -> Field | None:
+    sobject = schema.describe(session.connection.task_table)
+    return sobject.field(session.connection.task_key) if sobject else None
+
+
+def _no_key(session: OrgSession, change: Change) -> Outcome:
+    """Without the key a repeated run could not tell its own task, so none is made."""
+    name = f"{session.connection.task_table}.{session.connection.task_key}"
+    text = f"{name} is not there, or StageSync's user may not use it; create it as a unique external id on Activity"
+    return Outcome(key=change.key, result=Result.REFUSED, detail=text)
+
+
+def _unique(changes: Sequence[Change]) -> list[Change]:
+    return list({change.key: change for change in changes}.values())
+
+
+def _in_order(changes: Sequence[Change], outcomes: Mapping[str, Outcome | None]) -> list[Outcome]:
+    found = [outcomes[change.key] for change in changes]
+    return [outcome for outcome in found if outcome is not None]
+
+
+def _not_to_create(change: Change, existing: Mapping[str, str]) -> Outcome | None:
+    if change.key in existing:
+        return Outcome(key=change.key, result=Result.ALREADY_SO, crm_id=existing[change.key])
+    if change.task is None:
+        return Outcome(key=change.key, result=Result.REFUSED, detail="the change holds no task")
+    if not is_id(change.record):
+        return Outcome(key=change.key, result=Result.REFUSED, detail=f"{change.record!r} is no Salesforce record id")
+    return None
+
+
+def _default_status(records: Records, *, closed: bool) -> str:
+    """The org's own status for an open (or a closed) task: its default, else the first."""
+    soql = select(["ApiName", "MasterLabel", "IsClosed", "IsDefault"], "TaskStatus", order="SortOrder")
+    rows = [row for row in records.rows(soql) if row["IsClosed"] is closed]
+    if not rows:
+        raise ConnectionFailed(f"the org has no {'closed' if closed else 'open'} TaskStatus; add one in its set-up")
+    row = next((row for row in rows if row["IsDefault"]), rows[0])
+    return str(row["ApiName"] or row["MasterLabel"])
+
+
+def _body(session: OrgSession, key: Field, change: Change, task: TaskText, status: str) -> dict[str, Any]:
+    """A new task. Priority is left to the org's default."""
+    parent = "WhoId" if change.record.startswith(PERSON_PREFIXES) else "WhatId"
+    return {
+        "attributes": {"type": session.connection.task_table},
+        key.name: change.key,
+        "Subject": shortened(task.subject, SUBJECT_LENGTH),
+        "Description": shortened(task.body, DESCRIPTION_LENGTH),
+        "Status": status,
+        "ActivityDate": task.due.isoformat(),
+        "OwnerId": task.owner,
+        parent: change.record,
+    }
+
+
+def shortened(text: str, length: int) -> str:
+    """A text cut after a word, with an ellipsis, when it is too long."""
+    if len(text) <= length:
+        return text
+    head = text[: length - 1]
+    if not text[length - 1].isspace() and (words := head.rsplit(None, 1)) and len(words) == 2:
+        head = words[0]
+    return head.rstrip() + "…"
+
+
+def _create(session: OrgSession, key: Field, bodies: Sequence[Mapping[str, Any]]) -> list[Answer]:
+    if key.externalId:
+        return collection_upsert(session, session.connection.task_table, key.name, bodies)
+    return collection_create(session, bodies)
+
+
+def _rivals(records: Records, changes: Sequence[Change], answers: Sequence[Answer]) -> Mapping[str, str]:
+    """The tasks that another run made between the look and the write."""
+    keys = [c.key for c, answer in zip(changes, answers, strict=True) if answer.error.code in DUPLICATE_CODES]
+    try:
+        return records.own_tasks(keys)
+    except ConnectionFailed:
+        return {}
+
+
+def _created(change: Change, answer: Answer, rivals: Mapping[str, str]) -> Outcome:
+    if answer.ok:
+        # An upsert that created nothing met the task of a run at the same moment, which holds the same text.
+        result = Result.APPLIED if answer.created else Result.ALREADY_SO
+        return Outcome(key=change.key, result=result, crm_id=answer.crm_id)
+    if change.key in rivals:
+        return Outcome(key=change.key, result=Result.ALREADY_SO, crm_id=rivals[change.key])
+    if answer.error.code == "INACTIVE_OWNER_OR_USER":
+        text = f"the owner is an inactive user; give the record to an active one ({answer.said})"
+        return Outcome(key=change.key, result=Result.REFUSED, detail=text)
+    return outcome_of(change, answer)
+
+
+def _states(session: OrgSession, records: Records, changes: Sequence[Change]) -> dict[str, Mapping[str, Any]]:
+    """Status and IsClosed by the first 15 characters of the task's id."""
+    ids = [change.crm_id for change in changes if change.crm_id and is_id(change.crm_id)]
+    frame = records.current(Table(name=session.connection.task_table, key="Id", columns=STATE), ids)
+    return {same(row["Id"]): row for row in frame.iter_rows(named=True)}
+
+
+def _read_back(
+    session: OrgSession, records: Records, changes: Sequence[Change]
+) -> tuple[dict[str, Mapping[str, Any]], str]:
+    try:
+        return _states(session, records, changes), ""
+    except ConnectionFailed as error:
+        return {}, str(error)
+
+
+def _not_to_close(change: Change, states: Mapping[str, Mapping[str, Any]]) -> Outcome | None:
+    if not change.crm_id or not is_id(change.crm_id):
+        return Outcome(key=change.key, result=Result.REFUSED, detail="the change names no Salesforce task")
+    state = states.get(same(change.crm_id))
+    if state is None:
+        return _outcome(change, Result.ALREADY_SO, "the task was deleted, or StageSync's user may no longer see it")
+    if state["IsClosed"]:
+        return _outcome(change, Result.ALREADY_SO, "", state)
+    return None
+
+
+def _closing(session: OrgSession, change: Change, status: str) -> dict[str, Any]:
+    return {"attributes": {"type": session.connection.task_table}, "id": change.crm_id, "Status": status}
+
+
+def _closed(change: Change, answer: Answer, states: Mapping[str, Mapping[str, Any]], trouble: str) -> Outcome:
+    if answer.error.code in GONE_CODES:
+        return _outcome(change, Result.ALREADY_SO, "the task was deleted")
+    if not answer.ok:
+        return outcome_of(change, answer, crm_id=change.crm_id)
+    state = states.get(same(change.crm_id or ""))
+    if state is None:
+        text = "completed, but it could not be read back: " + (trouble or "the task is no longer visible")
+        return _outcome(change, Result.UNKNOWN, text)
+    if not state["IsClosed"]:
+        return _outcome(change, Result.FAILED, f"Salesforce kept the task open, as {state['Status']!r}", state)
+    return _outcome(change, Result.APPLIED, "", state)
+
+
+def _outcome(change: Change, result: Result, detail: str, state: Mapping[str, Any] | None = None) -> Outcome:
+    seen = {"Status": state["Status"]} if state else {}
+    return Outcome(key=change.key, result=result, detail=detail, crm_id=change.crm_id, seen=seen)
