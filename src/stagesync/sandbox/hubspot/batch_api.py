@@ -1,0 +1,165 @@
+"""Up to 100 records at a time: partial answers are 207, and in no order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from stagesync.sandbox.hubspot import writing
+from stagesync.sandbox.hubspot.calls import Call, Reply
+from stagesync.sandbox.hubspot.catalog import ObjectType
+from stagesync.sandbox.hubspot.errors import ApiError, partial_failure, validation
+from stagesync.sandbox.hubspot.objects_api import find, links_of, written_body
+from stagesync.sandbox.hubspot.records import Record, Values
+from stagesync.sandbox.hubspot.rendering import batch_body, record_body, scattered, shape
+from stagesync.sandbox.hubspot.validation import checked
+
+MOST, MOST_WITH_HISTORY = 100, 50
+
+Written = tuple[Record, Values]
+Errors = list[dict[str, Any]]
+
+
+def batch_read(call: Call) -> Reply:
+    """POST …/batch/read: ids that are not there make a 207, not a 404."""
+    kind, started, request = call.kind(), call.portal.now(), call.json()
+    history = [str(name) for name in request.get("propertiesWithHistory") or []]
+    inputs = call.inputs(MOST_WITH_HISTORY if history else MOST)
+    wanted = shape(kind, [str(name) for name in request.get("properties") or []], history)
+    found: dict[int, Record] = {}
+    missing: list[str] = []
+    for each in inputs:
+        record = find(call, kind, str(each.get("id", "")), request.get("idProperty"))
+        if record is None or record.archived != call.archived:
+            missing.append(str(each.get("id", "")))
+            continue
+        full = call.portal.records.get(kind, record.id, wanted.names)
+        found[record.id] = full or record
+    errors = [_missing(kind, missing)] if missing else []
+    results = [record_body(call, kind, record, wanted) for record in scattered(found.values())]
+    return _reply(call, started, results, errors)
+
+
+def batch_create(call: Call) -> Reply:
+    """POST …/batch/create: 201; item by item when every input has its own objectWriteTraceId, else all or none."""
+    kind, started, inputs = call.kind(), call.portal.now(), call.inputs(MOST)
+    traces = {str(each["objectWriteTraceId"]) for each in inputs if each.get("objectWriteTraceId")}
+
+    def write(each: Mapping[str, Any]) -> Written:
+        return writing.create(
+            call.portal,
+            kind,
+            each.get("properties", {}),
+            links=links_of(kind, each.get("associations")),
+            source=call.source,
+            enforce=call.enforce,
+        )
+
+    written, errors = _each_or_all(call, inputs, write, item_by_item=len(traces) == len(inputs))
+    reply = _reply(call, started, _written(call, kind, written), errors, status=201)
+    cut = kind.name == "tasks" and bool(written) and call.portal.faults.take_drop()
+    return Reply(status=reply.status, body=reply.body, cut=cut)
+
+
+def batch_update(call: Call) -> Reply:
+    """POST …/batch/update: unknown ids make a 207, one bad value fails the whole batch."""
+    kind, started, inputs = call.kind(), call.portal.now(), call.inputs(MOST)
+    _no_duplicates(inputs)
+    targets: list[tuple[Record, dict[str, Any]]] = []
+    errors: Errors = []
+    for each in inputs:
+        record = find(call, kind, str(each.get("id", "")), each.get("idProperty"))
+        if record is None or record.archived:
+            errors.append(_missing(kind, [str(each.get("id", ""))], each))
+        else:
+            targets.append((record, each))
+    with call.portal.database.transaction():
+        for record, each in targets:
+            checked(call.portal, kind, each.get("properties", {}), record)
+        written = [_update(call, kind, record, each) for record, each in targets]
+    return _reply(call, started, _written(call, kind, written), errors)
+
+
+def batch_upsert(call: Call) -> Reply:
+    """POST …/batch/upsert: by a unique property; each result says whether it is ``new``."""
+    kind, started, inputs = call.kind(), call.portal.now(), call.inputs(MOST)
+    _no_duplicates(inputs)
+    results: list[dict[str, Any]] = []
+    with call.portal.database.transaction():
+        for each in inputs:
+            id_property = str(each.get("idProperty") or "hs_object_id")
+            record = find(call, kind, str(each.get("id", "")), id_property)
+            new = record is None
+            if record is None:
+                given = {id_property: each.get("id"), **each.get("properties", {})}
+                one = writing.create(call.portal, kind, given, source=call.source, enforce=call.enforce)
+            else:
+                one = _update(call, kind, record, each)
+            results.append({**written_body(call, kind, *one), "new": new})
+    results.sort(key=lambda body: str(body["id"])[::-1])
+    reply = _reply(call, started, results, [])
+    made_task = kind.name == "tasks" and any(body["new"] for body in results)
+    return Reply(status=reply.status, body=reply.body, cut=made_task and call.portal.faults.take_drop())
+
+
+def batch_archive(call: Call) -> Reply:
+    """POST …/batch/archive: 204; unknown ids are passed over."""
+    kind = call.kind()
+    for each in call.inputs(MOST):
+        record = find(call, kind, str(each.get("id", "")), None)
+        if record is not None:
+            writing.archive(call.portal, kind, record)
+    return Reply(status=204)
+
+
+def _update(call: Call, kind: ObjectType, record: Record, each: Mapping[str, Any]) -> Written:
+    raw = each.get("properties", {})
+    return writing.update(call.portal, kind, record, raw, source=call.source, enforce=call.enforce)
+
+
+def _each_or_all(
+    call: Call,
+    inputs: list[dict[str, Any]],
+    write: Callable[[Mapping[str, Any]], Written],
+    *,
+    item_by_item: bool,
+) -> tuple[list[Written], Errors]:
+    written: list[Written] = []
+    errors: Errors = []
+    if not item_by_item:
+        with call.portal.database.transaction():
+            return [write(each) for each in inputs], errors
+    for each in inputs:
+        try:
+            written.append(write(each))
+        except ApiError as refused:
+            trace = {"objectWriteTraceId": [str(each["objectWriteTraceId"])]}
+            errors.append({**refused.body, "context": {**refused.body.get("context", {}), **trace}})
+    return written, errors
+
+
+def _no_duplicates(inputs: list[dict[str, Any]]) -> None:
+    ids = [str(each.get("id")) for each in inputs]
+    twice = sorted({each for each in ids if ids.count(each) > 1})
+    if twice:
+        raise validation(f"Duplicate IDs found in batch input: [{', '.join(twice)}]. IDs must be unique")
+
+
+def _missing(kind: ObjectType, ids: list[str], source: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    context: dict[str, list[str]] = {"ids": ids}
+    if source and source.get("objectWriteTraceId"):
+        context["objectWriteTraceId"] = [str(source["objectWriteTraceId"])]
+    message = (
+        f"Could not get some {kind.singular.upper()} objects, they may be deleted or not exist."
+        " Check that ids are valid."
+    )
+    return partial_failure("OBJECT_NOT_FOUND", message, context)
+
+
+def _written(call: Call, kind: ObjectType, written: list[Written]) -> list[dict[str, Any]]:
+    values = {record.id: each for record, each in written}
+    return [written_body(call, kind, record, values[record.id]) for record in scattered(one for one, _ in written)]
+
+
+def _reply(call: Call, started: int, results: list[Any], errors: Errors, *, status: int = 200) -> Reply:
+    return Reply(status=207 if errors else status, body=batch_body(call, started, results, errors))
