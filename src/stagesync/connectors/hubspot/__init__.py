@@ -1,0 +1,28 @@
+"""HubSpot: a Reader and a Writer over the official client.
+
+Only translation lives here: HubSpot's answers to tables and outcomes, changes to HubSpot's requests. No verdict
+on a record, no definitions, no ledger, no clock but the one that waits between retries.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from stagesync.connectors.hubspot.connection import HubSpotConnection
+from stagesync.connectors.hubspot.reader import HubSpotReader
+from stagesync.connectors.hubspot.transport import Client, ReadTransport, WriteTransport
+from stagesync.connectors.hubspot.writer import HubSpotWriter
+
+__all__ = ["HubSpotConnection", "HubSpotReader", "HubSpotWriter", "connect"]
+
+
+def connect(
+    connection: HubSpotConnection, *, sleep: Callable[[float], None] = time.sleep
+) -> tuple[HubSpotReader, HubSpotWriter]:
+    """A reader and a writer that share one pool of connections. Nothing is sent before the first call.
+
+    ``sleep`` waits between retries, in seconds.
+    """
+    client = Client(connection, sleep)
+    return HubSpotReader(ReadTransport(client)), HubSpotWriter(WriteTransport(client))

@@ -1,0 +1,252 @@
+"""The shapes of HubSpot's answers. Every field is optional, as HubSpot asks clients to assume.
+
+Source: https://developers.hubspot.com/docs/api-reference/latest/error-handling, read 2026-11-21. Unknown
+fields are skipped, so a newer server does not break an older StageSync.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any, TypeVar
+
+import msgspec
+
+T = TypeVar("T")
+
+
+class Undecodable(Exception):
+    """An answer that is not the JSON that was promised: cut off, HTML, or another shape."""
+
+
+class _Answer(msgspec.Struct, rename="camel"):
+    pass
+
+
+class Next(_Answer):
+    """Where the next page starts."""
+
+    after: str | int
+
+
+class Paging(_Answer):
+    """Present on all pages but the last."""
+
+    next: Next | None = None
+
+
+class PastValue(_Answer):
+    """One entry of a property's history, newest first in the list."""
+
+    value: Any = None
+    timestamp: str | None = None
+    source_type: str | None = None
+    source_id: str | None = None
+
+
+class Row(_Answer):
+    """One record. Values are strings or null; absent properties do not exist in the portal."""
+
+    id: str | int
+    properties: dict[str, Any] = {}
+    properties_with_history: dict[str, list[PastValue]] = {}
+
+
+class Detail(_Answer):
+    """What is wrong with one property value, or which scopes are missing."""
+
+    message: str | None = None
+    code: str | None = None
+    context: dict[str, list[str]] | None = None
+
+
+class Rejection(_Answer):
+    """An error: the body of a 4xx, or one entry of a 207's ``errors``. A 429 has a policy and no category."""
+
+    message: str | None = None
+    category: str | None = None
+    policy_name: str | None = None
+    correlation_id: str | None = None
+    context: dict[str, list[str]] | None = None
+    errors: list[Detail] | None = None
+
+    def words(self) -> str:
+        """HubSpot's own words. The details say more than the message, whose list is JSON within JSON."""
+        details = [detail.message for detail in self.errors or () if detail.message]
+        return "; ".join(dict.fromkeys(details)) or self.message or self.category or "no reason given"
+
+    def scopes(self) -> tuple[str, ...]:
+        """The scopes that are said to be missing."""
+        contexts = [self.context, *(detail.context for detail in self.errors or ())]
+        names = (name for found in contexts if found for name in found.get("requiredGranularScopes", ()))
+        return tuple(dict.fromkeys(names))
+
+
+class RowPage(_Answer):
+    """A page of a list."""
+
+    results: list[Row] = []
+    paging: Paging | None = None
+
+
+class BatchAnswer(_Answer):
+    """The answer to a batch, 200 or 207; results are in no particular order, absent ids are in ``errors``."""
+
+    results: list[Row] = []
+    errors: list[Rejection] = []
+
+
+class Associated(_Answer):
+    """The other end of an association. The id is text in the specification and a number on the wire."""
+
+    to_object_id: str | int
+
+
+class AssociationSource(_Answer):
+    """The near end of an association."""
+
+    id: str | int
+
+
+class AssociationRow(_Answer):
+    """Some of the associations of one record; ``paging`` belongs to this record."""
+
+    source: AssociationSource = msgspec.field(name="from")
+    to: list[Associated] = []
+    paging: Paging | None = None
+
+
+class AssociationAnswer(_Answer):
+    """Associations of many records; a record without any is absent or in a 207's errors."""
+
+    results: list[AssociationRow] = []
+
+
+class Made(_Answer):
+    """The two ends of an association that stands now."""
+
+    source: AssociationSource = msgspec.field(name="from")
+    to: AssociationSource
+
+
+class MadeAnswer(_Answer):
+    """The answer to a batch of default associations."""
+
+    results: list[Made] = []
+    errors: list[Rejection] = []
+
+
+class AssociationLabel(_Answer):
+    """One type of association between two objects; the plain one has no label."""
+
+    type_id: int
+    category: str = ""
+    label: str | None = None
+
+
+class AssociationLabels(_Answer):
+    """All types of association from one object to another."""
+
+    results: list[AssociationLabel] = []
+
+
+class StageAnswer(_Answer):
+    """A stage of a pipeline. The values of ``metadata`` are strings: "false" is not false in Python."""
+
+    id: str
+    label: str = ""
+    display_order: int = 0
+    archived: bool = False
+    metadata: dict[str, Any] = {}
+    write_permissions: str | None = None
+
+
+class PipelineAnswer(_Answer):
+    """A pipeline with its stages."""
+
+    id: str
+    label: str = ""
+    display_order: int = 0
+    archived: bool = False
+    stages: list[StageAnswer] = []
+
+
+class Pipelines(_Answer):
+    """All pipelines of an object; HubSpot does not page them."""
+
+    results: list[PipelineAnswer] = []
+
+
+class OptionAnswer(_Answer):
+    """One value of an enumeration."""
+
+    value: str
+    label: str = ""
+    display_order: int = 0
+    hidden: bool = False
+
+
+class PropertyAnswer(_Answer):
+    """The definition of a property."""
+
+    name: str
+    options: list[OptionAnswer] = []
+    has_unique_value: bool = False
+    archived: bool = False
+
+
+class Properties(_Answer):
+    """All properties of an object; HubSpot does not page them."""
+
+    results: list[PropertyAnswer] = []
+
+
+class OwnerAnswer(_Answer):
+    """An owner. Records hold ``id``, never the user id."""
+
+    id: str | int
+    email: str | None = None
+    type: str | None = None
+    first_name: str | None = None
+    last_name: str | None = None
+
+
+class OwnerPage(_Answer):
+    """A page of owners."""
+
+    results: list[OwnerAnswer] = []
+    paging: Paging | None = None
+
+
+class Account(_Answer):
+    """Which portal a token belongs to."""
+
+    portal_id: int
+    ui_domain: str = "app.hubspot.com"
+
+
+class TokenInfo(_Answer):
+    """What a private app's token is good for."""
+
+    hub_id: int
+
+
+def decode(body: bytes, shape: type[T]) -> T:
+    """Read JSON as ``shape``; raises :class:`Undecodable`.
+
+    HubSpot cuts texts by UTF-16 units, which can leave half of an emoji. Python's own reader takes such a
+    text; the half becomes a question mark.
+    """
+    try:
+        return msgspec.json.decode(body, type=shape)
+    except msgspec.ValidationError as error:
+        raise Undecodable(str(error)) from error
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return _decode_leniently(body, shape)
+
+
+def _decode_leniently(body: bytes, shape: type[T]) -> T:
+    try:
+        plain = json.dumps(json.loads(body), ensure_ascii=False).encode("utf-8", "replace")
+        return msgspec.json.decode(plain, type=shape)
+    except (ValueError, RecursionError, msgspec.DecodeError) as error:
+        raise Undecodable(f"{len(body)} bytes that are not the JSON that was promised") from error

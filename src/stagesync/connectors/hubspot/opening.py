@@ -1,0 +1,129 @@
+"""Opening tasks: found or created once, then attached to their records."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from stagesync.connectors.hubspot.answers import AssociationLabels, Row
+from stagesync.connectors.hubspot.batches import Trouble, Troubles, associate, trouble, upsert
+from stagesync.connectors.hubspot.faults import Refusal
+from stagesync.connectors.hubspot.frames import ID
+from stagesync.connectors.hubspot.records import read_records
+from stagesync.connectors.hubspot.tasks import (
+    find_by_key,
+    find_on_records,
+    has_unique_key,
+    marked,
+    task_properties,
+)
+from stagesync.connectors.hubspot.transport import Request, WriteTransport
+from stagesync.errors import ConnectionFailed
+from stagesync.model.changes import Change, Outcome, Result
+
+
+def open_tasks(transport: WriteTransport, object_name: str, changes: Sequence[Change]) -> dict[str, Outcome]:
+    """One task for each change, attached to its record; an existing one is attached again, which changes nothing.
+
+    Raises ``ConnectionFailed`` or :class:`Refusal` only before anything is written.
+    """
+    unique = has_unique_key(transport)
+    there = {str(row.id) for row in read_records(transport, object_name, [one.record for one in changes], [ID])}
+    outcomes = {one.key: outcome for one in changes if (outcome := _before_write(one, there))}
+    wanted = [one for one in changes if one.key not in outcomes]
+    existing = _found(transport, wanted, unique=unique)
+    fresh = [one for one in wanted if one.key not in existing]
+    troubles = _upsert(transport, fresh) if unique else _create_each(transport, object_name, fresh)
+    made, troubles = _located(transport, fresh, troubles, unique=unique)
+    ids = {**existing, **made}
+    loose = _attach(transport, object_name, wanted, ids)
+    for one in wanted:
+        outcomes[one.key] = _outcome(one, ids.get(one.key), troubles.get(one.key), loose, already=one.key in existing)
+    return outcomes
+
+
+def _before_write(change: Change, there: set[str]) -> Outcome | None:
+    if change.task is None:
+        return Outcome(key=change.key, result=Result.FAILED, detail="the change holds no task to open")
+    if change.record not in there:
+        return Outcome(key=change.key, result=Result.SUPERSEDED, detail="the record is gone")
+    return None
+
+
+def _found(transport: WriteTransport, changes: Sequence[Change], *, unique: bool) -> dict[str, str]:
+    if not changes:
+        return {}
+    return find_by_key(transport, [one.key for one in changes]) if unique else find_on_records(transport, changes)
+
+
+def _properties(change: Change) -> dict[str, str]:
+    return task_properties(change.task) if change.task is not None else {}
+
+
+def _upsert(transport: WriteTransport, changes: Sequence[Change]) -> Troubles:
+    connection = transport.connection
+    rows = {one.key: _properties(one) for one in changes}
+    return upsert(transport, connection.task_table, connection.task_key, rows)
+
+
+def _create_each(transport: WriteTransport, object_name: str, changes: Sequence[Change]) -> Troubles:
+    """Without a unique property: one by one, key in the body, attached in the same request so as to be found."""
+    if not changes:
+        return {}
+    types = _plain_type(transport, object_name)
+    found: Troubles = {}
+    for one in changes:
+        ends = [{"to": {"id": one.record}, "types": types}] if types else []
+        body = {"properties": marked(_properties(one), one.key), "associations": ends}
+        request = Request(path=transport.paths.create, names={"object": transport.connection.task_table}, body=body)
+        try:
+            transport.send(Row, request, idempotent=False)
+        except Refusal as refusal:
+            found[one.key] = Trouble(result=Result.REFUSED, detail=refusal.rejection.words())
+        except ConnectionFailed as error:
+            found[one.key] = trouble(error)
+    return found
+
+
+def _plain_type(transport: WriteTransport, object_name: str) -> list[Mapping[str, str | int]]:
+    """The type of a plain association from a task, which HubSpot's documents do not give for every object."""
+    names = {"source": transport.connection.task_table, "target": object_name}
+    try:
+        answer = transport.ask(AssociationLabels, Request(path=transport.paths.association_labels, names=names))
+    except Refusal:
+        return []
+    plain = [one for one in answer.results if one.category == "HUBSPOT_DEFINED" and one.label is None]
+    return [{"associationCategory": one.category, "associationTypeId": one.type_id} for one in plain[:1]]
+
+
+def _located(
+    transport: WriteTransport, changes: Sequence[Change], troubles: Troubles, *, unique: bool
+) -> tuple[dict[str, str], Troubles]:
+    """Ids of the tasks just made, those of unknown outcome among them; and the troubles that are left."""
+    doubtful = [one for one in changes if troubles.get(one.key, _SENT).result is Result.UNKNOWN]
+    try:
+        ids = _found(transport, doubtful, unique=unique)
+    except (ConnectionFailed, Refusal) as error:
+        blind = Trouble(result=Result.UNKNOWN, detail=f"sent, but it could not be read back: {error}")
+        return {}, {**{one.key: blind for one in doubtful}, **troubles}
+    return ids, {key: one for key, one in troubles.items() if key not in ids}
+
+
+_SENT = Trouble(result=Result.UNKNOWN, detail="sent")
+
+
+def _attach(transport: WriteTransport, object_name: str, changes: Sequence[Change], ids: Mapping[str, str]) -> Troubles:
+    pairs = {ids[one.key]: one.record for one in changes if one.key in ids}
+    return associate(transport, transport.connection.task_table, object_name, pairs)
+
+
+def _outcome(change: Change, task: str | None, problem: Trouble | None, loose: Troubles, *, already: bool) -> Outcome:
+    if problem is not None:
+        return Outcome(key=change.key, result=problem.result, detail=problem.detail, crm_id=task)
+    if task is None:
+        detail = "HubSpot answered that the task was written, and there is none"
+        return Outcome(key=change.key, result=Result.FAILED, detail=detail)
+    if task in loose:
+        result = Result.UNKNOWN if loose[task].result is Result.UNKNOWN else Result.FAILED
+        detail = f"task {task} is not attached to {change.object} {change.record}: {loose[task].detail}"
+        return Outcome(key=change.key, result=result, detail=detail, crm_id=task)
+    return Outcome(key=change.key, result=Result.ALREADY_SO if already else Result.APPLIED, crm_id=task)

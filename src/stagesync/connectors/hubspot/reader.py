@@ -1,0 +1,256 @@
+"""Reads a portal: its definitions, and its records as typed frames."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from urllib.parse import urlencode
+
+import polars as pl
+
+from stagesync.connectors.hubspot.answers import (
+    Account,
+    OwnerAnswer,
+    OwnerPage,
+    Pipelines,
+    PropertyAnswer,
+    Row,
+    RowPage,
+    TokenInfo,
+)
+from stagesync.connectors.hubspot.faults import Refusal, ScopeMissing
+from stagesync.connectors.hubspot.frames import ID, history_frame, link_frame, record_frame
+from stagesync.connectors.hubspot.records import (
+    list_records,
+    pieces,
+    read_associations,
+    read_properties,
+    read_records,
+)
+from stagesync.connectors.hubspot.stages import PIPELINE_FIELDS, option_stages, pipeline_stages
+from stagesync.connectors.hubspot.tasks import find_by_key, find_by_marker, has_unique_key
+from stagesync.connectors.hubspot.transport import ReadTransport, Request
+from stagesync.errors import ConnectionFailed
+from stagesync.model.crm import Identity, NativeStage, Owner
+from stagesync.model.tables import Missing, Page, Table
+
+PAGE = 100
+HISTORY_PAGE = 50
+PAGES_GATHERED = 20  # 2,000 records: from there on the audit's cost per record no longer falls
+LONGEST_QUERY = 12_000  # characters; HubSpot answers 414 somewhere above 15,000
+HISTORY = ".history"
+
+
+class HubSpotReader:
+    """A :class:`~stagesync.connectors.base.Reader` of one portal.
+
+    Property definitions are read once for each object and read again by :meth:`missing`.
+    """
+
+    crm: str = "hubspot"
+
+    def __init__(self, transport: ReadTransport) -> None:
+        """Read through ``transport``."""
+        self._transport = transport
+        self._definitions: dict[str, dict[str, PropertyAnswer] | str] = {}
+
+    def identity(self) -> Identity:
+        """The portal that the token belongs to."""
+        try:
+            account = self._transport.ask(Account, Request(path=self._transport.paths.account))
+        except (Refusal, ScopeMissing):
+            account = self._account_of_token()
+        return Identity(
+            crm=self.crm,
+            key=str(account.portal_id),
+            name=f"HubSpot portal {account.portal_id}",
+            url=f"https://{account.ui_domain}/contacts/{account.portal_id}",
+        )
+
+    def _account_of_token(self) -> Account:
+        body = {"tokenKey": self._transport.connection.access_token}
+        try:
+            info = self._transport.ask(TokenInfo, Request(path=self._transport.paths.token_info, body=body))
+        except Refusal as refusal:
+            raise ConnectionFailed(
+                f"{self._transport.place}: HubSpot does not say which portal the access token belongs to: {refusal}"
+            ) from refusal
+        return Account(portal_id=info.hub_id)
+
+    def stages(self, object_name: str, stage_field: str) -> Sequence[NativeStage]:
+        """Stages of all pipelines, or the options of ``stage_field`` where it does not hold one of those."""
+        if stage_field not in PIPELINE_FIELDS:
+            definition = self._properties(object_name).get(stage_field)
+            return option_stages(definition) if definition else ()
+        request = Request(path=self._transport.paths.pipelines, names={"object": object_name})
+        try:
+            return pipeline_stages(self._transport.ask(Pipelines, request).results)
+        except Refusal:
+            return ()
+
+    def owners(self) -> Sequence[Owner]:
+        """Active owners, then deactivated ones, which HubSpot lists only when asked for ``archived``."""
+        found: dict[str, Owner] = {}
+        for active in (True, False):
+            for answer in self._owner_answers(archived=not active):
+                found.setdefault(str(answer.id), _owner(answer, active=active))
+        return tuple(found.values())
+
+    def _owner_answers(self, *, archived: bool) -> Iterator[OwnerAnswer]:
+        query: dict[str, str | int] = {"limit": PAGE, "archived": "true" if archived else "false"}
+        while True:
+            page = self._transport.ask(OwnerPage, Request(path=self._transport.paths.owners, query=query))
+            yield from page.results
+            if page.paging is None or page.paging.next is None or query.get("after") == str(page.paging.next.after):
+                return
+            query["after"] = str(page.paging.next.after)
+
+    def missing(self, tables: Sequence[Table]) -> Sequence[Missing]:
+        """Absent properties; all columns of an object that may not be read, and both ends of links to it."""
+        self._definitions.clear()
+        refusals: dict[str, str | None] = {}
+        found: list[Missing] = []
+        for table in tables:
+            names = (_object(table), *table.links)
+            refusals.update({name: self._unreadable(name) for name in names if name not in refusals})
+            columns = self._missing_columns(table, refusals[_object(table)])
+            if columns:
+                found.append(Missing(table=table.name, columns=columns))
+            for link in table.links:
+                reason = refusals[_object(table)] or refusals[link]
+                if reason:
+                    found.append(Missing(table=f"{table.name}~{link}", columns={"from": reason, "to": reason}))
+        return tuple(found)
+
+    def _missing_columns(self, table: Table, reason: str | None) -> Mapping[str, str]:
+        known = self._definitions.get(_object(table))
+        everything = dict.fromkeys((table.key, *table.columns))
+        if reason or not isinstance(known, dict):
+            return dict.fromkeys(everything, reason or str(known))
+        if table.history_of is None:
+            return {name: _absent(name, table) for name in table.columns if name not in known and name != table.key}
+        if table.history_of not in known:
+            return dict.fromkeys(everything, _absent(table.history_of, table))
+        return {}
+
+    def _unreadable(self, object_name: str) -> str | None:
+        """Why records of an object cannot be read; None when they can. Definitions have a scope of their own."""
+        known = self._known(object_name)
+        if isinstance(known, str):
+            return known
+        request = Request(
+            path=self._transport.paths.list, names={"object": object_name}, query={"limit": 1, "properties": ID}
+        )
+        try:
+            self._transport.ask(RowPage, request)
+        except ScopeMissing as error:
+            return error.reason
+        except Refusal as refusal:
+            return _no_object(object_name, refusal)
+        return None
+
+    def _known(self, object_name: str) -> dict[str, PropertyAnswer] | str:
+        """Definitions by name, or why there are none."""
+        if object_name not in self._definitions:
+            try:
+                self._definitions[object_name] = read_properties(self._transport, object_name)
+            except ScopeMissing as error:
+                self._definitions[object_name] = error.reason
+            except Refusal as refusal:
+                self._definitions[object_name] = _no_object(object_name, refusal)
+        return self._definitions[object_name]
+
+    def _properties(self, object_name: str) -> dict[str, PropertyAnswer]:
+        known = self._known(object_name)
+        return {} if isinstance(known, str) else known
+
+    def pull(self, table: Table) -> Iterator[Page]:
+        """All records, about 2,000 to a page, each page followed by the associations of its records.
+
+        A table without records gives one empty page, so that its columns are known. An object that may not
+        be read gives none: :meth:`missing` says why.
+        """
+        known = self._known(_object(table))
+        if isinstance(known, str):
+            return
+        if table.history_of is not None:
+            yield from self._pull_history(table, known)
+            return
+        table = _present(table, known)
+        for rows in _gathered(self._rows(table)):
+            yield Page(table=table.name, rows=record_frame(table, rows))
+            for link in table.links:
+                pairs = read_associations(self._transport, table.name, link, [str(row.id) for row in rows])
+                yield Page(table=f"{table.name}~{link}", rows=link_frame(pairs))
+
+    def _pull_history(self, table: Table, known: Mapping[str, PropertyAnswer]) -> Iterator[Page]:
+        if table.history_of not in known:
+            return
+        query: dict[str, str | int] = {"limit": HISTORY_PAGE, "properties": ID}
+        query["propertiesWithHistory"] = str(table.history_of)
+        for rows in _gathered(list_records(self._transport, _object(table), query)):
+            yield Page(table=table.name, rows=history_frame(table, rows))
+
+    def _rows(self, table: Table) -> Iterator[list[Row]]:
+        """Pages of a list; with too many properties for a URL, of ids that are then read by POST."""
+        names = _asked(table)
+        query: dict[str, str | int] = {"limit": PAGE, "properties": ",".join(names)}
+        if len(urlencode(query)) <= LONGEST_QUERY:
+            yield from list_records(self._transport, table.name, query)
+            return
+        for rows in list_records(self._transport, table.name, {"limit": PAGE, "properties": ID}):
+            yield read_records(self._transport, table.name, [str(row.id) for row in rows], names)
+
+    def current(self, table: Table, ids: Sequence[str]) -> pl.DataFrame:
+        """These records as they are now, in no particular order; absent ones are gone or hidden."""
+        table = _present(table, self._properties(_object(table)))
+        return record_frame(table, read_records(self._transport, _object(table), ids, _asked(table)))
+
+    def own_tasks(self, keys: Sequence[str]) -> Mapping[str, str]:
+        """Keys that have a task, open or completed, to its id; tasks that were deleted are not found."""
+        if not keys:
+            return {}
+        find = find_by_key if has_unique_key(self._transport) else find_by_marker
+        return find(self._transport, keys)
+
+    def close(self) -> None:
+        """Give connections back."""
+        self._transport.close()
+
+
+def _object(table: Table) -> str:
+    return table.name.removesuffix(HISTORY) if table.history_of is not None else table.name
+
+
+def _present(table: Table, known: Mapping[str, PropertyAnswer]) -> Table:
+    """``table`` with the columns that the portal has."""
+    return replace(table, columns={name: kind for name, kind in table.columns.items() if name in known})
+
+
+def _asked(table: Table) -> list[str]:
+    """The properties to ask for; asking for none would bring HubSpot's default ones."""
+    return list(dict.fromkeys((ID, *table.columns)))
+
+
+def _absent(name: str, table: Table) -> str:
+    return f"this portal has no property {name} on {_object(table)}"
+
+
+def _no_object(object_name: str, refusal: Refusal) -> str:
+    return f"this portal has no {object_name} that can be read: {refusal}"
+
+
+def _owner(answer: OwnerAnswer, *, active: bool) -> Owner:
+    name = " ".join(part for part in (answer.first_name, answer.last_name) if part)
+    return Owner(
+        id=str(answer.id),
+        name=name or answer.email or str(answer.id),
+        email=answer.email,
+        active=active,
+        queue=answer.type == "QUEUE",
+    )
+
+
+def _gathered(pages: Iterator[list[Row]]) -> Iterator[list[Row]]:
+    for piece in pieces(pages, PAGES_GATHERED):
+        yield [row for page in piece for row in page]

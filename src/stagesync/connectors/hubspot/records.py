@@ -1,0 +1,100 @@
+"""Reading records by id, associations and definitions: what both the reader and the writer ask for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
+from typing import Any, TypeVar
+
+from stagesync.connectors.hubspot.answers import (
+    AssociationAnswer,
+    AssociationRow,
+    BatchAnswer,
+    Properties,
+    PropertyAnswer,
+    Row,
+    RowPage,
+)
+from stagesync.connectors.hubspot.transport import ReadTransport, Request
+from stagesync.errors import ConnectionFailed
+
+BATCH = 100  # inputs of batch/read, batch/update, batch/upsert
+ASSOCIATION_BATCH = 1000  # inputs of associations batch/read
+
+T = TypeVar("T")
+
+
+def pieces(items: Iterable[T], size: int) -> Iterator[list[T]]:
+    """Lists of at most ``size`` items, in order."""
+    source = iter(items)
+    while piece := list(islice(source, size)):
+        yield piece
+
+
+def list_records(transport: ReadTransport, object_name: str, query: Mapping[str, str | int]) -> Iterator[list[Row]]:
+    """All records of an object, page by page, strongly consistent and without search's cap of 10,000.
+
+    Source: https://developers.hubspot.com/docs/api-reference/crm-objects, read 2026-11-21. ``limit`` is 100
+    at most, 50 with history.
+    """
+    seen: set[str] = set()
+    after: dict[str, str] = {}
+    while True:
+        request = Request(path=transport.paths.list, names={"object": object_name}, query={**query, **after})
+        page = transport.ask(RowPage, request)
+        yield page.results
+        if page.paging is None or page.paging.next is None:
+            return
+        cursor = str(page.paging.next.after)
+        if cursor in seen:
+            raise ConnectionFailed(f"{transport.place}: the list of {object_name} repeats itself; try again later")
+        seen.add(cursor)
+        after = {"after": cursor}
+
+
+def read_records(
+    transport: ReadTransport, object_name: str, ids: Iterable[str], properties: Sequence[str], key: str | None = None
+) -> list[Row]:
+    """These records as they are now, in no particular order; absent ones are left out (HTTP 207).
+
+    ``key`` names a property with unique values that ``ids`` are values of. Strongly consistent, unlike search.
+    """
+    found: list[Row] = []
+    for piece in pieces(dict.fromkeys(ids), BATCH):
+        body: dict[str, Any] = {
+            "inputs": [{"id": value} for value in piece],
+            "properties": list(properties),
+            "propertiesWithHistory": [],
+        }
+        if key is not None:
+            body["idProperty"] = key
+        request = Request(path=transport.paths.batch_read, names={"object": object_name}, body=body)
+        found += transport.ask(BatchAnswer, request).results
+    return found
+
+
+def read_associations(
+    transport: ReadTransport, source: str, target: str, ids: Iterable[str]
+) -> Iterator[tuple[str, str]]:
+    """Pairs of ids, from ``source`` records to ``target`` records; a record may have more than one page."""
+    names = {"source": source, "target": target}
+    for piece in pieces(dict.fromkeys(ids), ASSOCIATION_BATCH):
+        inputs: list[dict[str, str]] = [{"id": value} for value in piece]
+        while inputs:
+            request = Request(path=transport.paths.associations_read, names=names, body={"inputs": inputs})
+            answer = transport.ask(AssociationAnswer, request)
+            for row in answer.results:
+                yield from ((str(row.source.id), str(end.to_object_id)) for end in row.to)
+            inputs = [more for row in answer.results if (more := _next_input(row))]
+
+
+def read_properties(transport: ReadTransport, object_name: str) -> dict[str, PropertyAnswer]:
+    """The properties that an object has, by name. Raises what :meth:`ReadTransport.ask` raises."""
+    answer = transport.ask(Properties, Request(path=transport.paths.properties, names={"object": object_name}))
+    return {found.name: found for found in answer.results if not found.archived}
+
+
+def _next_input(row: AssociationRow) -> dict[str, str] | None:
+    if row.paging is None or row.paging.next is None or not row.to:
+        return None
+    return {"id": str(row.source.id), "after": str(row.paging.next.after)}

@@ -1,0 +1,133 @@
+"""Setting stages, with the detour that lifecycle stages need.
+
+``lifecyclestage`` only moves forward: a move back is answered with 200 and not made, unless the value is
+cleared first, in a request of its own since the items of a batch have no order. Sources:
+https://developers.hubspot.com/docs/guides/api/crm/objects/contacts and
+https://integrate.hubspot.com/t/1333, read 2026-11-21. A move forward is not cleared first: clearing runs the
+portal's workflows twice and erases the dates of later stages.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from stagesync.connectors.hubspot.answers import PropertyAnswer
+from stagesync.connectors.hubspot.batches import Trouble, Troubles, update
+from stagesync.connectors.hubspot.readback import Values, Write, current_values, differences, holds, read_back
+from stagesync.connectors.hubspot.records import read_properties
+from stagesync.connectors.hubspot.stages import option_stages
+from stagesync.connectors.hubspot.transport import WriteTransport
+from stagesync.model.changes import Change, Outcome, Result
+
+FORWARD_ONLY = "lifecyclestage"
+
+
+def set_stages(transport: WriteTransport, object_name: str, changes: Sequence[Change]) -> dict[str, Outcome]:
+    """Write ``after`` where records still hold ``before``. At most one change a record, 100 in all.
+
+    Raises ``ConnectionFailed`` or :class:`Refusal` only from the comparison, before anything is written.
+    """
+    now = _now(transport, object_name, changes)
+    order = _lifecycle_order(transport, object_name, changes)
+    outcomes: dict[str, Outcome] = {}
+    writes: list[Write] = []
+    for change in changes:
+        early = _before_write(change, now.get(change.record)) or _unknown_stage(change, order)
+        if early is not None:
+            outcomes[change.key] = early
+        else:
+            writes.append(Write(key=change.key, record=change.record, values=change.after))
+    held = {write.record: now[write.record] for write in writes}
+    troubles = _write(transport, object_name, writes, held, order)
+    return outcomes | read_back(transport, object_name, writes, troubles)
+
+
+def finish_stages(transport: WriteTransport, object_name: str, changes: Sequence[Change]) -> dict[str, Outcome]:
+    """Set ``after`` where a stop between clearing and setting left the lifecycle stage blank.
+
+    The same as :func:`set_stages` with a blank stage for what must still be there, so nothing is cleared.
+    """
+    return set_stages(transport, object_name, [_from_blank(change) for change in changes])
+
+
+def _from_blank(change: Change) -> Change:
+    if FORWARD_ONLY not in change.after:
+        return change
+    return replace(change, before={**change.before, FORWARD_ONLY: None})
+
+
+def _now(transport: WriteTransport, object_name: str, changes: Sequence[Change]) -> dict[str, Values]:
+    names = {name for change in changes for name in (*change.before, *change.after)}
+    return current_values(transport, object_name, [change.record for change in changes], names)
+
+
+def _before_write(change: Change, now: Values | None) -> Outcome | None:
+    """Why a change is not written; None when it is. Only values count: HubSpot moves the date by itself."""
+    if now is None:
+        return _superseded(change, "the record is gone: deleted, merged into another or hidden from this token", {})
+    seen = {name: now.get(name) for name in change.after}
+    if holds(now, change.after):
+        return Outcome(key=change.key, result=Result.ALREADY_SO, crm_id=change.record, seen=seen)
+    if not holds(now, change.before):
+        return _superseded(change, f"changed since the plan: {differences(now, change.before)}", seen)
+    return None
+
+
+def _superseded(change: Change, detail: str, seen: Values) -> Outcome:
+    return Outcome(key=change.key, result=Result.SUPERSEDED, detail=detail, crm_id=change.record, seen=seen)
+
+
+def _lifecycle_order(
+    transport: WriteTransport, object_name: str, changes: Sequence[Change]
+) -> Mapping[str, int] | None:
+    """Positions of lifecycle stages; None when no change moves one."""
+    if not any(change.after.get(FORWARD_ONLY) for change in changes):
+        return None
+    definition = read_properties(transport, object_name).get(FORWARD_ONLY, PropertyAnswer(name=FORWARD_ONLY))
+    return {stage.value: stage.position for stage in option_stages(definition)}
+
+
+def _unknown_stage(change: Change, order: Mapping[str, int] | None) -> Outcome | None:
+    """A lifecycle stage that is gone is refused before the old one is cleared for it."""
+    target = change.after.get(FORWARD_ONLY)
+    if order is None or target is None or target in order:
+        return None
+    detail = f"this portal has no lifecycle stage {target}"
+    return Outcome(key=change.key, result=Result.REFUSED, detail=detail, crm_id=change.record)
+
+
+def _write(
+    transport: WriteTransport,
+    object_name: str,
+    writes: Sequence[Write],
+    held: Mapping[str, Values],
+    order: Mapping[str, int] | None,
+) -> Troubles:
+    """Clear where the move is backwards, then set; what was cleared in vain gets its old stage back."""
+    back = [write for write in writes if _is_backward(write, held[write.record], order)]
+    troubles = update(transport, object_name, {write.record: {FORWARD_ONLY: ""} for write in back})
+    ready = [write for write in writes if write.record not in troubles]
+    refused = update(transport, object_name, {write.record: write.wire() for write in ready})
+    emptied = [
+        write.record for write in back if write.record in refused and refused[write.record].result is not Result.UNKNOWN
+    ]
+    lost = update(transport, object_name, {one: {FORWARD_ONLY: held[one][FORWARD_ONLY] or ""} for one in emptied})
+    for one in emptied:
+        refused[one] = _restored(refused[one], held[one][FORWARD_ONLY], lost.get(one))
+    return troubles | refused
+
+
+def _is_backward(write: Write, held: Values, order: Mapping[str, int] | None) -> bool:
+    """Whether a lifecycle stage must be cleared first; when the order does not say, it is."""
+    old, new = held.get(FORWARD_ONLY), write.values.get(FORWARD_ONLY)
+    if order is None or not old or not new:
+        return False
+    return old not in order or new not in order or order[new] < order[old]
+
+
+def _restored(refused: Trouble, old: str | None, lost: Trouble | None) -> Trouble:
+    if lost is None:
+        return Trouble(result=refused.result, detail=f"{refused.detail}; the old stage was put back")
+    detail = f"{refused.detail}; the contact is left without a stage, it was {old}: {lost.detail}"
+    return Trouble(result=Result.FAILED, detail=detail)

@@ -1,0 +1,114 @@
+"""Writes to a portal: stages, and tasks opened and closed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+
+from stagesync.connectors.hubspot.batches import update
+from stagesync.connectors.hubspot.faults import Refusal
+from stagesync.connectors.hubspot.opening import open_tasks
+from stagesync.connectors.hubspot.readback import Write, current_values, read_back
+from stagesync.connectors.hubspot.records import BATCH
+from stagesync.connectors.hubspot.stage_writes import finish_stages, set_stages
+from stagesync.connectors.hubspot.tasks import COMPLETED, STATUS
+from stagesync.connectors.hubspot.transport import WriteTransport
+from stagesync.errors import ConnectionFailed
+from stagesync.model.changes import Change, Outcome, Result
+
+Step = Callable[[WriteTransport, str, Sequence[Change]], dict[str, Outcome]]
+
+
+class HubSpotWriter:
+    """A :class:`~stagesync.connectors.base.Writer` of one portal.
+
+    HubSpot has no preconditions for writes, so values are compared just before and read back just after.
+    A method raises ``ConnectionFailed`` only when nothing was written by the call; from the first write on,
+    whatever happens is in the outcomes.
+    """
+
+    batch_size: int = BATCH
+
+    def __init__(self, transport: WriteTransport) -> None:
+        """Write through ``transport``."""
+        self._transport = transport
+
+    def set_stage(self, changes: Sequence[Change]) -> Sequence[Outcome]:
+        """Write ``after`` where the record still holds ``before``; only values are compared.
+
+        A lifecycle stage that goes back is cleared first. A stop between the two leaves it blank, which this
+        method then calls superseded: :meth:`finish_stage` is for the changes that the ledger says were begun.
+        """
+        return self._each(changes, set_stages)
+
+    def finish_stage(self, changes: Sequence[Change]) -> Sequence[Outcome]:
+        """Set lifecycle stages that are blank because a stop came between clearing and setting.
+
+        Only for changes whose intent is in the ledger without an outcome: a blank may be a person's too.
+        """
+        return self._each(changes, finish_stages)
+
+    def open_tasks(self, changes: Sequence[Change]) -> Sequence[Outcome]:
+        """Create the tasks that do not exist yet and attach them to their records."""
+        return self._each(changes, open_tasks)
+
+    def close_tasks(self, changes: Sequence[Change]) -> Sequence[Outcome]:
+        """Complete the tasks named by ``crm_id`` that are still open."""
+        return self._each(changes, _close_tasks)
+
+    def close(self) -> None:
+        """Give connections back."""
+        self._transport.close()
+
+    def _each(self, changes: Sequence[Change], step: Step) -> Sequence[Outcome]:
+        found: dict[str, Outcome] = {}
+        for batch in _batches(changes):
+            try:
+                found |= step(self._transport, batch[0].object, batch)
+            except Refusal as refusal:
+                found |= _all(batch, Result.REFUSED, str(refusal))
+            except ConnectionFailed as error:
+                if not found:
+                    raise
+                found |= _all(batch, Result.FAILED, str(error))
+        return [found[change.key] for change in changes]
+
+
+def _close_tasks(transport: WriteTransport, _object_name: str, changes: Sequence[Change]) -> dict[str, Outcome]:
+    table = transport.connection.task_table
+    outcomes = {
+        one.key: Outcome(key=one.key, result=Result.FAILED, detail="the change names no task to close")
+        for one in changes
+        if one.crm_id is None
+    }
+    named = {one.key: one.crm_id for one in changes if one.crm_id is not None}
+    now = current_values(transport, table, named.values(), [STATUS])
+    writes: list[Write] = []
+    for key, task in named.items():
+        if task not in now:
+            outcomes[key] = Outcome(key=key, result=Result.ALREADY_SO, detail="the task is gone", crm_id=task)
+        elif now[task][STATUS] == COMPLETED:
+            outcomes[key] = Outcome(key=key, result=Result.ALREADY_SO, crm_id=task, seen=now[task])
+        else:
+            writes.append(Write(key=key, record=task, values={STATUS: COMPLETED}))
+    troubles = update(transport, table, {write.record: write.wire() for write in writes})
+    return outcomes | read_back(transport, table, writes, troubles)
+
+
+def _batches(changes: Sequence[Change]) -> Iterator[list[Change]]:
+    """At most 100 changes of one object and one change a record: HubSpot refuses an id that comes twice."""
+    rest = list(changes)
+    while rest:
+        batch: dict[str, Change] = {}
+        later: list[Change] = []
+        for change in rest:
+            fits = change.object == rest[0].object and change.record not in batch and len(batch) < BATCH
+            if fits:
+                batch[change.record] = change
+            else:
+                later.append(change)
+        yield list(batch.values())
+        rest = later
+
+
+def _all(changes: Sequence[Change], result: Result, detail: str) -> dict[str, Outcome]:
+    return {one.key: Outcome(key=one.key, result=result, detail=detail) for one in changes}
