@@ -1,0 +1,41 @@
+"""The ledger: what StageSync saw, intended and did, append-only and hash-chained.
+
+The only code that speaks SQL to the ledger. It may import ``stagesync.model`` and ``stagesync.errors`` and nothing
+else of StageSync; it judges nothing and reads no clock.
+
+==================  ==============================================================================
+table               holds
+==================  ==============================================================================
+``entries``         the truth; database triggers refuse UPDATE and DELETE
+``head``            one row: number and hash of the newest entry, so that a cut-off end is noticed
+``open_findings``   derived: the newest entry of each finding that is open
+``open_intents``    derived: intents without a final outcome
+``open_tasks``      derived: tasks that were opened and not closed
+==================  ==============================================================================
+
+The derived tables are written in the transaction of their entries, and :meth:`Ledger.rebuild` makes them again
+from the entries. In SQLite a ledger is one file; in PostgreSQL it is the schema ``stagesync`` of the database
+that the URL names.
+"""
+
+from stagesync.ledger.entry import (
+    Entry,
+    EntryKind,
+    FindingChanges,
+    RunRecord,
+    TrackedTask,
+    Verification,
+    Where,
+)
+from stagesync.ledger.ledger import Ledger
+
+__all__ = [
+    "Entry",
+    "EntryKind",
+    "FindingChanges",
+    "Ledger",
+    "RunRecord",
+    "TrackedTask",
+    "Verification",
+    "Where",
+]

@@ -1,0 +1,68 @@
+"""The hash chain over the entries: each hash covers the hash before it and everything its entry says.
+
+It shows that something was changed, removed or re-ordered by somebody who does not rewrite all that follows.
+Somebody who rewrites the whole ledger is found only with a head that was kept elsewhere.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import NamedTuple
+
+import msgspec
+
+GENESIS = bytes(32)
+_ENCODE = msgspec.json.Encoder().encode
+
+
+class Draft(NamedTuple):
+    """An entry before it has its number and hash. ``at`` and ``body`` are texts as ``codec`` makes them."""
+
+    at: str
+    run: str | None
+    kind: str
+    body: str
+    connection: str | None = None
+    object: str | None = None
+    record: str | None = None
+    rule: str | None = None
+    owner: str | None = None
+    key: str | None = None
+
+
+class Link(NamedTuple):
+    """What is hashed, in this order, as a JSON array in UTF-8 without spaces."""
+
+    seq: int
+    at: str
+    run: str | None
+    kind: str
+    connection: str | None
+    object: str | None
+    record: str | None
+    rule: str | None
+    owner: str | None
+    key: str | None
+    body: str
+
+
+def hash_of(previous: bytes, link: Link) -> bytes:
+    """The 32 bytes that stand beside an entry: SHA-256 of the previous 32 and of the entry."""
+    return hashlib.sha256(previous + _ENCODE(link)).digest()
+
+
+def numbered(seq: int, draft: Draft) -> Link:
+    """A draft with its place in the chain."""
+    return Link(
+        seq,
+        draft.at,
+        draft.run,
+        draft.kind,
+        draft.connection,
+        draft.object,
+        draft.record,
+        draft.rule,
+        draft.owner,
+        draft.key,
+        draft.body,
+    )

@@ -1,0 +1,89 @@
+"""Model data to canonical JSON text and back, without loss; times to text of a fixed width.
+
+Canonical: keys sorted, no spaces, times of UTC with ``Z``. The same data gives the same bytes, so hashes compare.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import msgspec
+
+from stagesync.model.changes import Change, Outcome, TaskText
+from stagesync.model.findings import Finding
+
+_ENCODER = msgspec.json.Encoder(order="sorted")
+
+
+class FindingBody(msgspec.Struct, frozen=True):
+    """Body of ``finding.opened`` and ``finding.changed``."""
+
+    finding: Finding
+
+
+class IntentBody(msgspec.Struct, frozen=True):
+    """Body of ``intent``."""
+
+    change: Change
+
+
+class OutcomeBody(msgspec.Struct, frozen=True):
+    """Body of ``outcome``. ``intent`` is the number of its intent, ``task`` the CRM's id of the task it is about."""
+
+    intent: int
+    change_kind: str
+    outcome: Outcome
+    task: str | None = None
+
+
+FINDING = msgspec.json.Decoder(FindingBody)
+INTENT = msgspec.json.Decoder(IntentBody)
+OUTCOME = msgspec.json.Decoder(OutcomeBody)
+ANY = msgspec.json.Decoder(dict[str, object])
+
+
+def encode(body: object) -> str:
+    """Canonical JSON text of model data or plain data."""
+    return _ENCODER.encode(body).decode()
+
+
+def facts_body(**parts: str | Mapping[str, object]) -> str:
+    """Canonical JSON text of a body that holds plain facts."""
+    return encode(parts)
+
+
+def essence(finding: Finding) -> bytes:
+    """SHA-256 of a finding without the wording and the values of its evidence.
+
+    "Idle for 15 days" is "idle for 16 days" tomorrow: with the wording in, every stalled record would add an
+    entry each day. A verdict, criterion or source that differs is a change, as is every other field.
+    """
+    evidence = tuple(replace(reason, reason="", value=None) for reason in finding.evidence)
+    return hashlib.sha256(_ENCODER.encode(replace(finding, evidence=evidence))).digest()
+
+
+def text_hash(task: TaskText) -> str:
+    """SHA-256 (hexadecimal) of what a person reads in a task: subject and body, not the due day nor the owner."""
+    return hashlib.sha256(_ENCODER.encode((task.subject, task.body))).hexdigest()
+
+
+def time_text(at: datetime) -> str:
+    """``2026-11-21T21:38:00.000000Z``. A time without a zone is a mistake of the caller: ValueError."""
+    if at.tzinfo is None:
+        raise ValueError(f"the ledger takes times with a zone, not {at.isoformat()}")
+    return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def time_of(text: str) -> datetime:
+    """The time (UTC) of a text made by :func:`time_text`."""
+    return datetime.fromisoformat(text)
+
+
+def column_text(value: str | None) -> str | None:
+    """A text as a column can hold it: PostgreSQL has no NUL in texts. The body keeps the original."""
+    if value is None or "\x00" not in value:
+        return value
+    return value.replace("\x00", "\ufffd")

@@ -1,0 +1,125 @@
+"""What the ledger gives back: entries, runs, tracked tasks, counts, the result of a verification."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, TypedDict
+
+
+class EntryKind(StrEnum):
+    """What an entry tells."""
+
+    RUN_STARTED = "run.started"
+    RUN_FINISHED = "run.finished"
+    CONNECTION_PINNED = "connection.pinned"
+    FINDING_OPENED = "finding.opened"
+    FINDING_CHANGED = "finding.changed"
+    FINDING_RESOLVED = "finding.resolved"
+    INTENT = "intent"
+    OUTCOME = "outcome"
+    NOTE = "note"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """One entry as it stands in the ledger.
+
+    ``seq`` counts from 1 without gaps. ``at`` is UTC. ``hash`` is the chain's SHA-256 in hexadecimal. ``key`` is
+    the key of the finding or change, for a pin the org's. ``body`` by kind:
+
+    ==================  ===========================================================================
+    ``run.started``     ``{"command": str, "facts": {...}}``
+    ``run.finished``    ``{"result": str, "facts": {...}}``
+    ``connection.…``    ``{"identity": Identity}``
+    ``finding.opened``  ``{"finding": Finding}``, the same for ``finding.changed``
+    ``finding.res…``    ``{"last": int}``: the number of the finding's last entry while it was open
+    ``intent``          ``{"change": Change}``
+    ``outcome``         ``{"intent": int, "change_kind": str, "task": str | None, "outcome": Outcome}``
+    ``note``            ``{"text": str, "facts": {...}}``
+    ==================  ===========================================================================
+    """
+
+    seq: int
+    at: datetime
+    run: str | None
+    kind: str
+    connection: str | None
+    object: str | None
+    record: str | None
+    rule: str | None
+    owner: str | None
+    key: str | None
+    body: Mapping[str, Any]
+    hash: str
+
+
+class Where(TypedDict, total=False):
+    """Which entries: all that are given must hold, None means any. ``since`` is inclusive, ``until`` is not (UTC)."""
+
+    run: str | None
+    kind: str | None
+    connection: str | None
+    object: str | None
+    record: str | None
+    rule: str | None
+    owner: str | None
+    key: str | None
+    since: datetime | None
+    until: datetime | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunRecord:
+    """One run. ``finished`` and ``result`` are None while it goes on, or when it was killed. Times are UTC."""
+
+    id: str
+    command: str
+    started: datetime
+    facts: Mapping[str, object]
+    finished: datetime | None = None
+    result: str | None = None
+    summary: Mapping[str, object] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrackedTask:
+    """A task that StageSync opened and has not closed.
+
+    ``key`` is the key of the change that opened it, ``crm_id`` None only where the CRM did not say its id.
+    ``text_hash`` is :func:`stagesync.ledger.codec.text_hash` of the task's text as it was opened. ``opened`` is UTC.
+    """
+
+    key: str
+    object: str
+    record: str
+    crm_id: str | None
+    owner: str | None
+    findings: tuple[str, ...]
+    text_hash: str | None
+    opened: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
+class FindingChanges:
+    """How the findings of a connection moved since the last time; ``still_open`` are those without a change."""
+
+    opened: int
+    still_open: int
+    changed: int
+    resolved: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verification:
+    """Whether the chain holds. ``head`` is ``"<seq>:<hash>"`` of the newest entry; kept elsewhere, it proves later
+    that nothing up to it was rewritten. ``at_seq`` is the first entry that is wrong or missing.
+    """
+
+    ok: bool
+    entries: int
+    head: str
+    problem: str | None = None
+    at_seq: int | None = None

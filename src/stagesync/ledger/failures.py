@@ -1,0 +1,57 @@
+"""What databases say when something is wrong, as messages for a person.
+
+Only the driver's first line is shown: the others may hold the values of a row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+
+from stagesync.errors import LedgerError
+
+# The first that occurs in what the driver said, in lower case. SQLite first, then PostgreSQL.
+_MESSAGES = (
+    (
+        "database is locked",
+        "is locked by another process; see that no other program holds it open for writing, then try again",
+    ),
+    (
+        "readonly database",
+        "cannot be written: file or folder are read-only for this user; give it write access to the folder too",
+    ),
+    (
+        "unable to open database file",
+        "cannot be opened; see that its folder exists and that this user may read and write there",
+    ),
+    ("file is not a database", "is not a database; name another file, or restore the ledger from a backup"),
+    ("malformed", "is damaged; stop writing and restore it from a backup"),
+    ("disk is full", "cannot grow: the disk is full; make room, then try again (nothing was half written)"),
+    ("disk i/o error", "cannot be read or written: the disk reports an error"),
+    ("lock timeout", "is locked by another process; see which one holds it in pg_stat_activity, then try again"),
+    ("password authentication failed", "refuses the user or password of the URL"),
+    ("read-only transaction", "cannot be written: the server is a read-only replica or is set to read-only"),
+    ("permission denied", "refuses this user; it needs the right to create and write the schema stagesync"),
+    (
+        "append-only",
+        "refused to change or repeat an entry; another program may have written to it, run `stagesync log verify`",
+    ),
+)
+
+
+@contextmanager
+def explained(place: str) -> Iterator[None]:
+    """Turns every database error into a LedgerError that begins with the ledger's place (URL without password)."""
+    try:
+        yield
+    except SQLAlchemyError as error:
+        raise LedgerError(f"the ledger {place} {_explain(error)}") from error
+
+
+def _explain(error: SQLAlchemyError) -> str:
+    said = str(error.orig) if isinstance(error, DBAPIError) and error.orig is not None else type(error).__name__
+    first = (said.strip().splitlines() or ["no reason given"])[0]
+    meaning = next((text for sign, text in _MESSAGES if sign in said.lower()), None)
+    return f"{meaning} ({first})" if meaning else f"failed: {first}"

@@ -1,0 +1,263 @@
+"""The ledger's face: open it, record what happens, ask what happened, verify it."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Self, Unpack
+
+from sqlalchemy import Connection, select
+
+from stagesync.errors import LedgerError
+from stagesync.ledger import codec, reading, verification
+from stagesync.ledger.appending import CHUNK, appending
+from stagesync.ledger.chain import Draft
+from stagesync.ledger.database import Database, open_database
+from stagesync.ledger.entry import (
+    Entry,
+    EntryKind,
+    FindingChanges,
+    RunRecord,
+    TrackedTask,
+    Verification,
+    Where,
+)
+from stagesync.ledger.findings import FindingsDiff, Judged
+from stagesync.ledger.tables import entries
+from stagesync.model.changes import Change, ChangeKind, Outcome
+from stagesync.model.crm import Identity
+from stagesync.model.findings import Finding
+
+
+class Ledger:
+    """What StageSync saw, intended and did. Safe to use from several threads and processes at once.
+
+    Every ``at`` is a time with a zone and is kept as UTC. Every method that records has committed when it returns.
+    Errors: :class:`~stagesync.errors.LedgerError` for all that is wrong with the ledger or with what it is given.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    @classmethod
+    def open(cls, url: str, *, wait: float = 30.0) -> Ledger:
+        """The ledger at ``sqlite:///path`` or ``postgresql+psycopg://…``, migrated to this version.
+
+        A missing file and its folder are created. ``wait`` is how many seconds a lock may take. LedgerError when
+        it is locked, read-only, no database, of something else, of a newer StageSync, or the driver is missing.
+        """
+        return cls(open_database(url, wait=wait))
+
+    @property
+    def place(self) -> str:
+        """The URL without its password."""
+        return self._database.place
+
+    def close(self) -> None:
+        """Gives the connections back."""
+        self._database.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    # Runs and connections
+
+    def start_run(self, *, command: str, at: datetime, facts: Mapping[str, object]) -> str:
+        """Begins a run and gives its id, ``20261121T213800Z-3f2a``: ids sort by time. ``facts`` are plain data."""
+        body = codec.facts_body(command=command, facts=facts)
+        with appending(self._database) as end:
+            run = _free_run_id(end.connection, at)
+            end.append([Draft(codec.time_text(at), run, EntryKind.RUN_STARTED.value, body)])
+        return run
+
+    def finish_run(self, run: str, *, at: datetime, result: str, facts: Mapping[str, object]) -> None:
+        """Ends a run, once."""
+        body = codec.facts_body(result=result, facts=facts)
+        with appending(self._database) as end:
+            kinds = set(end.connection.scalars(select(entries.c.kind).where(entries.c.run == run, _FRAME)))
+            if EntryKind.RUN_STARTED not in kinds:
+                raise LedgerError(f"the ledger {self.place} has no run {run!r} to finish")
+            if EntryKind.RUN_FINISHED in kinds:
+                raise LedgerError(f"run {run} is finished already")
+            end.append([Draft(codec.time_text(at), run, EntryKind.RUN_FINISHED.value, body)])
+
+    def pin(self, connection: str, identity: Identity, at: datetime, *, run: str | None = None) -> None:
+        """Holds a connection name to the org it was first seen with. LedgerError when it is another one now."""
+        with self._database.reading() as reader:
+            if self._pinned(reader, connection, identity):
+                return
+        body = codec.encode({"identity": identity})
+        kind = EntryKind.CONNECTION_PINNED.value
+        with appending(self._database) as end:
+            if not self._pinned(end.connection, connection, identity):
+                end.append([Draft(codec.time_text(at), run, kind, body, connection=connection, key=identity.key)])
+
+    def _pinned(self, reader: Connection, connection: str, identity: Identity) -> bool:
+        query = select(entries.c.key).where(
+            entries.c.kind == EntryKind.CONNECTION_PINNED, entries.c.connection == connection
+        )
+        known = reader.scalar(query.order_by(entries.c.seq.desc()).limit(1))
+        if known is None or known == identity.key:
+            return known is not None
+        what = "portal" if identity.crm == "hubspot" else "org"
+        raise LedgerError(
+            f"connection {connection!r} was {what} {known}, the token is for {identity.key} ({identity.name}); "
+            f"use the token of {known}, or give the other {what} a connection name or a ledger of its own"
+        )
+
+    # What happens
+
+    def record_findings(
+        self,
+        run: str,
+        *,
+        at: datetime,
+        connection: str,
+        findings: Iterable[Finding],
+        judged: Judged | None = None,
+    ) -> FindingChanges:
+        """Appends how the findings of a connection differ from those that are open.
+
+        An open finding that does not come again is resolved where ``judged(object, record)`` says that its record
+        was evaluated (None: all were), else it stays as it is. A finding whose evidence only reads otherwise
+        (wording, values) has not changed. Committed in chunks; after a crash the next run goes on from there.
+        """
+        diff = FindingsDiff(database=self._database, run=run, at=at, connection=connection)
+        return diff.record(findings, judged)
+
+    def record_intents(self, run: str, *, at: datetime, changes: Sequence[Change]) -> None:
+        """Appends changes that are about to be made, all or none. Call it before the CRM is called."""
+        _check_unique([change.key for change in changes], "change")
+        drafts = [
+            _about(change, run, at, EntryKind.INTENT, codec.encode(codec.IntentBody(change))) for change in changes
+        ]
+        with appending(self._database) as end:
+            for chunk in reading.in_batches(drafts, CHUNK):
+                end.append(chunk)
+
+    def record_outcomes(self, run: str, *, at: datetime, connection: str, outcomes: Sequence[Outcome]) -> None:
+        """Appends what became of changes, all or none. LedgerError for an outcome that nothing intended.
+
+        ``unknown`` leaves a change unsettled. A task that was opened is tracked until its closing is recorded.
+        """
+        _check_unique([outcome.key for outcome in outcomes], "outcome")
+        with appending(self._database) as end:
+            intents = reading.intents_of(end.connection, connection, [outcome.key for outcome in outcomes])
+            drafts = []
+            for outcome in outcomes:
+                if outcome.key not in intents:
+                    raise LedgerError(f"outcome of {outcome.key}, but connection {connection!r} never intended it")
+                seq, change = intents[outcome.key]
+                drafts.append(_about(change, run, at, EntryKind.OUTCOME, _outcome_body(seq, change, outcome)))
+            for chunk in reading.in_batches(drafts, CHUNK):
+                end.append(chunk)
+
+    def note(
+        self,
+        text: str,
+        *,
+        at: datetime,
+        facts: Mapping[str, object] | None = None,
+        run: str | None = None,
+        connection: str | None = None,
+        object: str | None = None,
+        record: str | None = None,
+        rule: str | None = None,
+        owner: str | None = None,
+        key: str | None = None,
+    ) -> None:
+        """Appends something else that a person should find later: an override, a pause, an approval."""
+        body = codec.facts_body(text=text, facts=facts or {})
+        about = [codec.column_text(value) for value in (connection, object, record, rule, owner, key)]
+        with appending(self._database) as end:
+            end.append([Draft(codec.time_text(at), run, EntryKind.NOTE.value, body, *about)])
+
+    # Questions
+
+    def unsettled(self, connection: str) -> list[Change]:
+        """Changes that were intended and have no outcome, or ``unknown`` as the last; oldest first."""
+        return reading.unsettled_changes(self._database, connection)
+
+    def tasks(self, connection: str) -> list[TrackedTask]:
+        """Tasks that were opened and not closed by StageSync, oldest first."""
+        return reading.tracked_tasks(self._database, connection)
+
+    def runs(self, *, limit: int = 20) -> list[RunRecord]:
+        """The newest runs, newest first."""
+        return reading.list_runs(self._database, limit)
+
+    def run(self, name: str) -> RunRecord:
+        """The run with this id, with an id that begins so, or ``last``. UsageError when there is none, or several."""
+        return reading.find_run(self._database, name)
+
+    def entries(
+        self, *, limit: int | None = None, newest_first: bool = True, **where: Unpack[Where]
+    ) -> Iterator[Entry]:
+        """Entries by any of :class:`Where`, read page by page while they are taken."""
+        return reading.list_entries(self._database, where, limit=limit, newest_first=newest_first)
+
+    def count(self, **where: Unpack[Where]) -> int:
+        """How many entries there are, so that a list can say how many it left out."""
+        return reading.count_entries(self._database, where)
+
+    def changes(self, run: str) -> list[tuple[Change, Outcome | None]]:
+        """What a run (full id) intended, in order, and what became of each, also where a later run settled it."""
+        return reading.changes_of_run(self._database, run)
+
+    # Trust
+
+    def verify(self, *, known_head: str | None = None) -> Verification:
+        """Recomputes the chain: finds the first entry that was edited, removed, added or moved, and a cut-off end.
+
+        ``known_head`` is the ``head`` of an earlier verification that was kept elsewhere; with it, a ledger that
+        was rewritten as a whole, or restored from an older backup, is found as well.
+        """
+        return verification.verify(self._database, known_head)
+
+    def rebuild(self) -> None:
+        """Makes the derived tables (what is open) again from the entries."""
+        verification.rebuild(self._database)
+
+
+_FRAME = entries.c.kind.in_([EntryKind.RUN_STARTED, EntryKind.RUN_FINISHED])
+
+
+def _free_run_id(connection: Connection, at: datetime) -> str:
+    codec.time_text(at)  # refuses a time without a zone
+    while True:
+        run = f"{at.astimezone(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(2)}"
+        if connection.scalar(select(entries.c.seq).where(entries.c.run == run).limit(1)) is None:
+            return run
+
+
+def _check_unique(keys: Sequence[str], what: str) -> None:
+    seen: set[str] = set()
+    for key in keys:
+        if key in seen:
+            raise LedgerError(f"{what} {key} comes twice in one batch; nothing was recorded")
+        seen.add(key)
+
+
+def _about(change: Change, run: str, at: datetime, kind: EntryKind, body: str) -> Draft:
+    text = codec.column_text
+    return Draft(
+        at=codec.time_text(at),
+        run=run,
+        kind=kind.value,
+        body=body,
+        connection=text(change.connection),
+        object=text(change.object),
+        record=text(change.record),
+        rule=text(change.rule),
+        owner=text(change.owner),
+        key=text(change.key),
+    )
+
+
+def _outcome_body(intent: int, change: Change, outcome: Outcome) -> str:
+    task = None if change.kind is ChangeKind.SET_STAGE else (outcome.crm_id or change.crm_id)
+    return codec.encode(codec.OutcomeBody(intent=intent, change_kind=change.kind.value, outcome=outcome, task=task))

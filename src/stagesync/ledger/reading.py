@@ -1,0 +1,203 @@
+"""Questions to the ledger: entries, runs, what a run changed, what is unsettled, which tasks are ours."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from itertools import islice
+from typing import Any, TypeVar, cast
+
+from sqlalchemy import ColumnElement, Connection, Row, func, select
+
+from stagesync.errors import UsageError
+from stagesync.ledger import codec
+from stagesync.ledger.database import Database
+from stagesync.ledger.entry import Entry, EntryKind, RunRecord, TrackedTask, Where
+from stagesync.ledger.tables import entries, open_intents, open_tasks
+from stagesync.model.changes import Change, Outcome
+
+_PAGE = 1_000
+_KEYS = 500
+"""Keys in one IN list: well below the limits of both databases (32,766 and 65,535 parameters)."""
+
+T = TypeVar("T")
+
+
+def in_batches(items: Iterable[T], size: int) -> Iterator[list[T]]:
+    """The items in lists of ``size``, the last one shorter. (itertools.batched comes with Python 3.12.)"""
+    rest = iter(items)
+    while batch := list(islice(rest, size)):
+        yield batch
+
+
+def list_entries(database: Database, where: Where, *, limit: int | None, newest_first: bool) -> Iterator[Entry]:
+    """Entries page by page; each page is its own transaction, so a slow reader never holds the ledger up."""
+    conditions = _conditions(where)
+    order = entries.c.seq.desc() if newest_first else entries.c.seq.asc()
+    left = limit
+    while left is None or left > 0:
+        size = _PAGE if left is None else min(_PAGE, left)
+        with database.reading() as connection:
+            rows = connection.execute(select(entries).where(*conditions).order_by(order).limit(size)).all()
+        yield from map(_entry, rows)
+        if len(rows) < size:
+            return
+        left = None if left is None else left - size
+        last = rows[-1].seq
+        conditions = [*_conditions(where), entries.c.seq < last if newest_first else entries.c.seq > last]
+
+
+def count_entries(database: Database, where: Where) -> int:
+    """How many entries there are."""
+    with database.reading() as connection:
+        return connection.scalar(select(func.count()).select_from(entries).where(*_conditions(where))) or 0
+
+
+def _conditions(where: Where) -> list[ColumnElement[bool]]:
+    conditions: list[ColumnElement[bool]] = []
+    for name, value in cast(Mapping[str, Any], where).items():
+        if value is None:
+            continue
+        if name == "since":
+            conditions.append(entries.c.at >= codec.time_text(value))
+        elif name == "until":
+            conditions.append(entries.c.at < codec.time_text(value))
+        else:
+            conditions.append(entries.c[name] == codec.column_text(value))
+    return conditions
+
+
+def _entry(row: Row[*tuple[Any, ...]]) -> Entry:
+    plain = row._asdict()
+    return Entry(**{**plain, "at": codec.time_of(row.at), "body": codec.ANY.decode(row.body), "hash": row.hash.hex()})
+
+
+def list_runs(database: Database, limit: int) -> list[RunRecord]:
+    """The newest runs, newest first."""
+    started = select(entries).where(entries.c.kind == EntryKind.RUN_STARTED)
+    with database.reading() as connection:
+        rows = connection.execute(started.order_by(entries.c.seq.desc()).limit(limit)).all()
+        return _with_ends(connection, rows)
+
+
+def find_run(database: Database, name: str) -> RunRecord:
+    """The run of this id, of an id that begins so, or the ``last`` one. UsageError when none or several do."""
+    if name == "last":
+        runs = list_runs(database, 1)
+    else:
+        started = select(entries).where(
+            entries.c.kind == EntryKind.RUN_STARTED, entries.c.run.startswith(name, autoescape=True)
+        )
+        with database.reading() as connection:
+            rows = connection.execute(started.order_by(entries.c.seq).limit(_KEYS)).all()
+            exact = [row for row in rows if row.run == name]
+            runs = _with_ends(connection, exact or rows[:4])
+    if not name or not runs:
+        raise UsageError(f"the ledger {database.place} has no run {name!r}; `stagesync log list` shows the runs")
+    if len(runs) > 1:
+        names = ", ".join(run.id for run in runs[:3]) + (", …" if len(runs) > 3 else "")
+        raise UsageError(f"several runs begin with {name!r} ({names}); write more of its id")
+    return runs[0]
+
+
+def _with_ends(connection: Connection, started: Sequence[Row[*tuple[Any, ...]]]) -> list[RunRecord]:
+    ends: dict[str, Row[*tuple[Any, ...]]] = {}
+    for rows in in_batches(started, _KEYS):
+        finished = select(entries).where(
+            entries.c.run.in_([row.run for row in rows]), entries.c.kind == EntryKind.RUN_FINISHED
+        )
+        ends.update((row.run, row) for row in connection.execute(finished))
+    return [_run(row, ends.get(row.run)) for row in started]
+
+
+def _run(started: Row[*tuple[Any, ...]], finished: Row[*tuple[Any, ...]] | None) -> RunRecord:
+    body = cast(dict[str, Any], codec.ANY.decode(started.body))
+    run = RunRecord(id=started.run, command=body["command"], started=codec.time_of(started.at), facts=body["facts"])
+    if finished is None:
+        return run
+    end = cast(dict[str, Any], codec.ANY.decode(finished.body))
+    return replace(run, finished=codec.time_of(finished.at), result=end["result"], summary=end["facts"])
+
+
+def unsettled_changes(database: Database, connection_name: str) -> list[Change]:
+    """The changes of open intents, oldest first."""
+    query = (
+        select(entries.c.body)
+        .join(open_intents, open_intents.c.seq == entries.c.seq)
+        .where(open_intents.c.connection == connection_name)
+        .order_by(entries.c.seq)
+    )
+    with database.reading() as connection:
+        return [codec.INTENT.decode(body).change for body in connection.scalars(query)]
+
+
+def tracked_tasks(database: Database, connection_name: str) -> list[TrackedTask]:
+    """The open tasks, oldest first."""
+    query = (
+        select(entries.c.body, entries.c.at, open_tasks.c.crm_id)
+        .join(open_tasks, open_tasks.c.seq == entries.c.seq)
+        .where(open_tasks.c.connection == connection_name)
+        .order_by(entries.c.seq)
+    )
+    with database.reading() as connection:
+        rows = connection.execute(query).all()
+    return [_task(codec.INTENT.decode(row.body).change, row) for row in rows]
+
+
+def _task(change: Change, row: Row[*tuple[Any, ...]]) -> TrackedTask:
+    return TrackedTask(
+        key=change.key,
+        object=change.object,
+        record=change.record,
+        crm_id=row.crm_id,
+        owner=change.task.owner if change.task else change.owner,
+        findings=change.findings,
+        text_hash=codec.text_hash(change.task) if change.task else None,
+        opened=codec.time_of(row.at),
+    )
+
+
+def changes_of_run(database: Database, run: str) -> list[tuple[Change, Outcome | None]]:
+    """What a run intended, in order, each with its last outcome, also where a later run settled it."""
+    intents = select(entries).where(entries.c.run == run, entries.c.kind == EntryKind.INTENT).order_by(entries.c.seq)
+    with database.reading() as connection:
+        rows = connection.execute(intents).all()
+        found: dict[int, Outcome] = {}
+        for batch in in_batches(rows, _KEYS):
+            found.update(_outcomes_of(connection, batch))
+    return [(codec.INTENT.decode(row.body).change, found.get(row.seq)) for row in rows]
+
+
+def _outcomes_of(connection: Connection, intents: Sequence[Row[*tuple[Any, ...]]]) -> dict[int, Outcome]:
+    """Number of the intent to its last outcome. An outcome names its intent, so a later intent takes nothing away."""
+    query = (
+        select(entries.c.body)
+        .where(
+            entries.c.key.in_({row.key for row in intents}),
+            entries.c.kind == EntryKind.OUTCOME,
+            entries.c.seq > intents[0].seq,
+        )
+        .order_by(entries.c.seq)
+    )
+    bodies = (codec.OUTCOME.decode(body) for body in connection.scalars(query))
+    return {body.intent: body.outcome for body in bodies}
+
+
+def intents_of(connection: Connection, connection_name: str, keys: Iterable[str]) -> dict[str, tuple[int, Change]]:
+    """Key to number and change of its newest intent, open or not; keys that were never intended are absent."""
+    found: dict[str, tuple[int, Change]] = {}
+    for batch in in_batches(keys, _KEYS):
+        newest = (
+            select(func.max(entries.c.seq))
+            .where(
+                entries.c.key.in_([codec.column_text(key) for key in batch]),
+                entries.c.kind == EntryKind.INTENT,
+                entries.c.connection == connection_name,
+            )
+            .group_by(entries.c.key)
+        )
+        query = select(entries.c.seq, entries.c.body).where(entries.c.seq.in_(newest))
+        for row in connection.execute(query):
+            change = codec.INTENT.decode(row.body).change
+            found[change.key] = (row.seq, change)
+    return found

@@ -1,0 +1,268 @@
+"""What is recorded comes back as it was, and only differences are recorded."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime, timedelta, timezone
+
+import pytest
+
+from stagesync.errors import LedgerError, UsageError
+from stagesync.ledger import EntryKind, FindingChanges, Ledger
+from stagesync.ledger.codec import text_hash
+from stagesync.model.changes import Result
+from stagesync.model.crm import Identity
+from stagesync.model.findings import Verdict
+
+from .samples import CONNECTION, NOON, closing, finding, later, outcome, stage_change, task_change
+
+
+def begin(ledger: Ledger, minutes: float = 0) -> str:
+    return ledger.start_run(command="run", at=later(minutes), facts={"version": "0.1.0", "scope": {"deals": 3}})
+
+
+def record(ledger: Ledger, run: str, findings: list, judged=None) -> FindingChanges:  # type: ignore[no-untyped-def,type-arg]
+    return ledger.record_findings(run, at=NOON, connection=CONNECTION, findings=findings, judged=judged)
+
+
+def keys(ledger: Ledger, kind: EntryKind) -> list[str | None]:
+    return [entry.key for entry in ledger.entries(kind=kind, newest_first=False)]
+
+
+def test_a_run_has_a_sortable_id_and_an_end(ledger: Ledger) -> None:
+    first, second = begin(ledger), begin(ledger, 1)
+    assert first < second
+    assert first.startswith("20261121T120000Z-")
+    ledger.finish_run(first, at=later(2), result="done", facts={"evaluated": 3})
+
+    newest, oldest = ledger.runs()
+    assert (newest.id, newest.finished, newest.result) == (second, None, None)
+    assert (oldest.id, oldest.started, oldest.finished) == (first, NOON, later(2))
+    assert (oldest.command, oldest.result) == ("run", "done")
+    assert (oldest.facts["scope"], oldest.summary) == ({"deals": 3}, {"evaluated": 3})
+    assert ledger.runs(limit=1) == [newest]
+
+
+def test_a_run_is_found_by_id_prefix_or_last(ledger: Ledger) -> None:
+    first, second = begin(ledger), begin(ledger, 90)
+    assert ledger.run(first).id == first
+    assert ledger.run("20261121T12").id == first
+    assert ledger.run("last").id == second
+    with pytest.raises(UsageError, match="several runs begin with '2026'"):
+        ledger.run("2026")
+    for missing in ("1999", "%", "_", ""):
+        with pytest.raises(UsageError, match="has no run"):
+            ledger.run(missing)
+
+
+def test_only_a_run_that_goes_on_can_be_finished(ledger: Ledger) -> None:
+    with pytest.raises(LedgerError, match="no run 'nothing'"):
+        ledger.finish_run("nothing", at=NOON, result="done", facts={})
+    run = begin(ledger)
+    ledger.finish_run(run, at=NOON, result="done", facts={})
+    with pytest.raises(LedgerError, match="finished already"):
+        ledger.finish_run(run, at=NOON, result="done", facts={})
+
+
+def test_times_are_kept_as_utc_and_need_a_zone(ledger: Ledger) -> None:
+    ledger.note("here", at=NOON.astimezone(timezone(timedelta(hours=5, minutes=30))))
+    (entry,) = ledger.entries()
+    assert entry.at == NOON
+    assert entry.at.utcoffset() == timedelta(0)
+    with pytest.raises(ValueError, match="zone"):
+        ledger.note("there", at=datetime(2026, 11, 21))  # noqa: DTZ001
+
+
+def test_findings_open_change_and_resolve(ledger: Ledger) -> None:
+    run = begin(ledger)
+    first = [finding(1), finding(2), finding(3)]
+    assert record(ledger, run, first) == FindingChanges(opened=3, still_open=0, changed=0, resolved=0)
+    assert record(ledger, run, first) == FindingChanges(opened=0, still_open=3, changed=0, resolved=0)
+
+    second = [finding(1), finding(2, amount=9.0), finding(4)]
+    assert record(ledger, run, second) == FindingChanges(opened=1, still_open=1, changed=1, resolved=1)
+    assert keys(ledger, EntryKind.FINDING_OPENED) == ["f-1", "f-2", "f-3", "f-4"]
+    assert keys(ledger, EntryKind.FINDING_CHANGED) == ["f-2"]
+    (resolved,) = ledger.entries(kind="finding.resolved")
+    assert (resolved.key, resolved.record, resolved.owner, resolved.rule) == (
+        "f-3", finding(3).record, finding(3).owner, "premature",
+    )  # fmt: skip
+
+    assert record(ledger, run, [*second, finding(3)]).opened == 1  # it may come back
+    assert ledger.verify().ok
+
+
+def test_a_finding_keeps_everything(ledger: Ledger) -> None:
+    record(ledger, begin(ledger), [finding(1)])
+    (entry,) = ledger.entries(kind="finding.opened")
+    body = entry.body["finding"]
+    assert body["record_name"] == finding(1).record_name  # NUL and markup included
+    assert body["since"] == "2026-10-01T08:30:00Z"
+    assert [reason["verdict"] for reason in body["evidence"]] == ["not met", "unknown"]
+
+
+def test_other_wording_is_no_change_but_another_verdict_is(ledger: Ledger) -> None:
+    run = begin(ledger)
+    blank, unknown = finding(1).evidence
+    record(ledger, run, [finding(1)])
+    tomorrow = finding(1, evidence=(replace(blank, reason="blank for 16 days", value="16"), unknown))
+    assert record(ledger, run, [tomorrow]).still_open == 1
+    decided = finding(1, evidence=(blank, replace(unknown, verdict=Verdict.NOT_MET)))
+    assert record(ledger, run, [decided]).changed == 1
+
+
+def test_findings_of_records_that_were_not_evaluated_stay_open(ledger: Ledger) -> None:
+    run = begin(ledger)
+    record(ledger, run, [finding(1), finding(2)])
+    assert record(ledger, run, [], lambda _object, record: record == finding(2).record).resolved == 1
+    assert record(ledger, run, [finding(1)]).still_open == 1
+
+
+def test_connections_do_not_resolve_each_others_findings(ledger: Ledger) -> None:
+    run = begin(ledger)
+    record(ledger, run, [finding(1)])
+    other = finding(1, connection="hubspot", key="f-1")
+    ledger.record_findings(run, at=NOON, connection="hubspot", findings=[other])
+    assert ledger.record_findings(run, at=NOON, connection="hubspot", findings=[]).resolved == 1
+    assert record(ledger, run, [finding(1)]).still_open == 1
+
+
+def test_a_finding_that_comes_twice_or_from_elsewhere_is_refused(ledger: Ledger) -> None:
+    run = begin(ledger)
+    with pytest.raises(LedgerError, match="comes twice"):
+        record(ledger, run, [finding(1), finding(1)])
+    with pytest.raises(LedgerError, match="is of connection 'hubspot'"):
+        record(ledger, run, [finding(1, connection="hubspot")])
+    assert ledger.count(kind="finding.opened") == 0
+
+
+def test_many_findings_are_recorded_in_chunks(ledger: Ledger) -> None:
+    run = begin(ledger)
+    many = [finding(number) for number in range(10_500)]
+    assert record(ledger, run, many).opened == 10_500
+    assert record(ledger, run, many[:200]) == FindingChanges(opened=0, still_open=200, changed=0, resolved=10_300)
+    verified = ledger.verify()
+    assert (verified.ok, verified.entries) == (True, 1 + 10_500 + 10_300)
+
+
+def test_changes_come_back_as_they_were(ledger: Ledger) -> None:
+    run = begin(ledger)
+    changes = [stage_change(1), task_change(2), closing(3, "00T3"), stage_change(4, record="a\x00b", amount=None)]
+    ledger.record_intents(run, at=NOON, changes=changes)
+    assert ledger.unsettled(CONNECTION) == changes
+    assert ledger.unsettled("hubspot") == []
+    assert ledger.changes(run) == [(change, None) for change in changes]
+    assert ledger.count(record="a\x00b") == 1
+
+
+def test_only_a_final_outcome_settles_a_change(ledger: Ledger) -> None:
+    run = begin(ledger)
+    changes = [stage_change(number) for number in range(len(Result))]
+    ledger.record_intents(run, at=NOON, changes=changes)
+    outcomes = [
+        outcome(change, result, detail="they said", seen={"StageName": None})
+        for change, result in zip(changes, Result, strict=True)
+    ]
+    ledger.record_outcomes(run, at=NOON, connection=CONNECTION, outcomes=outcomes)
+    assert ledger.changes(run) == list(zip(changes, outcomes, strict=True))
+    (unknown,) = ledger.unsettled(CONNECTION)
+
+    settled = outcome(unknown, Result.ALREADY_SO)
+    ledger.record_outcomes(begin(ledger, 1), at=later(1), connection=CONNECTION, outcomes=[settled])
+    assert ledger.unsettled(CONNECTION) == []
+    assert ledger.changes(run)[-1] == (unknown, settled)  # settled by a later run, shown with the run that meant it
+
+
+def test_a_change_that_is_made_again_has_an_outcome_of_its_own(ledger: Ledger) -> None:
+    change = stage_change(1)
+    first, second = begin(ledger), begin(ledger, 1)
+    ledger.record_intents(first, at=NOON, changes=[change])
+    ledger.record_outcomes(first, at=NOON, connection=CONNECTION, outcomes=[outcome(change, Result.FAILED)])
+    ledger.record_intents(second, at=NOON, changes=[change])
+    assert ledger.unsettled(CONNECTION) == [change]
+    ledger.record_outcomes(second, at=NOON, connection=CONNECTION, outcomes=[outcome(change)])
+    assert ledger.changes(first) == [(change, outcome(change, Result.FAILED))]
+    assert ledger.changes(second) == [(change, outcome(change))]
+
+
+def test_an_outcome_needs_an_intent_and_nothing_is_half_recorded(ledger: Ledger) -> None:
+    run = begin(ledger)
+    ledger.record_intents(run, at=NOON, changes=[stage_change(1)])
+    stray = [outcome(stage_change(1)), outcome(stage_change(2))]
+    with pytest.raises(LedgerError, match="never intended"):
+        ledger.record_outcomes(run, at=NOON, connection=CONNECTION, outcomes=stray)
+    with pytest.raises(LedgerError, match="comes twice"):
+        ledger.record_intents(run, at=NOON, changes=[stage_change(5), stage_change(5)])
+    assert ledger.count() == 2
+    assert ledger.unsettled(CONNECTION) == [stage_change(1)]
+
+
+def test_a_task_is_tracked_from_its_opening_to_its_closing(ledger: Ledger) -> None:
+    run = begin(ledger)
+    opened = [task_change(1), task_change(2), task_change(3)]
+    ledger.record_intents(run, at=NOON, changes=opened)
+    assert ledger.tasks(CONNECTION) == []
+    outcomes = [
+        outcome(opened[0], crm_id="00T1"),
+        outcome(opened[1], Result.ALREADY_SO, crm_id="00T2"),
+        outcome(opened[2], Result.REFUSED),
+    ]
+    ledger.record_outcomes(run, at=later(1), connection=CONNECTION, outcomes=outcomes)
+    first, second = ledger.tasks(CONNECTION)
+    assert (first.key, first.crm_id, first.opened, first.owner) == ("t-1", "00T1", NOON, "0059")
+    assert (first.object, first.record, first.findings) == ("Opportunity", opened[0].record, ("f-1",))
+    assert opened[0].task is not None
+    assert first.text_hash == text_hash(opened[0].task)
+    assert second.crm_id == "00T2"
+
+    close = [closing(1, "00T1"), closing(2, "00T2")]
+    ledger.record_intents(run, at=later(2), changes=close)
+    done = [outcome(close[0], Result.SUPERSEDED), outcome(close[1], Result.FAILED)]
+    ledger.record_outcomes(run, at=later(2), connection=CONNECTION, outcomes=done)
+    assert [task.crm_id for task in ledger.tasks(CONNECTION)] == ["00T2"]
+
+
+def test_a_connection_stays_with_its_org(ledger: Ledger) -> None:
+    org = Identity(crm="salesforce", key="00D1", name="Acme", url="https://acme.example")
+    ledger.pin("salesforce", org, NOON)
+    ledger.pin("salesforce", replace(org, name="Acme Inc."), NOON)
+    assert ledger.count(kind="connection.pinned") == 1
+    with pytest.raises(LedgerError, match="connection 'salesforce' was org 00D1, the token is for 00D2"):
+        ledger.pin("salesforce", replace(org, key="00D2"), NOON)
+    ledger.pin("sandbox", replace(org, key="00D2"), NOON)
+    ledger.pin("hub", Identity(crm="hubspot", key="77", name="Acme", url=""), NOON)
+    with pytest.raises(LedgerError, match="was portal 77"):
+        ledger.pin("hub", Identity(crm="hubspot", key="78", name="Acme", url=""), NOON)
+
+
+def test_entries_are_listed_and_counted_by_what_they_are_about(ledger: Ledger) -> None:
+    run, other = begin(ledger), begin(ledger, 1)
+    record(ledger, run, [finding(number) for number in range(9)])
+    ledger.note("paused", at=later(60), run=other, rule="stalled", owner="0051", facts={"by": "ana"})
+
+    def seqs(**where: object) -> list[int]:
+        found = [entry.seq for entry in ledger.entries(**where)]  # type: ignore[arg-type]
+        assert ledger.count(**where) == len(found)  # type: ignore[arg-type]
+        return found
+
+    assert seqs() == list(range(12, 0, -1))
+    assert seqs(run=other) == [12, 2]
+    assert seqs(owner="0051") == [12, 10, 7, 4]
+    assert seqs(owner="0051", rule="premature") == [10, 7, 4]
+    assert seqs(connection=CONNECTION, object="Opportunity", record=finding(0).record) == [3]
+    assert seqs(key="f-3") == [6]
+    assert seqs(since=later(1)) == [12, 2]
+    assert seqs(since=later(1), until=later(60)) == [2]
+    assert seqs(kind="note", run=None) == [12]
+    assert [entry.seq for entry in ledger.entries(limit=2)] == [12, 11]
+    assert [entry.seq for entry in ledger.entries(limit=2, newest_first=False)] == [1, 2]
+    assert [entry.seq for entry in ledger.entries(limit=0)] == []
+
+
+def test_a_list_longer_than_a_page_is_whole_while_others_append(ledger: Ledger) -> None:
+    run = begin(ledger)
+    record(ledger, run, [finding(number) for number in range(2_500)])
+    listed = ledger.entries(kind="finding.opened", newest_first=False, limit=2_200)
+    first = next(listed)
+    record(ledger, run, [finding(9_999)], lambda *_: False)
+    assert [first.key, *(entry.key for entry in listed)] == [f"f-{number}" for number in range(2_200)]
