@@ -43,7 +43,7 @@ class RowError(msgspec.Struct, frozen=True):
         return self.errorCode or self.statusCode
 
     def __str__(self) -> str:
-        return f"{self.code}: {self.message}" if self.code else self.message
+        return ": ".join(word for word in (self.code, self.message) if word)
 
     @property
     def locked(self) -> bool:
