@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from stagesync.model.findings import Kind, Severity
@@ -70,6 +70,10 @@ class Definition:
     def rule(self, kind: Kind) -> Rule:
         """The rule for a kind of finding; without one it is audited only."""
         return self.rules.get(kind, Rule())
+
+    def with_rules(self, rules: Mapping[Kind, Rule]) -> Definition:
+        """The same definitions with other rules."""
+        return replace(self, rules=rules)
 
     @property
     def criteria(self) -> tuple[Criterion, ...]:

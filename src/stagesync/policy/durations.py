@@ -31,6 +31,8 @@ class Duration:
     @classmethod
     def parse(cls, text: object) -> Duration:
         """Read ``14 business days``, ``60 days``, ``2 weeks`` or ``36 hours``. Raises ValueError with a remedy."""
+        if isinstance(text, cls):
+            return text
         match = PATTERN.fullmatch(text) if isinstance(text, str) else None
         if match is None:
             raise ValueError(

@@ -87,7 +87,8 @@ class StageHistory:
 
 @dataclass(frozen=True, kw_only=True)
 class MappedObject:
-    """One object as it is read. ``stages`` maps (pipeline or None, native stage) to a rung or parking place."""
+    """One object as it is read. ``stages`` maps (pipeline or None, native stage) to a rung or parking place;
+    ``stage_lines`` says at which line and column of the file each of them stands."""
 
     name: str
     table: Table
@@ -100,6 +101,7 @@ class MappedObject:
     stage_field: str
     pipeline_field: str | None
     stages: Mapping[tuple[str | None, str], str]
+    stage_lines: Mapping[tuple[str | None, str], tuple[int, int]]
     history: StageHistory | None
     entered: str | None
     evidence: Mapping[str, EvidenceSource]
@@ -180,6 +182,7 @@ class _Check:
             stage_field=stage.field,
             pipeline_field=stage.pipeline,
             stages=self.stages(mapped, path),
+            stage_lines=self.stage_lines(mapped, path),
             history=self.history(mapped, path),
             entered=stage.entered,
             evidence=evidence,
@@ -206,6 +209,16 @@ class _Check:
                     message = f"'{place}' is neither a stage nor a parking place of '{self.definition.name}'"
                     self.document.problem(at, message + nearest(place, self.places))
         return result
+
+    def stage_lines(self, mapped: ObjectMapping, path: KeyPath) -> dict[tuple[str | None, str], tuple[int, int]]:
+        where = (*path, "stage", "stages")
+        lines: dict[tuple[str | None, str], tuple[int, int]] = {}
+        for key, value in mapped.stage.stages.items():
+            if isinstance(value, dict):
+                lines |= {(key, native): self.document.at((*where, key, native), key=True) for native in value}
+            else:
+                lines[(None, key)] = self.document.at((*where, key), key=True)
+        return lines
 
     def history(self, mapped: ObjectMapping, path: KeyPath) -> StageHistory | None:
         history = mapped.stage.history

@@ -1,0 +1,132 @@
+"""Snapshots of a connection: one folder of Parquet files for each pull, made current in one atomic step.
+
+A pull that is cut off leaves its folder behind, which the next pull removes; the current snapshot stays whole.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import quote
+
+import polars as pl
+
+from stagesync.errors import StageSyncError
+from stagesync.model.tables import POLARS, ColumnType, Missing, Page, Table
+
+ROWS_PER_FILE = 100_000
+MANIFEST = "manifest.json"
+CURRENT = "CURRENT"
+
+
+class Mirror:
+    """The mirror's folder, one sub-folder for each connection."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    @contextmanager
+    def replace(self, connection: str, label: str) -> Iterator[Snapshot]:
+        """A new snapshot of a connection; it becomes current when the block ends without an error.
+
+        ``label`` names the snapshot (the run's id). Raises StageSyncError when the disk cannot be written.
+        """
+        home = self.folder / quote(connection, safe="")
+        try:
+            home.mkdir(parents=True, exist_ok=True)
+            snapshot = Snapshot(home / quote(label, safe=""))
+            shutil.rmtree(snapshot.folder, ignore_errors=True)
+            snapshot.folder.mkdir()
+            yield snapshot
+            snapshot.finish()
+            pointer = home / f"{CURRENT}.new"
+            pointer.write_text(snapshot.folder.name, encoding="utf-8")
+            os.replace(pointer, home / CURRENT)
+        except OSError as error:
+            remedy = "free some space or change 'mirror' in the settings"
+            raise StageSyncError(f"the mirror {home} cannot be written: {error.strerror}; {remedy}") from error
+        for other in home.iterdir():
+            if other.is_dir() and other != snapshot.folder:
+                shutil.rmtree(other, ignore_errors=True)
+
+    def read(self, connection: str) -> tuple[Mapping[str, pl.DataFrame], Mapping[str, Mapping[str, str]]]:
+        """Rows by table and missing columns by table, as of the last complete pull; empty before the first."""
+        home = self.folder / quote(connection, safe="")
+        try:
+            folder = home / (home / CURRENT).read_text(encoding="utf-8")
+            manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return {}, {}
+        except (OSError, ValueError) as error:
+            raise StageSyncError(
+                f"the mirror {home} cannot be read: {error}; remove the folder and run again"
+            ) from error
+        rows = {name: _read(folder, name, schema) for name, schema in manifest["tables"].items()}
+        return rows, manifest["missing"]
+
+
+class Snapshot:
+    """A snapshot in the making. Rows are written in files of about 100,000, so memory does not grow."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._schemas: dict[str, dict[str, pl.DataType]] = {}
+        self._pending: dict[str, list[pl.DataFrame]] = {}
+        self._files: dict[str, int] = {}
+        self._missing: Sequence[Missing] = ()
+        self.rows: dict[str, int] = {}
+
+    def expect(self, tables: Sequence[Table], missing: Sequence[Missing]) -> None:
+        """Declare the tables, so that one without a row is an empty table and not an absent one."""
+        self._missing = missing
+        absent = {entry.table: entry.columns for entry in missing}
+        for table in tables:
+            columns = {table.key: ColumnType.TEXT, **table.columns} if table.history_of is None else table.columns
+            gone = absent.get(table.name, {})
+            if table.key in gone:
+                continue
+            self._schemas[table.name] = {name: POLARS[kind] for name, kind in columns.items() if name not in gone}
+            for link in table.links:
+                self._schemas[f"{table.name}~{link}"] = {"from": pl.String(), "to": pl.String()}
+
+    def add(self, page: Page) -> None:
+        """Add rows of a table."""
+        self.rows[page.table] = self.rows.get(page.table, 0) + page.rows.height
+        pending = self._pending.setdefault(page.table, [])
+        pending.append(page.rows)
+        if sum(rows.height for rows in pending) >= ROWS_PER_FILE:
+            self._flush(page.table)
+
+    def finish(self) -> None:
+        """Write what is pending, and the manifest."""
+        for name in list(self._pending):
+            self._flush(name)
+        manifest = {
+            "tables": {name: sorted(schema) for name, schema in self._schemas.items()},
+            "missing": {entry.table: dict(entry.columns) for entry in self._missing},
+        }
+        for name, schema in self._schemas.items():
+            if name not in self._files:
+                self._write(name, pl.DataFrame(schema=schema))
+        (self.folder / MANIFEST).write_text(json.dumps(manifest), encoding="utf-8")
+
+    def _flush(self, name: str) -> None:
+        rows = self._pending.pop(name, [])
+        if rows:
+            self._write(name, pl.concat(rows, how="diagonal"))
+
+    def _write(self, name: str, rows: pl.DataFrame) -> None:
+        number = self._files[name] = self._files.get(name, 0) + 1
+        self._schemas.setdefault(name, dict(rows.schema))
+        rows.write_parquet(self.folder / f"{quote(name, safe='')}.{number:05}.parquet", compression="lz4")
+
+
+def _read(folder: Path, name: str, columns: Sequence[str]) -> pl.DataFrame:
+    files = sorted(folder.glob(f"{quote(name, safe='')}.[0-9][0-9][0-9][0-9][0-9].parquet"))
+    frames = [pl.read_parquet(file) for file in files]
+    rows = pl.concat(frames, how="diagonal")
+    return rows.select(*columns, *(extra for extra in rows.columns if extra not in columns))
