@@ -22,7 +22,7 @@ import structlog
 from hubspot import HubSpot
 from hubspot.crm.objects.exceptions import ApiException
 from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt
-from tenacity.wait import wait_exponential_jitter, wait_random
+from tenacity.wait import wait_exponential, wait_random
 from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionError, ReadTimeoutError
 
 from stagesync.connectors.hubspot.answers import Undecodable, decode
@@ -196,7 +196,7 @@ class WriteTransport(ReadTransport):
         return self._repeated(shape, request, always=idempotent)
 
 
-_BACK_OFF = wait_exponential_jitter(initial=0.5, max=20, jitter=1)
+_BACK_OFF = wait_exponential(multiplier=0.5, max=20)
 _JITTER = wait_random(0, 1)
 
 
@@ -204,7 +204,7 @@ def _pause(state: RetryCallState) -> float:
     """What HubSpot asks for plus up to a second, so that several agents do not come back together."""
     fault = _fault(state)
     if fault is None or fault.pause is None:
-        return float(_BACK_OFF(state))
+        return float(_BACK_OFF(state)) + float(_JITTER(state))
     return fault.pause + float(_JITTER(state))
 
 
