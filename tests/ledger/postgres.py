@@ -33,7 +33,7 @@ def running_server() -> Iterator[str]:
     try:
         as_user = _ordinary_user(folder)
         _call([binaries / "initdb", "-D", folder / "data", "-U", USER, *_INITDB], as_user)
-        control = [binaries / "pg_ctl", "-D", folder / "data", "-w"]
+        control: list[str | Path] = [binaries / "pg_ctl", "-D", folder / "data", "-w"]
         options = f"-c listen_addresses='' -k {folder} -c fsync=off -c max_connections=60"
         _call([*control, "-l", folder / "log", "-o", options, "start"], as_user)
         try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from typing import Any, LiteralString, cast
+from typing import Any
 
 import psycopg
 from sqlalchemy import make_url
@@ -12,7 +12,7 @@ from sqlalchemy import make_url
 def execute(url: str, *statements: str) -> list[tuple[Any, ...]]:
     """Run statements, each committed by itself; the rows of the last one."""
     if make_url(url).get_backend_name() == "sqlite":
-        return _sqlite(str(make_url(url).database), statements)
+        return _sqlite(make_url(url).database or "", statements)
     return _postgres(url.replace("+psycopg", ""), statements)
 
 
@@ -31,7 +31,7 @@ def _postgres(url: str, statements: tuple[str, ...]) -> list[tuple[Any, ...]]:
     with psycopg.connect(url, autocommit=True, options="-csearch_path=stagesync") as connection:
         rows: list[tuple[Any, ...]] = []
         for statement in statements:
-            cursor = connection.execute(cast(LiteralString, statement))
+            cursor = connection.execute(statement.encode())
             rows = cursor.fetchall() if cursor.description else []
         return rows
 

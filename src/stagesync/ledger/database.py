@@ -93,7 +93,7 @@ _FORMS = "write sqlite:///path/to/ledger.db or postgresql+psycopg://user@host/da
 
 
 def _sqlite(url: URL, wait: float) -> Engine:
-    _create_file(Path(url.database or ""))
+    _prepare_file(Path(url.database or ""))
     engine = create_engine(url, hide_parameters=True, connect_args={"timeout": wait})
 
     @event.listens_for(engine, "connect")
@@ -110,7 +110,10 @@ def _sqlite(url: URL, wait: float) -> Engine:
     return engine
 
 
-def _create_file(path: Path) -> None:
+_SQLITE_FILE = b"SQLite format 3\x00"
+
+
+def _prepare_file(path: Path) -> None:
     """Folder and file, the file for this user alone: a ledger names people and their deals."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -122,6 +125,11 @@ def _create_file(path: Path) -> None:
         ) from error
     if path.is_dir():
         raise LedgerError(f"the ledger {path} is a folder; name a file in it")
+    # SQLite takes a file of a few bytes for an empty database and would write over it.
+    with suppress(PermissionError), path.open("rb") as file:
+        start = file.read(len(_SQLITE_FILE))
+        if start not in (b"", _SQLITE_FILE):
+            raise LedgerError(f"the ledger {path} is not a database; name another file, or restore a backup")
 
 
 def _postgres(url: URL, wait: float) -> Engine:

@@ -12,6 +12,9 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from stagesync.errors import LedgerError
 
+_NEEDS_SCHEMA = "refuses this user; it needs the right to create and write the schema stagesync"
+_FOREIGN = "refused to change or repeat an entry; another program may have written to it, run `stagesync log verify`"
+
 # The first that occurs in what the driver said, in lower case. SQLite first, then PostgreSQL.
 _MESSAGES = (
     (
@@ -33,11 +36,11 @@ _MESSAGES = (
     ("lock timeout", "is locked by another process; see which one holds it in pg_stat_activity, then try again"),
     ("password authentication failed", "refuses the user or password of the URL"),
     ("read-only transaction", "cannot be written: the server is a read-only replica or is set to read-only"),
-    ("permission denied", "refuses this user; it needs the right to create and write the schema stagesync"),
-    (
-        "append-only",
-        "refused to change or repeat an entry; another program may have written to it, run `stagesync log verify`",
-    ),
+    ("permission denied", _NEEDS_SCHEMA),
+    ("no schema has been selected", _NEEDS_SCHEMA),
+    ("append-only", _FOREIGN),
+    ("entries.seq", _FOREIGN),
+    ("entries_pkey", _FOREIGN),
 )
 
 
