@@ -11,8 +11,7 @@ from stagesync.sandbox.company.buffers import Buffers
 from stagesync.sandbox.company.hubspot_activities import Activities, Link, Row, iso
 from stagesync.sandbox.company.life import Account, Buyer, Life, Step
 from stagesync.sandbox.company.staff import EVERYBODY, GHOST, Rep
-from stagesync.sandbox.company.tracks import CONTACTS, RENEWAL_DEALS, RENEWAL_PIPELINE
-from stagesync.sandbox.hubspot.definitions import PropertyDefinition, Stage
+from stagesync.sandbox.company.tracks import CONTACTS
 from stagesync.sandbox.hubspot.portal import HistoryRow, Portal
 
 FIRST_OWNER, FIRST_USER = 41_629_000, 52_310_000
@@ -22,36 +21,6 @@ OTHER_ROLES = ("CHAMPION", "END_USER", "INFLUENCER", "BLOCKER", "LEGAL_AND_COMPL
 BYSTANDER_STAGES = ("other", "subscriber", "customer", "evangelist")
 LEAD_STATUSES = {"lead": "NEW", "marketingqualifiedlead": "OPEN", "salesqualifiedlead": "CONNECTED",
                  "opportunity": "OPEN_DEAL", "other": "UNQUALIFIED"}  # fmt: skip
-RENEWAL_LABELS = ("Renewal due", "Renewal offered", "Renewed", "Churned")
-CUSTOM_PROPERTIES = (
-    ("contacts", PropertyDefinition(name="pain", label="Pain", hubspot_defined=False)),
-    ("deals", PropertyDefinition(name="pain", label="Pain", hubspot_defined=False)),
-    (
-        "deals",
-        PropertyDefinition(name="budget_confirmed", label="Budget confirmed", type="bool", hubspot_defined=False),
-    ),
-    ("tasks", PropertyDefinition(name="stagesync_key", label="StageSync key", unique=True, hubspot_defined=False)),
-)
-
-
-def prepare(portal: Portal) -> None:
-    """Add what this company made for itself: custom properties, the renewal pipeline."""
-    for object_type, definition in CUSTOM_PROPERTIES:
-        if definition.name not in portal.metadata.properties(object_type):
-            portal.add_property(object_type, definition)
-    if portal.metadata.pipeline("deals", RENEWAL_PIPELINE) is None:
-        stages = [
-            Stage(
-                id=stage.native,
-                label=label,
-                metadata={
-                    "probability": str(stage.probability / 100),
-                    "isClosed": str(stage.closed).lower(),
-                },
-            )
-            for stage, label in zip(RENEWAL_DEALS.stages, RENEWAL_LABELS, strict=True)
-        ]
-        portal.add_pipeline("deals", RENEWAL_PIPELINE, "Renewals", stages)
 
 
 class HubSpotWriter:
@@ -61,7 +30,6 @@ class HubSpotWriter:
 
     def __init__(self, portal: Portal, author: Author) -> None:
         """The portal must have its standard metadata; owners are written at once."""
-        prepare(portal)
         self._portal = portal
         self._author = author
         self._rows: Buffers[str, Row] = Buffers(portal.insert_many)

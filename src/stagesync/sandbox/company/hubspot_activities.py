@@ -53,7 +53,7 @@ class Link(NamedTuple):
 
 def iso(moment: datetime) -> str:
     """A moment in UTC as HubSpot writes it."""
-    return moment.strftime("%Y-%m-%dT%H:%M:%S.000Z")
+    return f"{moment.isoformat()[:19]}.000Z"
 
 
 class Activities:

@@ -6,7 +6,7 @@ from functools import partial
 
 from stagesync.sandbox.company.author import CLOSED_DAYS, Author
 from stagesync.sandbox.company.life import Life
-from stagesync.sandbox.company.recipes import Recipe, Subject
+from stagesync.sandbox.company.recipes import Build, Recipe, Subject
 from stagesync.sandbox.company.tracks import PEOPLE_TRACKS
 
 
@@ -26,7 +26,7 @@ def _bought(author: Author, native: str) -> Life:
 
 def _ordinary(name: str, subject: Subject, cards: int, crm: str | None = None) -> Recipe:
     kind, _, native = name.partition(":")
-    builders = {
+    builders: dict[str, Build] = {
         "open person": lambda author: author.person(native),
         "parked person": lambda author: author.parked_person(native),
         "converted lead": _converted_lead,

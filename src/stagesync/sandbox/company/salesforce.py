@@ -131,17 +131,27 @@ class SalesforceWriter:
         }
 
     def _lead_history(self, life: Life, record: str) -> None:
-        base = {"LeadId": record, "CreatedById": self._user(life.owner)}
-        self._history("LeadHistory", base, life.created, "created", None, None)
-        for old, new in pairwise(life.steps):
-            self._history("LeadHistory", base, new.at, "Status", old.stage.native, new.stage.native)
-        if self._author.chance(0.2):
-            late = self._author.almanac.within(life.created, life.edited or self._modified(life))
-            self._history("LeadHistory", base, late, "Rating", "Cold", "Warm")
+        def changed(at: datetime, name: str, old: str | None = None, new: str | None = None) -> None:
+            self._buffers.add(
+                "LeadHistory",
+                {
+                    "Id": self._org.new_id("LeadHistory"),
+                    "LeadId": record,
+                    "CreatedById": self._user(life.owner),
+                    "CreatedDate": stamp(at),
+                    "Field": name,
+                    "DataType": "Text",
+                    "OldValue": old,
+                    "NewValue": new,
+                },
+            )
 
-    def _history(self, table: str, base: Row, at: datetime, name: str, old: str | None, new: str | None) -> None:
-        row = {"Id": self._org.new_id(table), **base, "CreatedDate": stamp(at), "Field": name}
-        self._buffers.add(table, {**row, "DataType": "Text", "OldValue": old, "NewValue": new})
+        changed(life.created, "created")
+        for old, new in pairwise(life.steps):
+            changed(new.at, "Status", old.stage.native, new.stage.native)
+        if self._author.chance(0.2):
+            late = self._author.almanac.within(life.created, self._modified(life))
+            changed(late, "Rating", "Cold", "Warm")
 
     # Opportunities
 

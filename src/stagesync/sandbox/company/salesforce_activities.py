@@ -25,7 +25,7 @@ OPEN_TASK_DUE = timedelta(days=4)
 
 def stamp(moment: datetime) -> str:
     """A moment in UTC as the org stores it."""
-    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
+    return f"{moment.isoformat()[:19]}Z"
 
 
 class Activities:
@@ -68,14 +68,13 @@ class Activities:
                 "CreatedById": owner,
             },
         )
-        ends = (
-            (("FromAddress", who), ("ToAddress", owner)) if incoming else (("FromAddress", owner), ("ToAddress", who))
-        )
-        for relation, record in ends:
-            if record is not None:
-                self._relation(mail, relation, record, at)
+        self._relation(mail, "FromAddress" if incoming else "ToAddress", who, at)
+        if what is None:  # the user's end of a mail is of no interest where the mail names its opportunity
+            self._relation(mail, "ToAddress" if incoming else "FromAddress", owner, at)
 
-    def _relation(self, mail: str, relation: str, record: str, at: str) -> None:
+    def _relation(self, mail: str, relation: str, record: str | None, at: str) -> None:
+        if record is None:
+            return
         self._buffers.add(
             "EmailMessageRelation",
             {

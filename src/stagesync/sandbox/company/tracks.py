@@ -122,7 +122,7 @@ RENEWAL_DEALS = Track(
     crm="hubspot",
     object_name="deals",
     stages=(
-        _deal("139663273", "opportunity", 30, RENEWAL_PIPELINE),
+        _deal("139663273", "opportunity", 50, RENEWAL_PIPELINE),
         _deal("139663274", "proposal", 70, RENEWAL_PIPELINE),
         _deal("139663275", "customer", 100, RENEWAL_PIPELINE),
         _deal("139663276", None, 0, RENEWAL_PIPELINE),

@@ -13,13 +13,12 @@ from stagesync.sandbox.company.almanac import business_days
 from stagesync.sandbox.company.life import Life
 from stagesync.sandbox.company.tracks import AGE_LIMITS, IDLE_LIMITS, LADDER
 
-NOT_STATED = frozenset(("tbd tba tbc n/a na none nil null unknown select x xx xxx test asdf todo pending").split()) | {
-    "please select",
-    "see notes",
-    "to be determined",
-    "to be confirmed",
-    "same as above",
-}
+NOT_STATED = frozenset(
+    {
+        "tbd", "tba", "tbc", "n/a", "na", "none", "nil", "null", "unknown", "select", "please select", "x", "xx", "xxx",
+        "test", "asdf", "see notes", "to be determined", "to be confirmed", "todo", "pending", "same as above",
+    }
+)  # fmt: skip
 
 Verdict = bool | None  # None: unknown, because the CRM cannot know
 

@@ -65,7 +65,7 @@ _WHAT = (
     "wait {n} minutes for a label printer",
     "pay overtime for {n} people each weekend",
 )
-_SINCE = ("since the new plant opened", "since last spring", "- \"it can't go on like this\"", "and the auditor noticed",
+_SINCE = ("since the new plant opened", "since last spring", "- \"it can't go on like this\"", "and the auditors know",
           "says the COO", "; the board wants it gone by summer", "and it costs about € 3.500,00 a month")  # fmt: skip
 FOREIGN_PAINS = ("Много ошибок", "在庫 不足", "نقص العمال", "Πολλά λάθη", "배송 지연")
 _LONG = "The whole story, as told on the phone: " + "orders come in by fax, are typed in twice and lost once. " * 60
