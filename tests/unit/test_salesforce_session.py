@@ -216,7 +216,7 @@ def test_a_login_that_fails_is_no_write_that_may_have_landed(wire: responses.Req
 
 
 def test_a_crm_that_is_down_is_named() -> None:
-    reader, _ = connect(connection(login_url="http://127.0.0.1:9"), QUICK)
+    reader, _ = connect(connection(login_url="http://127.0.0.1:9"), patience=QUICK)
     with pytest.raises(ConnectionFailed, match=r"cannot reach Salesforce at http://127.0.0.1:9/services/oauth2/token"):
         reader.identity()
 

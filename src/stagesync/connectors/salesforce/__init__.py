@@ -5,23 +5,31 @@ Translates between the org's API and :mod:`stagesync.connectors.base`; it may kn
 
 from __future__ import annotations
 
+import time
+
 from stagesync.connectors.base import Reader, Writer
 from stagesync.connectors.salesforce.connection import Patience, SalesforceConnection
 from stagesync.connectors.salesforce.reader import SalesforceReader
 from stagesync.connectors.salesforce.records import Records
 from stagesync.connectors.salesforce.schema import Schema
-from stagesync.connectors.salesforce.session import OrgSession
+from stagesync.connectors.salesforce.session import OrgSession, Sleep
 from stagesync.connectors.salesforce.writer import SalesforceWriter
 
 __all__ = ["Patience", "SalesforceConnection", "connect"]
 
+DEFAULT_PATIENCE = Patience()
 
-def connect(connection: SalesforceConnection, patience: Patience | None = None) -> tuple[Reader, Writer]:
-    """The two faces of one org, over one session. Nothing is called before the first use.
+
+def connect(
+    connection: SalesforceConnection, *, patience: Patience = DEFAULT_PATIENCE, sleep: Sleep = time.sleep
+) -> tuple[Reader, Writer]:
+    """The two faces of one org, over one session. Nothing is sent before the first call.
+
+    ``sleep`` waits between tries, in seconds.
 
     Errors: :class:`~stagesync.errors.ConfigurationError` for URLs and credentials that cannot work.
     """
-    session = OrgSession(connection, patience or Patience())
+    session = OrgSession(connection, patience, sleep)
     schema = Schema(session)
     records = Records(session, schema)
     return SalesforceReader(session, schema, records), SalesforceWriter(session, schema, records)

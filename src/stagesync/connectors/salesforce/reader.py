@@ -15,7 +15,6 @@ from stagesync.connectors.salesforce.records import Records
 from stagesync.connectors.salesforce.schema import Column, Resolved, Schema
 from stagesync.connectors.salesforce.session import Call, OrgSession
 from stagesync.connectors.salesforce.soql import quoted, select
-from stagesync.errors import ConnectionFailed
 from stagesync.model.crm import Identity, NativeStage, Owner
 from stagesync.model.tables import Missing, Page, Table
 
@@ -54,19 +53,20 @@ class SalesforceReader:
         return [Missing(table=one.table.name, columns=one.missing) for one in resolved if one.missing]
 
     def pull(self, table: Table) -> Iterator[Page]:
-        """All rows by ascending id, page by page.
+        """All rows by ascending id, page by page; an empty table gives one empty page, an unreadable one none.
 
         A query locator may expire between two pages (15 minutes or 2 days, the documentation says both). The pull
         then goes on after the last id that was handed out: no row is lost or comes twice.
         """
         resolved = self._schema.resolve(table)
         if not resolved.columns:
-            raise ConnectionFailed(f"connection {self._session.connection.connection}: " + _reason(resolved))
+            return
         last: str | None = None
         page = self._first_page(resolved, last)
         while True:
-            if page.rows.height:
+            if page.rows.height or last is None:
                 yield Page(table=table.name, rows=page.rows)
+            if page.rows.height:
                 last = page.rows.get_column(table.key)[-1]
             if page.next_path is None:
                 return
@@ -102,8 +102,3 @@ class SalesforceReader:
         if not page.fast and page.rows.height:
             log.debug("salesforce.page.exact", connection=self._session.connection.connection, rows=page.rows.height)
         return page
-
-
-def _reason(resolved: Resolved) -> str:
-    reasons = set(resolved.missing.values())
-    return "; ".join(sorted(reasons)) or f"the object {resolved.table.name} cannot be read"

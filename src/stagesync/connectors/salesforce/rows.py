@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -119,7 +118,7 @@ def _with_locks_retried(
             break
         log.info("salesforce.rows.locked", connection=session.connection.connection, rows=len(locked), attempt=attempt)
         longest = min(session.patience.longest_wait, session.patience.first_wait * 2**attempt)
-        time.sleep(random.uniform(longest / 2, longest))  # noqa: S311  # jitter
+        session.sleep(random.uniform(longest / 2, longest))  # noqa: S311  # jitter
         for part in _parts(locked, size):
             for position, answer in zip(part, send([items[position] for position in part]), strict=True):
                 answers[position] = answer

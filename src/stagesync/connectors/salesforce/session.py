@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -23,6 +24,7 @@ log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
 Decode = Callable[[bytes], T]
+Sleep = Callable[[float], None]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,9 +45,10 @@ class Call:
 class OrgSession:
     """Calls to one org, shared by its Reader and its Writer; may be used by several threads."""
 
-    def __init__(self, connection: SalesforceConnection, patience: Patience) -> None:
+    def __init__(self, connection: SalesforceConnection, patience: Patience, sleep: Sleep = time.sleep) -> None:
         self.connection = connection
         self.patience = patience
+        self.sleep = sleep
         self._session = open_session(connection.timeout, str(connection.ca_bundle) if connection.ca_bundle else None)
         self._tokens = Tokens(connection, self._session)
         self._lock = threading.Lock()
@@ -82,6 +85,7 @@ class OrgSession:
             wait=self._wait,
             retry=retry_if_exception(lambda error: _passing(error, reads=reads)),
             before_sleep=self._tell,
+            sleep=self.sleep,
             reraise=True,
         )
         return retrying(attempt)

@@ -65,47 +65,46 @@ def _read_back(records: Records, changes: Sequence[Change]) -> tuple[Seen, str]:
 def _known_before(change: Change, seen: Seen) -> Outcome | None:
     """The outcome of a change that must not be written, None for one that must."""
     if not is_id(change.record):
-        return Outcome(key=change.key, result=Result.REFUSED, detail=f"{change.record!r} is no Salesforce record id")
+        return _outcome(change, Result.REFUSED, f"{change.record!r} is no Salesforce record id")
     now = _of(change, seen)
     if now is None:
-        text = "the record is gone, or StageSync's user may no longer see it"
-        return Outcome(key=change.key, result=Result.SUPERSEDED, detail=text)
+        return _outcome(change, Result.SUPERSEDED, "the record is gone, or StageSync's user may no longer see it")
     hidden = [name for name in {**change.before, **change.after} if name not in now]
     if hidden:
         text = f"{change.object}.{', '.join(hidden)} is not there, or StageSync's user may not read it"
-        return Outcome(key=change.key, result=Result.REFUSED, detail=text)
+        return _outcome(change, Result.REFUSED, text)
     if not _differences(change.after, now):
-        return Outcome(key=change.key, result=Result.ALREADY_SO, seen=_fields(change, now))
+        return _outcome(change, Result.ALREADY_SO, "", now)
     changed = _differences(change.before, now)
-    if changed:
-        return Outcome(key=change.key, result=Result.SUPERSEDED, detail=changed, seen=_fields(change, now))
-    return None
+    return _outcome(change, Result.SUPERSEDED, changed, now) if changed else None
 
 
 def _judged_after(change: Change, answer: Answer, seen: Seen, trouble: str) -> Outcome:
     now = _of(change, seen)
-    values = {} if now is None else _fields(change, now)
     if answer.conflict:
         told = _differences(change.before, now) if now else ""
-        text = told or "the record was modified after the plan saw it"
-        return Outcome(key=change.key, result=Result.SUPERSEDED, detail=text, seen=values)
+        return _outcome(change, Result.SUPERSEDED, told or "the record was modified after the plan saw it", now)
     if not answer.ok:
-        return outcome_of(change, answer, seen=values)
+        return outcome_of(change, answer, crm_id=change.record, seen=_fields(change, now))
     if now is None:
         text = "written, but it could not be read back: " + (trouble or "the record is no longer visible")
-        return Outcome(key=change.key, result=Result.UNKNOWN, detail=text)
+        return _outcome(change, Result.UNKNOWN, text)
     kept = _differences(change.after, now, saw="was written")
     if kept:
-        return Outcome(key=change.key, result=Result.FAILED, detail=f"Salesforce kept its own: {kept}", seen=values)
-    return Outcome(key=change.key, result=Result.APPLIED, crm_id=now["Id"], seen=values)
+        return _outcome(change, Result.FAILED, f"Salesforce kept its own: {kept}", now)
+    return _outcome(change, Result.APPLIED, "", now)
+
+
+def _outcome(change: Change, result: Result, detail: str, now: Values | None = None) -> Outcome:
+    return Outcome(key=change.key, result=result, detail=detail, crm_id=change.record, seen=_fields(change, now))
 
 
 def _of(change: Change, seen: Seen) -> Values | None:
     return seen.get((change.object, same(change.record)))
 
 
-def _fields(change: Change, now: Values) -> dict[str, str | None]:
-    return {name: now.get(name) for name in dict.fromkeys([*change.before, *change.after])}
+def _fields(change: Change, now: Values | None) -> dict[str, str | None]:
+    return {name: now.get(name) for name in {**change.before, **change.after}} if now else {}
 
 
 def _differences(wanted: Values, now: Values, saw: str = "was seen by the plan") -> str:
