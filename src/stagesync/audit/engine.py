@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from functools import cached_property
 
 import numpy as np
@@ -38,7 +39,7 @@ class Judgement:
     """What an audit found about one object of one connection.
 
     ``records`` has a row for each judged record; ``findings`` has columns ``row`` (index into records), ``kind``,
-    ``rule``, ``detail`` (words, or null) and ``severity``. ``low`` and ``high`` are the surely and possibly
+    ``rule``, ``detail`` (words, or null), ``since`` and ``severity``. ``low`` and ``high`` are the surely and possibly
     earned positions, -1 below the first rung.
     """
 
@@ -73,6 +74,22 @@ class Judgement:
             return {}
         return {criterion.id: self._verdict(row, n) for n, criterion in enumerate(self.definition.criteria)}
 
+    @property
+    def modified(self) -> Mapping[str, datetime | None]:
+        """When each judged record was last modified (UTC), as far as the mapping says."""
+        return dict(zip(self.records["record"].to_list(), self.records["modified"].to_list(), strict=True))
+
+    def name_of(self, record: str) -> str:
+        """The name of a record, or its id where it was not judged."""
+        row = self._rows_by_record.get(record)
+        return str(self.records["name"][row]) if row is not None else record
+
+    def is_worked_on(self, record: str) -> bool:
+        """Whether a judged record is on a rung that people still work on: not parked, not terminal."""
+        row = self._rows_by_record.get(record)
+        rung = self.definition.rung(str(self.records["place"][row])) if row is not None else None
+        return rung is not None and not rung.terminal
+
     @cached_property
     def _rows_by_record(self) -> Mapping[str, int]:
         return {record: row for row, record in enumerate(self.records["record"].to_list())}
@@ -104,7 +121,7 @@ class Judgement:
             native_stage=record["native"],
             pipeline=record["pipeline"],
             earned=self.definition.rungs[position].name if position >= 0 else None,
-            since=record["since"],
+            since=found["since"] if isinstance(found["since"], datetime) else None,
             since_source=record["since_source"],
             amount=record["amount"],
             evidence=self._reasons(row, kind, rule, found["detail"]),

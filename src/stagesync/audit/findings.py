@@ -1,7 +1,8 @@
 """The kinds of findings, each from columns: who is premature, stalled, contradictory, filled with nothing, unowned.
 
-A frame of findings has the columns ``row`` (index into the judged records), ``kind``, ``rule``, ``severity`` and
-``detail`` (words, or null where the criteria say it all).
+A frame of findings has the columns ``row`` (index into the judged records), ``kind``, ``rule``, ``severity``,
+``detail`` (words, or null where the criteria say it all) and ``since`` (UTC: entry into the stage, for stalled
+records the last sign of life).
 """
 
 from __future__ import annotations
@@ -81,10 +82,12 @@ def _rows(
     rule: str | None = None,
     severity: Severity | None = None,
     detail: pl.Series | None = None,
+    since: pl.Series | None = None,
 ) -> pl.DataFrame:
     rows = pl.Series("row", np.flatnonzero(mask), dtype=pl.Int64)
     said = detail.gather(rows) if detail is not None else pl.Series([None] * len(rows), dtype=pl.String)
-    return pl.DataFrame({"row": rows, "detail": said}).with_columns(
+    began = (standing.records["since"] if since is None else since).gather(rows)
+    return pl.DataFrame({"row": rows, "detail": said, "since": began}).with_columns(
         kind=pl.lit(str(kind)),
         rule=pl.lit(rule or str(kind)),
         severity=pl.lit(str(severity or standing.definition.rule(kind).severity)),
@@ -92,8 +95,9 @@ def _rows(
 
 
 def _stalled(standing: Standing) -> pl.DataFrame:
-    reasons = stalls.reasons(standing.definition, standing.records, standing.evidence, standing.frame)
-    return _rows(standing, standing.working & reasons.is_not_null().to_numpy(), Kind.STALLED, detail=reasons)
+    said = stalls.reasons(standing.definition, standing.records, standing.evidence, standing.frame)
+    mask = standing.working & said["reason"].is_not_null().to_numpy()
+    return _rows(standing, mask, Kind.STALLED, detail=said["reason"], since=said["quiet"])
 
 
 def _contradictions(standing: Standing) -> Iterator[pl.DataFrame]:

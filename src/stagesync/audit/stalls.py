@@ -13,8 +13,8 @@ ACTIVITY = "last_activity"
 """The evidence item that says when people last did something on the record."""
 
 
-def reasons(definition: Definition, records: pl.DataFrame, evidence: EvidenceFrame, frame: Frame) -> pl.Series:
-    """Why a record is stalled, in words, or null.
+def reasons(definition: Definition, records: pl.DataFrame, evidence: EvidenceFrame, frame: Frame) -> pl.DataFrame:
+    """For each record ``reason``, why it is stalled in words or null, and ``quiet``, since when nothing moved (UTC).
 
     Idle counts from the later of the entry into the stage and the last activity, age from the entry alone.
     A record without either date is not stalled: nothing says since when.
@@ -37,7 +37,7 @@ def reasons(definition: Definition, records: pl.DataFrame, evidence: EvidenceFra
         if rung.stalls_after.age is not None:
             over = here & _exceeds(pl.col("since"), rung.stalls_after.age, frame)
             reason = pl.when(reason.is_null() & over).then(_age_words(rung.stalls_after.age)).otherwise(reason)
-    return rows.select(reason.alias("reason")).to_series()
+    return rows.select(reason.alias("reason"), "quiet")
 
 
 def _exceeds(since: pl.Expr, limit: Duration, frame: Frame) -> pl.Expr:

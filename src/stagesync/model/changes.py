@@ -52,7 +52,8 @@ class Change:
     ``key`` is stable: the same change of the same record has the same key in the plan, the ledger and the
     CRM. ``before`` are the field values that the plan saw and that must still be there (native spelling, None
     for blank), ``modified`` the record's last modification as the plan saw it (UTC). ``after`` are the fields
-    to write; both are empty for a task. ``crm_id`` is the CRM's id of the task to close.
+    to write; both are empty for a task. ``crm_id`` is the CRM's id of the task to close. ``findings`` are the keys
+    of the findings behind the change, ``criteria`` the ids of the criteria that a task asks the rep to meet.
     """
 
     key: str
@@ -66,6 +67,7 @@ class Change:
     reason: str
     owner: str | None = None
     findings: tuple[str, ...] = ()
+    criteria: tuple[str, ...] = ()
     before: Mapping[str, str | None] = field(default_factory=dict)
     after: Mapping[str, str | None] = field(default_factory=dict)
     modified: datetime | None = None
@@ -88,3 +90,23 @@ class Outcome:
     detail: str = ""
     crm_id: str | None = None
     seen: Mapping[str, str | None] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LeftOut:
+    """A finding whose rule asks for a change that was not planned, and why."""
+
+    connection: str
+    object: str
+    record: str
+    record_name: str
+    rule: str
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """Changes in the order in which they are made, and what was left out."""
+
+    changes: tuple[Change, ...]
+    left_out: tuple[LeftOut, ...] = ()

@@ -1,0 +1,1 @@
+"""From findings to changes, and the guard that may refuse them. No I/O, no clock."""

@@ -1,0 +1,52 @@
+"""What a run works with: connections, the definitions, the stores and the clock."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from threading import Event
+from zoneinfo import ZoneInfo
+
+from stagesync.connectors.base import Reader, Writer
+from stagesync.ledger import Ledger
+from stagesync.mirror import Mirror
+from stagesync.planning.guard import Limits
+from stagesync.policy.definitions import Definition
+from stagesync.policy.durations import Duration
+from stagesync.policy.mappings import CrmMapping
+
+Progress = Callable[[str, str, int], None]
+"""Called with the connection, what is being done, and how many rows or changes so far."""
+
+
+def silent(_connection: str, _doing: str, _done: int) -> None:
+    """Progress for nobody."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Connected:
+    """One CRM: its reader and mapping, and a writer where this run may write."""
+
+    name: str
+    mapping: CrmMapping
+    reader: Reader
+    writer: Writer | None = None
+    fallback_owner: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Agent:
+    """Everything a run needs. ``clock`` gives aware UTC datetimes; ``stop`` asks to end after the current batch."""
+
+    definition: Definition
+    connections: Sequence[Connected]
+    ledger: Ledger
+    mirror: Mirror
+    limits: Limits
+    task_due: Duration
+    time_zone: ZoneInfo
+    clock: Callable[[], datetime]
+    facts: Mapping[str, object] = field(default_factory=dict)
+    progress: Progress = silent
+    stop: Event = field(default_factory=Event)

@@ -1,0 +1,90 @@
+"""Pull: everything that the mapping names, from the CRM into the mirror."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from stagesync.agent.connection import Progress
+from stagesync.connectors.base import Reader
+from stagesync.errors import ConfigurationError, Problem
+from stagesync.mirror import Mirror
+from stagesync.model.crm import Identity, NativeStage, Owner
+from stagesync.policy.document import nearest
+from stagesync.policy.mappings import CrmMapping, MappedObject
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pulled:
+    """What a pull brought besides the rows, which are in the mirror. ``stages`` are by object."""
+
+    identity: Identity
+    owners: Sequence[Owner]
+    stages: Mapping[str, Sequence[NativeStage]]
+    rows: Mapping[str, int]
+
+
+def pull(
+    *,
+    name: str,
+    reader: Reader,
+    mapping: CrmMapping,
+    mirror: Mirror,
+    label: str,
+    identity: Identity,
+    progress: Progress,
+) -> Pulled:
+    """Read all tables of a mapping into a new snapshot of the mirror.
+
+    Raises ConfigurationError when the mapping names a stage that the CRM does not have, and ConnectionFailed when
+    the CRM cannot be read; the snapshot before stays current then.
+    """
+    stages = {mapped.name: reader.stages(mapped.table.name, mapped.stage_field) for mapped in mapping.objects}
+    check_stages(mapping, stages)
+    missing = reader.missing(mapping.tables)
+    with mirror.replace(name, label) as snapshot:
+        snapshot.expect(mapping.tables, missing)
+        for table in mapping.tables:
+            progress(name, table.name, 0)
+            for page in reader.pull(table):
+                snapshot.add(page)
+                progress(name, page.table, snapshot.rows[page.table])
+    return Pulled(identity=identity, owners=reader.owners(), stages=stages, rows=dict(snapshot.rows))
+
+
+def check_stages(mapping: CrmMapping, stages: Mapping[str, Sequence[NativeStage]]) -> None:
+    """Raise ConfigurationError, with file and line, for each mapped stage that the CRM does not have.
+
+    Objects for which the source does not list its stages (exports) are not checked. Inactive stages count as
+    existing: old records still hold them.
+    """
+    problems = [
+        problem
+        for mapped in mapping.objects
+        for problem in _unknown_stages(mapping, mapped, stages.get(mapped.name, ()))
+    ]
+    if problems:
+        count = f"{len(problems)} stage{'s' if len(problems) > 1 else ''}"
+        raise ConfigurationError(
+            f"{count} of the mapping '{mapping.name}' cannot be found in the CRM:", tuple(problems)
+        )
+
+
+def _unknown_stages(mapping: CrmMapping, mapped: MappedObject, known: Sequence[NativeStage]) -> list[Problem]:
+    if not known:
+        return []
+    places = {(stage.pipeline, stage.value) for stage in known}
+    pipelines = {stage.pipeline for stage in known}
+    problems = []
+    for pipeline, native in mapped.stages:
+        # "" stands for a record without a stage; a CRM without pipelines lists its stages under None.
+        if native == "" or (pipeline, native) in places:
+            continue
+        line, column = mapped.stage_lines[pipeline, native]
+        if pipeline is not None and pipeline not in pipelines:
+            message = f"{mapped.name} has no pipeline '{pipeline}'"
+        else:
+            values = [stage.value for stage in known if stage.pipeline == pipeline]
+            message = f"{mapped.name} has no stage '{native}'{nearest(native, values)}; it has {', '.join(values)}"
+        problems.append(Problem(file=mapping.file, line=line, column=column, message=message))
+    return problems

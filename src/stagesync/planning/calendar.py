@@ -1,0 +1,31 @@
+"""Days on which people work: Monday to Friday."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, timedelta
+
+import numpy as np
+
+from stagesync.policy.durations import Duration, Unit
+
+
+def due_date(today: date, length: Duration) -> date:
+    """The working day on which something is due that may take this long."""
+    if length.unit is Unit.BUSINESS_DAYS:
+        return _business(today, length.count)
+    days = length.count if length.unit is Unit.DAYS else -(-length.count // 24)
+    return _business(today + timedelta(days=days), 0)
+
+
+def is_over(since: datetime, length: Duration, now: datetime) -> bool:
+    """Whether this much time has passed since a moment (both UTC)."""
+    if length.unit is Unit.HOURS:
+        return now - since >= timedelta(hours=length.count)
+    start, end = since.astimezone(UTC).date(), now.astimezone(UTC).date()
+    if length.unit is Unit.DAYS:
+        return (end - start).days > length.count
+    return int(np.busday_count(start, end)) > length.count
+
+
+def _business(start: date, count: int) -> date:
+    return date.fromisoformat(str(np.busday_offset(start, count, roll="forward")))

@@ -1,0 +1,268 @@
+"""From findings to a plan: which stages to correct, which tasks to open and to close, in a total order.
+
+A record gets one task at most. Its key comes from what the task asks for, so that the same plan made twice, even
+with an empty ledger, never makes a second task.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from itertools import groupby
+
+from stagesync.audit.engine import Judgement
+from stagesync.model.changes import Change, ChangeKind, LeftOut, Mode, Plan, TaskText
+from stagesync.model.crm import NativeStage, Owner
+from stagesync.model.findings import Finding, Kind, Verdict
+from stagesync.planning import texts
+from stagesync.planning.calendar import due_date, is_over
+from stagesync.policy.durations import Duration
+from stagesync.policy.mappings import MappedObject
+
+KIND_ORDER = {kind: position for position, kind in enumerate(Kind)}
+CHANGE_ORDER = {kind: position for position, kind in enumerate(ChangeKind)}
+
+
+@dataclass(frozen=True, kw_only=True)
+class OpenTask:
+    """A task that we opened earlier and have not closed: which findings and criteria it was about."""
+
+    object: str
+    record: str
+    crm_id: str | None
+    findings: tuple[str, ...]
+    criteria: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Situation:
+    """What planning needs to know of a connection beside its findings.
+
+    ``stages`` are the CRM's stages of today by object; ``now`` is UTC and ``today`` the date in the time zone of
+    the settings. ``fallback_owner`` gets the tasks that no active person can be given.
+    """
+
+    connection: str
+    now: datetime
+    today: date
+    task_due: Duration
+    owners: Sequence[Owner] = ()
+    stages: Mapping[str, Sequence[NativeStage]] = field(default_factory=dict)
+    open_tasks: Sequence[OpenTask] = ()
+    fallback_owner: str | None = None
+
+
+def plan(judgements: Sequence[Judgement], situation: Situation) -> Plan:
+    """The changes that the findings of one connection ask for, in the order in which they are to be made."""
+    planner = _Planner(situation)
+    for judgement in judgements:
+        planner.take(judgement)
+    changes = sorted(planner.changes, key=lambda change: (CHANGE_ORDER[change.kind], change.object, change.record))
+    return Plan(changes=tuple(changes), left_out=tuple(planner.left_out))
+
+
+def joined(plans: Sequence[Plan]) -> Plan:
+    """One plan of several connections."""
+    return Plan(
+        changes=tuple(change for part in plans for change in part.changes),
+        left_out=tuple(entry for part in plans for entry in part.left_out),
+    )
+
+
+class _Planner:
+    def __init__(self, situation: Situation) -> None:
+        self.situation = situation
+        self.owners = {owner.id: owner for owner in situation.owners}
+        self.with_task = {(task.object, task.record) for task in situation.open_tasks}
+        self.changes: list[Change] = []
+        self.left_out: list[LeftOut] = []
+
+    def take(self, judgement: Judgement) -> None:
+        modified = judgement.modified
+        found = sorted(judgement.each(), key=lambda one: (one.record, KIND_ORDER[one.kind], one.rule))
+        by_record = {record: list(group) for record, group in groupby(found, key=lambda one: one.record)}
+        for record, findings in by_record.items():
+            acting = [one for one in findings if one.mode is not Mode.AUDIT]
+            acting = [one for one in acting if self.grace_is_over(judgement, one)]
+            if acting:
+                self.correct(judgement, acting, modified.get(record))
+        self.close_tasks(judgement, {one.key for one in found})
+
+    def grace_is_over(self, judgement: Judgement, finding: Finding) -> bool:
+        grace = judgement.definition.rule(finding.kind).grace
+        if grace is None or finding.since is None or is_over(finding.since, grace, self.situation.now):
+            return True
+        self.skip(finding, f"in this stage for less than the grace of {grace}")
+        return False
+
+    def correct(self, judgement: Judgement, findings: Sequence[Finding], modified: datetime | None) -> None:
+        moved = None
+        for finding in findings:
+            if finding.kind is Kind.PREMATURE and finding.mode is Mode.ENFORCE:
+                correction = self.correction(judgement.mapped, finding, modified)
+                if correction is not None:
+                    self.changes.append(correction)
+                    moved = (str(correction.before[judgement.mapped.stage_field]), str(correction.stage_to))
+        self.open_task(findings, moved)
+
+    def correction(self, mapped: MappedObject, finding: Finding, modified: datetime | None) -> Change | None:
+        target = _target(mapped, finding)
+        if target is None:
+            self.skip(finding, "there is no earlier stage in this pipeline to move the record to; a task asks instead")
+            return None
+        refusal = self.not_writable(mapped, finding.pipeline, target)
+        if refusal is not None:
+            self.skip(finding, refusal)
+            return None
+        before = {mapped.stage_field: finding.native_stage}
+        after: dict[str, str | None] = {mapped.stage_field: target}
+        if mapped.pipeline_field is not None:
+            before[mapped.pipeline_field] = finding.pipeline
+            after[mapped.pipeline_field] = finding.pipeline
+        return Change(
+            key=_key("stage", finding.key, str(finding.native_stage), target, finding.since),
+            kind=ChangeKind.SET_STAGE,
+            connection=finding.connection,
+            object=finding.object,
+            record=finding.record,
+            record_name=finding.record_name,
+            rule=finding.rule,
+            mode=finding.mode,
+            reason="; ".join(f"{evidence.criterion}: {evidence.reason}" for evidence in finding.evidence),
+            owner=finding.owner,
+            findings=(finding.key,),
+            before=before,
+            after=after,
+            modified=modified,
+            amount=finding.amount,
+            stage_from=finding.native_stage,
+            stage_to=target,
+        )
+
+    def not_writable(self, mapped: MappedObject, pipeline: str | None, target: str) -> str | None:
+        known = self.situation.stages.get(mapped.name, ())
+        if not known:
+            return None
+        for stage in known:
+            if stage.value == target and stage.pipeline in (pipeline, None):
+                if not stage.active:
+                    return f"the stage '{target}' is no longer active in the CRM"
+                return None if stage.writable else f"the stage '{target}' may not be written by an integration"
+        return f"the CRM has no stage '{target}'"
+
+    def open_task(self, findings: Sequence[Finding], moved: tuple[str, str] | None) -> None:
+        first = findings[0]
+        if (first.object, first.record) in self.with_task:
+            return
+        owner = self.assignee(first)
+        if owner is None:
+            self.skip(first, "no active person owns the record, and the connection has no fallback_owner for its task")
+            return
+        criteria = tuple(
+            evidence.criterion for one in findings if one.kind is Kind.PREMATURE for evidence in one.evidence
+        )
+        self.changes.append(
+            Change(
+                key=_key("task", *(f"{one.key}@{_day(one.since)}" for one in findings), *criteria),
+                kind=ChangeKind.OPEN_TASK,
+                connection=first.connection,
+                object=first.object,
+                record=first.record,
+                record_name=first.record_name,
+                rule=first.rule,
+                mode=first.mode,
+                reason="; ".join(evidence.reason for one in findings for evidence in one.evidence),
+                owner=owner,
+                findings=tuple(one.key for one in findings),
+                criteria=criteria,
+                amount=first.amount,
+                stage_from=first.native_stage,
+                task=TaskText(
+                    subject=texts.subject(findings),
+                    body=texts.body(findings, moved),
+                    due=due_date(self.situation.today, self.situation.task_due),
+                    owner=owner,
+                ),
+            )
+        )
+
+    def assignee(self, finding: Finding) -> str | None:
+        if not self.owners:
+            return finding.owner or self.situation.fallback_owner
+        for candidate in (finding.owner, self.situation.fallback_owner):
+            owner = self.owners.get(candidate or "")
+            if owner is not None and owner.active and not owner.queue:
+                return owner.id
+        return None
+
+    def close_tasks(self, judgement: Judgement, standing: set[str]) -> None:
+        """Tasks whose findings are gone and whose criteria are met, or whose record is worked on no longer."""
+        for task in self.situation.open_tasks:
+            if task.object != judgement.mapped.name or standing & set(task.findings) or task.crm_id is None:
+                continue
+            verdicts = judgement.verdicts(task.record)
+            if not verdicts:
+                continue  # gone, hidden or left out: nothing says that what was asked for is there
+            asked = {verdicts.get(criterion, Verdict.MET) for criterion in task.criteria}
+            if asked <= {Verdict.MET} or not judgement.is_worked_on(task.record):
+                self.changes.append(_closing(judgement, task))
+
+    def skip(self, finding: Finding, reason: str) -> None:
+        self.left_out.append(
+            LeftOut(
+                connection=finding.connection,
+                object=finding.object,
+                record=finding.record,
+                record_name=finding.record_name,
+                rule=finding.rule,
+                reason=reason,
+            )
+        )
+
+
+def _target(mapped: MappedObject, finding: Finding) -> str | None:
+    """The native stage to move to: the last of the earned rung, or the first of the object's lowest rung."""
+    places = [place for (pipeline, _), place in mapped.stages.items() if pipeline == finding.pipeline]
+    if finding.earned in places:
+        return mapped.native_stage_for(str(finding.earned), finding.pipeline)
+    lowest = next((native for (pipeline, native) in mapped.stages if pipeline == finding.pipeline), None)
+    same_rung = lowest is not None and mapped.stages[finding.pipeline, lowest] == finding.stage
+    return None if lowest is None or same_rung or lowest == finding.native_stage else lowest
+
+
+def _closing(judgement: Judgement, task: OpenTask) -> Change:
+    return Change(
+        key=_key("close", judgement.connection, task.object, task.record, str(task.crm_id)),
+        kind=ChangeKind.CLOSE_TASK,
+        connection=judgement.connection,
+        object=task.object,
+        record=task.record,
+        record_name=judgement.name_of(task.record),
+        rule="task",
+        mode=Mode.SUGGEST,
+        reason="what the task asked for is there",
+        findings=task.findings,
+        crm_id=task.crm_id,
+    )
+
+
+def _key(*parts: object) -> str:
+    """A short key from what the change is about: 20 hexadecimal digits, after a prefix that says whose it is."""
+    text = "\x1f".join(_day(part) if isinstance(part, datetime) else str(part) for part in parts)
+    return f"stagesync-{hashlib.sha256(text.encode()).hexdigest()[:20]}"
+
+
+def _day(moment: datetime | None) -> str:
+    return moment.strftime("%Y-%m-%d") if moment else ""
+
+
+def order(plan_: Plan) -> Iterator[tuple[ChangeKind, str, list[Change]]]:
+    """The changes in batches that may share a call: by kind, connection and object, in the plan's order."""
+    for kind in ChangeKind:
+        of_kind = [change for change in plan_.changes if change.kind is kind]
+        places = dict.fromkeys((change.connection, change.object) for change in of_kind)
+        for connection, object_name in places:
+            batch = [change for change in of_kind if (change.connection, change.object) == (connection, object_name)]
+            yield kind, connection, batch

@@ -1,0 +1,55 @@
+"""What a rep reads in a task: what is missing, why it matters, where it was looked for, and how to disagree."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from stagesync.model.findings import Finding, Kind
+
+TITLES = {
+    Kind.PREMATURE: "evidence is missing for the stage",
+    Kind.STALLED: "nothing has moved",
+    Kind.CONTRADICTION: "the record contradicts itself",
+    Kind.PLACEHOLDER: "a field says nothing",
+    Kind.UNOWNED: "the record has no owner",
+    Kind.READY: "ready for the next stage",
+}
+LONGEST_NAME = 80
+
+
+def subject(findings: Sequence[Finding]) -> str:
+    """One line: the most important thing, and whether there is more."""
+    first = findings[0]
+    more = f" (+{len(findings) - 1} more)" if len(findings) > 1 else ""
+    name = first.record_name if len(first.record_name) <= LONGEST_NAME else first.record_name[: LONGEST_NAME - 1] + "…"
+    return f"Check the stage: {TITLES[first.kind]}{more} - {name}"
+
+
+def body(findings: Sequence[Finding], moved: tuple[str, str] | None) -> str:
+    """Plain text. ``moved`` are the native stages from and to which the record was moved, if it was."""
+    lines = []
+    if moved is not None:
+        lines += [f"This record was moved from '{moved[0]}' to '{moved[1]}', the stage that its evidence supports.", ""]
+    for finding in findings:
+        lines += _about(finding, moved=moved is not None)
+        lines.append("")
+    lines += [
+        "This task closes by itself once that is in the CRM.",
+        "If you disagree, leave a note on the record and tell your CRM admin: an exception can be granted.",
+    ]
+    return "\n".join(lines)
+
+
+def _about(finding: Finding, *, moved: bool) -> list[str]:
+    match finding.kind:
+        case Kind.PREMATURE:
+            wanted = f"To move it forward again to '{finding.stage}'" if moved else f"For the stage '{finding.stage}'"
+            lines = [f"{wanted}, please:"]
+        case Kind.STALLED:
+            lines = ["Nothing has moved here, please:"]
+        case _:
+            lines = ["Please:"]
+    for evidence in finding.evidence:
+        lines.append(f"- {evidence.ask}")
+        lines.append(f"  (what we saw: {evidence.reason})")
+    return lines
