@@ -27,6 +27,8 @@ KEYWORDS = frozenset(
     {"from", "where", "group", "having", "order", "limit", "offset", "with", "for", "using", "and", "or"}
 )
 DEEPEST = 60
+LONGEST = 100_000
+LARGEST = 2**31 - 1
 OPERATORS = {"=": "=", "!=": "!=", "<>": "!=", "<": "<", "<=": "<=", ">": ">", ">=": ">="}
 
 
@@ -36,6 +38,8 @@ def parse(soql: str) -> Query:
     Raises:
         SoqlError: MALFORMED_QUERY, with the position of the token that does not fit.
     """
+    if len(soql) > LONGEST:
+        raise SoqlError("MALFORMED_QUERY", f"SOQL statements cannot be longer than {LONGEST} characters.")
     reader = _Reader(tokens(soql))
     query = reader.query()
     reader.finish()
@@ -223,7 +227,7 @@ class _Reader:
         token = self._take()
         if token.kind != "number" or not token.text.isdigit():
             raise self._unexpected(token)
-        return int(token.text)
+        return min(int(token.text), LARGEST)
 
     def _condition(self) -> Condition:
         """One level of conditions; mixing AND with OR without parentheses is refused, as Salesforce does."""

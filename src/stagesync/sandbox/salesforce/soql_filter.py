@@ -45,7 +45,7 @@ class Filter:
         if isinstance(condition, Both):
             below = top and condition.op == "AND"
             parts = [self.sql(item, top=below) for item in condition.items]
-            joined = "(" + f" {condition.op} ".join(parts) + ")"
+            joined = _joined(parts, f" {condition.op} ")
             return f"({joined}{self._floors(condition)})" if condition.op == "OR" else joined
         if isinstance(condition, Negation):
             return f"(({self.sql(condition.item, top=False)}) IS NOT TRUE)"
@@ -226,6 +226,14 @@ class Filter:
             where.append(within.sql(inner.where))
         sql = f"SELECT {selected.sql} FROM {scope.from_sql} WHERE {' AND '.join(where)}"
         return f"({left.sql} {item.op} ({sql}){f' OR {left.sql} IS NULL' if item.op == 'NOT IN' else ''})"
+
+
+def _joined(parts: list[str], op: str) -> str:
+    """Parts in parentheses, halved again and again: SQLite refuses trees deeper than a thousand."""
+    if len(parts) == 1:
+        return parts[0]
+    half = len(parts) // 2
+    return f"({_joined(parts[:half], op)}{op}{_joined(parts[half:], op)})"
 
 
 def _floor(condition: Condition, moment_name: Callable[[Compare], str | None]) -> dict[str, str]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import date, datetime
 from typing import Any
 
@@ -118,3 +119,17 @@ def update_row(database: Database, item: SObject, record_id: str, changes: Mappi
     if changes:
         sets = ", ".join(f'"{name}" = ?' for name in changes)
         database.execute(f'UPDATE "{item.name}" SET {sets} WHERE "Id" = ?', [*changes.values(), record_id])
+
+
+@contextmanager
+def undoable(database: Database) -> Iterator[None]:
+    """A step inside whatever transaction surrounds it: an exception that leaves it undoes it, and goes on."""
+    with database.transaction():
+        database.execute("SAVEPOINT step")
+        try:
+            yield
+        except BaseException:
+            database.execute("ROLLBACK TO step")
+            database.execute("RELEASE step")
+            raise
+        database.execute("RELEASE step")

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +12,7 @@ from stagesync.sandbox.salesforce.errors import ApiError, RowError, not_found
 from stagesync.sandbox.salesforce.fields import Field, SObject
 from stagesync.sandbox.salesforce.org import Org
 from stagesync.sandbox.salesforce.schema import SOBJECTS, object_of
-from stagesync.sandbox.salesforce.storage import insert_row, update_row
+from stagesync.sandbox.salesforce.storage import insert_row, undoable, update_row
 
 Row = dict[str, Any]
 _ID_SHAPE = re.compile(r"[0-9A-Za-z]{15}([0-9A-Za-z]{3})?")
@@ -54,20 +53,6 @@ class Writer:
     user_id: str
     auto_assign: bool = True
 
-    @contextmanager
-    def _row(self) -> Iterator[None]:
-        """Undo what one record did when it fails, inside whatever transaction surrounds it."""
-        database = self.org.database
-        with database.transaction():
-            database.execute("SAVEPOINT record")
-            try:
-                yield
-            except BaseException:
-                database.execute("ROLLBACK TO record")
-                database.execute("RELEASE record")
-                raise
-            database.execute("RELEASE record")
-
     def create(self, item: SObject, values: Mapping[str, Any]) -> str:
         """Make a record; return its id.
 
@@ -75,7 +60,7 @@ class Writer:
             RowError: the record is refused.
         """
         self._may_write(item, None)
-        with self._row():
+        with undoable(self.org.database):
             if any(name.lower() == "id" for name in values):
                 message = "The Id field should not be specified in the sobject data."
                 raise RowError("INVALID_FIELD", message, ["Id"])
@@ -86,23 +71,24 @@ class Writer:
             checks.check_unique(self.org, item, stated, None)
             row = self._new_row(item, stated)
             triggers.before_create(self.org, item, row)
+            for field in item.columns:
+                if field.default is not None and row.get(field.name) is None:
+                    row[field.name] = field.default
             insert_row(self.org.database, item, row)
             triggers.after_write(self.org, item, None, self._read(item, row["Id"]), self.user_id)
         return str(row["Id"])
 
     def _new_row(self, item: SObject, stated: Row) -> Row:
         stamp = self.org.stamp()
-        row = {field.name: field.default for field in item.columns if field.default is not None}
-        row |= {name: value for name, value in stated.items() if value is not None}
-        row |= {"Id": self.org.new_id(item.name)}
+        row = {name: value for name, value in stated.items() if value is not None}
+        row["Id"] = self.org.new_id(item.name)
         row |= {name: stamp for name in ("CreatedDate", "LastModifiedDate", "SystemModstamp") if item.field(name)}
         row |= {name: self.user_id for name in ("CreatedById", "LastModifiedById") if item.field(name)}
         if item.field("OwnerId") and not row.get("OwnerId"):
             row["OwnerId"] = self.user_id
         if item.name == "Lead" and self.auto_assign and self.org.assignment_owner_id:
             row["OwnerId"] = self.org.assignment_owner_id
-        # The flags that a trigger derives must look unset to it.
-        return {name: value for name, value in row.items() if name not in {"IsClosed", "IsWon", "IsHighPriority"}}
+        return row
 
     def update(
         self, item: SObject, record_id: str, values: Mapping[str, Any], *, unmodified_since: str | None = None
@@ -115,7 +101,7 @@ class Writer:
         """
         full = self.known_id(item, record_id)
         self._may_write(item, full)
-        with self._row():
+        with undoable(self.org.database):
             old = self._existing(item, full)
             if unmodified_since is not None and old.get("LastModifiedDate", "") > unmodified_since:
                 message = "The record was modified after the date in If-Unmodified-Since"
@@ -162,7 +148,7 @@ class Writer:
         self._may_write(item, full)
         if not item.soft_delete:
             raise RowError("INSUFFICIENT_ACCESS_OR_READONLY", f"{item.name} records cannot be deleted", status=403)
-        with self._row():
+        with undoable(self.org.database):
             old = self._existing(item, full)
             self._bin(item, [full])
             triggers.after_write(self.org, item, old, self._read(item, full), self.user_id)
@@ -199,7 +185,7 @@ class Writer:
         if any(name.lower() == key.name.lower() for name in values):
             message = f"The {key.name} field should not be specified in the sobject data."
             raise RowError("INVALID_FIELD", message, [key.name])
-        with self.org.database.transaction():
+        with undoable(self.org.database):
             found = self.by_key(item, key, value)
             if found:
                 return Upserted(self.update(item, found, values), created=False)
