@@ -11,6 +11,10 @@ import uvicorn
 from starlette.applications import Starlette
 from starlette.routing import BaseRoute
 
+from stagesync.sandbox.salesforce.server import routes
+
+from .salesforce_world import World, make_world
+
 Serve = Callable[[Sequence[BaseRoute]], str]
 START_SECONDS = 10
 
@@ -42,3 +46,11 @@ def serve() -> Iterator[Serve]:
         server.should_exit = True
         server.force_exit = True
         thread.join(timeout=START_SECONDS)
+
+
+@pytest.fixture
+def salesforce(serve: Serve) -> World:
+    """A small Salesforce org, served."""
+    world = make_world()
+    world.url = serve(routes(world.org))
+    return world

@@ -13,7 +13,7 @@ LIFETIME = timedelta(hours=2)
 
 
 class Sessions:
-    """The org's access tokens. They live for ``lifetime`` by the org's clock; a call does not prolong them."""
+    """The org's access tokens. They end after ``lifetime`` without a call, by the org's clock."""
 
     def __init__(self, database: Database, now: Callable[[], datetime], org_id: str) -> None:
         self._database = database
@@ -30,9 +30,15 @@ class Sessions:
 
     def user(self, token: str) -> str | None:
         """The user that a token stands for; None when it is unknown, expired or revoked."""
-        sql = "SELECT user_id FROM _session WHERE token = ? AND expires > ?"
-        found: str | None = self._database.value(sql, (token, moments.stored(self._now())))
-        return found
+        now = self._now()
+        sql = "SELECT user_id, expires FROM _session WHERE token = ? AND expires > ?"
+        found = self._database.row(sql, (token, moments.stored(now)))
+        if found is None:
+            return None
+        if found["expires"] < moments.stored(now + self.lifetime / 2):
+            expires = moments.stored(now + self.lifetime)
+            self._database.execute("UPDATE _session SET expires = ? WHERE token = ?", (expires, token))
+        return str(found["user_id"])
 
     def revoke(self, token: str) -> bool:
         """End one session; False if there was none."""
