@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import builtins
 import os
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -16,6 +17,7 @@ import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
+import stagesync
 from stagesync.errors import LedgerError
 from stagesync.ledger import Ledger
 from stagesync.ledger.database import HEAD, SCHEMA
@@ -241,3 +243,17 @@ def test_postgresql_without_its_driver(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(builtins, "__import__", without_psycopg)
     with pytest.raises(LedgerError, match=r"pip install 'stagesync\[postgres\]'"):
         Ledger.open("postgresql+psycopg://localhost/ledger")
+
+
+def test_an_installed_package_carries_its_migrations(tmp_path: Path, url: str) -> None:
+    """The package alone, away from the repository, as a wheel unpacks it."""
+    site = tmp_path / "site"
+    shutil.copytree(Path(stagesync.__file__).parent, site / "stagesync", ignore=shutil.ignore_patterns("__pycache__"))
+    code = "import stagesync, sys, stagesync.ledger as it; it.Ledger.open(sys.argv[1]); print(stagesync.__file__)"
+    environment = {**os.environ, "PYTHONPATH": str(site)}
+    said = subprocess.run(
+        [sys.executable, "-c", code, url], capture_output=True, text=True, check=True, cwd=tmp_path, env=environment
+    )
+    assert said.stdout.strip() == str(site / "stagesync" / "__init__.py")
+    with Ledger.open(url) as ledger:
+        assert ledger.verify().ok

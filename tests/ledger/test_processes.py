@@ -18,14 +18,15 @@ from stagesync.ledger import Ledger
 
 from .samples import CONNECTION, NOON, finding, outcome, stage_change
 
-WRITER = Path(__file__).with_name("writer.py")
+PACKAGE = __name__.rpartition(".")[0]
+ROOT = Path(__file__).parents[len(PACKAGE.split("."))]
 ENTRIES_OF_A_WRITER = 40 * (1 + 5 + 5 + 5)
 
 
 def start(url: str, mode: str, name: str) -> subprocess.Popen[str]:
-    environment = {**os.environ, "PYTHONPATH": str(WRITER.parent.parent)}
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     return subprocess.Popen(
-        [sys.executable, str(WRITER), url, mode, name],
+        [sys.executable, "-m", f"{PACKAGE}.writer", url, mode, name],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,

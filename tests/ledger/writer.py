@@ -1,4 +1,4 @@
-"""A process of its own that appends to a ledger: ``python writer.py URL MODE NAME``.
+"""A process of its own that appends to a ledger: ``python -m … URL MODE NAME``.
 
 ``append``  records 40 batches of findings and changes, then ends.
 ``forever`` goes on until it is killed; says "begun" after the first batch.
@@ -15,9 +15,10 @@ from typing import Any
 
 from sqlalchemy import event
 
-from ledger.samples import NOON, finding, outcome, stage_change
 from stagesync.ledger import Ledger
 from stagesync.ledger.appending import appending
+
+from .samples import NOON, finding, outcome, stage_change
 
 
 def append(ledger: Ledger, name: str, batch: int) -> None:
@@ -59,4 +60,5 @@ def main(url: str, mode: str, name: str) -> None:
                 sys.stdin.read()
 
 
-main(*sys.argv[1:])
+if __name__ == "__main__":
+    main(*sys.argv[1:])

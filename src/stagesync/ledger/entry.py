@@ -98,6 +98,7 @@ class TrackedTask:
     crm_id: str | None
     owner: str | None
     findings: tuple[str, ...]
+    criteria: tuple[str, ...]
     text_hash: str | None
     opened: datetime
 

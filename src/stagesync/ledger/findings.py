@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, Row, select
@@ -45,7 +44,7 @@ class FindingsDiff:
 
     database: Database
     run: str
-    at: datetime
+    at: str
     connection: str
 
     def record(self, findings: Iterable[Finding], judged: Judged | None) -> FindingChanges:
@@ -99,7 +98,7 @@ class FindingsDiff:
     def _found(self, finding: Finding, kind: EntryKind) -> Draft:
         text = codec.column_text
         return Draft(
-            at=codec.time_text(self.at),
+            at=self.at,
             run=self.run,
             kind=kind.value,
             body=codec.encode(codec.FindingBody(finding)),
@@ -140,7 +139,7 @@ class FindingsDiff:
 
     def _resolved(self, row: Row[*tuple[Any, ...]]) -> Draft:
         return Draft(
-            at=codec.time_text(self.at),
+            at=self.at,
             run=self.run,
             kind=EntryKind.FINDING_RESOLVED.value,
             body=codec.encode({"last": row.seq}),

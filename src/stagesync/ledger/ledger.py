@@ -126,7 +126,7 @@ class Ledger:
         was evaluated (None: all were), else it stays as it is. A finding whose evidence only reads otherwise
         (wording, values) has not changed. Committed in chunks; after a crash the next run goes on from there.
         """
-        diff = FindingsDiff(database=self._database, run=run, at=at, connection=connection)
+        diff = FindingsDiff(database=self._database, run=run, at=codec.time_text(at), connection=connection)
         return diff.record(findings, judged)
 
     def record_intents(self, run: str, *, at: datetime, changes: Sequence[Change]) -> None:

@@ -152,6 +152,7 @@ def _task(change: Change, row: Row[*tuple[Any, ...]]) -> TrackedTask:
         crm_id=row.crm_id,
         owner=change.task.owner if change.task else change.owner,
         findings=change.findings,
+        criteria=change.criteria,
         text_hash=codec.text_hash(change.task) if change.task else None,
         opened=codec.time_of(row.at),
     )
