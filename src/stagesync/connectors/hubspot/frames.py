@@ -5,8 +5,8 @@ milliseconds, and milliseconds since 1970 in some old properties (``salesforcela
 https://developers.hubspot.com/docs/guides/api/crm/properties, read 2026-11-21.
 
 Decoding goes through one list of strings for each property rather than through polars' JSON reader, which
-turns half an emoji into a NUL character and fails on a value that is no string; it costs about 10 µs a record
-while HubSpot hands out 1,900 records a second at most.
+turns half an emoji into a NUL character and fails on a value that is no string. It costs 21 µs a record of 26
+properties, JSON included (measured 2026-11-21), while HubSpot hands out 1,900 records a second at most.
 """
 
 from __future__ import annotations

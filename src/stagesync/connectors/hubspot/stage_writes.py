@@ -129,5 +129,5 @@ def _is_backward(write: Write, held: Values, order: Mapping[str, int] | None) ->
 def _restored(refused: Trouble, old: str | None, lost: Trouble | None) -> Trouble:
     if lost is None:
         return Trouble(result=refused.result, detail=f"{refused.detail}; the old stage was put back")
-    detail = f"{refused.detail}; the contact is left without a stage, it was {old}: {lost.detail}"
-    return Trouble(result=Result.FAILED, detail=detail)
+    detail = f"{refused.detail}; the record may be left without a stage, it was {old}: {lost.detail}"
+    return Trouble(result=Result.UNKNOWN, detail=detail)

@@ -21,7 +21,7 @@ from typing import Any, TypeVar
 import structlog
 from hubspot import HubSpot
 from hubspot.crm.objects.exceptions import ApiException
-from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt
+from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt, stop_after_delay
 from tenacity.wait import wait_exponential, wait_random
 from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionError, ReadTimeoutError
 
@@ -34,6 +34,7 @@ from stagesync.errors import ConnectionFailed
 T = TypeVar("T")
 
 ATTEMPTS = 6
+PATIENCE_SECONDS = 180.0  # six silences of a minute each would be too long to keep a run waiting
 CALLS_REMEMBERED = 250  # the highest limit that HubSpot sells for ten seconds
 
 log = structlog.get_logger()
@@ -164,7 +165,7 @@ class ReadTransport:
             return self._decoded(shape, self._client.call(request))
 
         policy = Retrying(
-            stop=stop_after_attempt(ATTEMPTS),
+            stop=stop_after_attempt(ATTEMPTS) | stop_after_delay(PATIENCE_SECONDS),
             wait=_pause,
             retry=retry_if_exception(lambda error: isinstance(error, Fault) and (always or not error.landed)),
             sleep=self._client.sleep,

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+
+import structlog
 
 from stagesync.connectors.hubspot.batches import update
 from stagesync.connectors.hubspot.faults import Refusal
@@ -14,6 +17,8 @@ from stagesync.connectors.hubspot.tasks import COMPLETED, STATUS
 from stagesync.connectors.hubspot.transport import WriteTransport
 from stagesync.errors import ConnectionFailed
 from stagesync.model.changes import Change, Outcome, Result
+
+log = structlog.get_logger()
 
 Step = Callable[[WriteTransport, str, Sequence[Change]], dict[str, Outcome]]
 
@@ -38,28 +43,28 @@ class HubSpotWriter:
         A lifecycle stage that goes back is cleared first. A stop between the two leaves it blank, which this
         method then calls superseded: :meth:`finish_stage` is for the changes that the ledger says were begun.
         """
-        return self._each(changes, set_stages)
+        return self._each("set-stage", changes, set_stages)
 
     def finish_stage(self, changes: Sequence[Change]) -> Sequence[Outcome]:
         """Set lifecycle stages that are blank because a stop came between clearing and setting.
 
         Only for changes whose intent is in the ledger without an outcome: a blank may be a person's too.
         """
-        return self._each(changes, finish_stages)
+        return self._each("finish-stage", changes, finish_stages)
 
     def open_tasks(self, changes: Sequence[Change]) -> Sequence[Outcome]:
         """Create the tasks that do not exist yet and attach them to their records."""
-        return self._each(changes, open_tasks)
+        return self._each("open-task", changes, open_tasks)
 
     def close_tasks(self, changes: Sequence[Change]) -> Sequence[Outcome]:
         """Complete the tasks named by ``crm_id`` that are still open."""
-        return self._each(changes, _close_tasks)
+        return self._each("close-task", changes, _close_tasks)
 
     def close(self) -> None:
         """Give connections back."""
         self._transport.close()
 
-    def _each(self, changes: Sequence[Change], step: Step) -> Sequence[Outcome]:
+    def _each(self, kind: str, changes: Sequence[Change], step: Step) -> Sequence[Outcome]:
         found: dict[str, Outcome] = {}
         for batch in _batches(changes):
             try:
@@ -70,7 +75,12 @@ class HubSpotWriter:
                 if not found:
                     raise
                 found |= _all(batch, Result.FAILED, str(error))
-        return [found[change.key] for change in changes]
+        outcomes = [found[change.key] for change in changes]
+        counts = Counter(outcome.result.value for outcome in outcomes)
+        log.info(
+            "hubspot.changes.written", connection=self._transport.connection.connection, kind=kind, counts=dict(counts)
+        )
+        return outcomes
 
 
 def _close_tasks(transport: WriteTransport, _object_name: str, changes: Sequence[Change]) -> dict[str, Outcome]:
