@@ -26,18 +26,31 @@ def batch_read(call: Call) -> Reply:
     history = [str(name) for name in request.get("propertiesWithHistory") or []]
     inputs = call.inputs(MOST_WITH_HISTORY if history else MOST)
     wanted = shape(kind, [str(name) for name in request.get("properties") or []], history)
-    found: dict[int, Record] = {}
-    missing: list[str] = []
-    for each in inputs:
-        record = find(call, kind, str(each.get("id", "")), request.get("idProperty"))
-        if record is None or record.archived != call.archived:
-            missing.append(str(each.get("id", "")))
-            continue
-        full = call.portal.records.get(kind, record.id, wanted.names)
-        found[record.id] = full or record
+    ids, missing = _known_ids(call, kind, inputs, request.get("idProperty"))
+    found = call.portal.records.get_many(kind, ids, wanted.names)
     errors = [_missing(kind, missing)] if missing else []
     results = [record_body(call, kind, record, wanted) for record in scattered(found.values())]
     return _reply(call, started, results, errors)
+
+
+def _known_ids(
+    call: Call, kind: ObjectType, inputs: list[dict[str, Any]], id_property: str | None
+) -> tuple[list[int], list[str]]:
+    """The ids of the records asked for, merges followed, and what was asked for in vain."""
+    asked = [str(each.get("id", "")) for each in inputs]
+    direct = [] if id_property else [int(text) for text in asked if text.isdigit() and len(text) <= 18]
+    at_hand = call.portal.records.get_many(kind, direct, ()) if direct else {}
+    ids: list[int] = []
+    missing: list[str] = []
+    for text in asked:
+        record = at_hand.get(int(text)) if not id_property and text.isdigit() else None
+        if record is None or record.merged_into is not None:
+            record = find(call, kind, text, id_property)
+        if record is None or record.archived != call.archived:
+            missing.append(text)
+        else:
+            ids.append(record.id)
+    return ids, missing
 
 
 def batch_create(call: Call) -> Reply:

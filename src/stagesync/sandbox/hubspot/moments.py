@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 DAY_MS = 86_400_000
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -18,13 +18,12 @@ def millis(moment: datetime) -> int:
 
 def iso(moment_ms: int) -> str:
     """``2026-11-25T09:00:00.000Z`` for milliseconds since 1970 UTC."""
-    seconds, rest = divmod(moment_ms, 1000)
-    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{rest:03d}Z"
+    return (EPOCH + timedelta(milliseconds=moment_ms)).isoformat(timespec="milliseconds")[:23] + "Z"
 
 
 def day(moment_ms: int) -> str:
     """``2026-11-25``, the UTC day of a moment in milliseconds."""
-    return f"{datetime.fromtimestamp(moment_ms / 1000, UTC):%Y-%m-%d}"
+    return iso(moment_ms)[:10]
 
 
 def parse(text: str | None) -> int | None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+
+import msgspec
 
 from stagesync.sandbox.database import Database, Row
 from stagesync.sandbox.hubspot import moments
@@ -48,7 +49,7 @@ class Record:
         computed = {key[1:]: _text(value) for key, value in row.items() if key.startswith("=")}
         return cls(
             id=row["id"],
-            properties=json.loads(row["properties"]),
+            properties=msgspec.json.decode(row["properties"]),
             created=row["created"],
             updated=row["updated"],
             archived=bool(row["archived"]),
@@ -137,6 +138,11 @@ class Records:
         """One record by its own id, archived and merged ones too."""
         found = self.select(kind, names, "WHERE id = ?", (record_id,))
         return found[0] if found else None
+
+    def get_many(self, kind: ObjectType, ids: Sequence[int], names: Iterable[str]) -> dict[int, Record]:
+        """Records by their own ids, in one query."""
+        found = self.select(kind, names, "WHERE id IN (SELECT value FROM json_each(?))", (dump(ids),))
+        return {record.id: record for record in found}
 
     def value(self, kind: ObjectType, record: Record, name: str) -> str | None:
         """One property as text; None when unset."""

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import re
 import sqlite3
 from fnmatch import fnmatchcase
+
+import msgspec
 
 from stagesync.sandbox.database import Database
 from stagesync.sandbox.hubspot import moments
@@ -21,9 +22,9 @@ CREATE TABLE IF NOT EXISTS "{name}" (
     archived_at INTEGER,
     merged_into INTEGER
 );
-CREATE INDEX IF NOT EXISTS "{name}_updated" ON "{name}" (updated);
+CREATE INDEX IF NOT EXISTS "{name}_updated" ON "{name}" (archived, updated);
 CREATE INDEX IF NOT EXISTS "{name}_merged" ON "{name}" (merged_into) WHERE merged_into IS NOT NULL;
-CREATE INDEX IF NOT EXISTS "{name}_archived" ON "{name}" (id) WHERE archived = 1;
+CREATE INDEX IF NOT EXISTS "{name}_archived" ON "{name}" (archived);
 """
 
 _SHARED = """
@@ -80,6 +81,8 @@ CREATE TABLE IF NOT EXISTS pipelines (
 );
 """
 
+# The usual question of an integration: which live records are in this stage.
+_STAGES = (("contacts", "lifecyclestage"), ("deals", "dealstage"), ("leads", "hs_pipeline_stage"))
 # What one look at the index of an email or a unique key costs, instead of a scan.
 _LOOKUPS = (("contacts", "email"), ("companies", "domain"))
 
@@ -90,6 +93,10 @@ def prepare(database: Database) -> None:
     connection.executescript("".join(_RECORDS.format(name=kind.name) for kind in OBJECT_TYPES) + _SHARED)
     for object_type, name in _LOOKUPS:
         index_property(database, object_type, name)
+    for object_type, name in _STAGES:
+        database.execute(
+            f'CREATE INDEX IF NOT EXISTS "{object_type}__{name}" ON "{object_type}" (archived, {stored(name)})'
+        )
     register_functions(connection)
 
 
@@ -133,4 +140,4 @@ def contains_token(text: object, pattern: str) -> int:
 
 def dump(values: object) -> str:
     """Compact JSON text."""
-    return json.dumps(values, ensure_ascii=False, separators=(",", ":"))
+    return msgspec.json.encode(values).decode()

@@ -6,12 +6,12 @@
 from __future__ import annotations
 
 import gzip
-import json
 import uuid
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC
 from email.utils import format_datetime
 
+import msgspec
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
@@ -93,7 +93,7 @@ def _response(reply: Reply, asked: Mapping[str, str]) -> Response:
     body = reply.body
     if reply.status >= 400:
         body = {**body, "correlationId": correlation}
-    content = json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
+    content = msgspec.json.encode(body)
     if len(content) > _WORTH_COMPRESSING and "gzip" in asked.get("Accept-Encoding", ""):
         content = gzip.compress(content, compresslevel=1)
         headers |= {"Content-Encoding": "gzip", "Vary": "Accept-Encoding"}
