@@ -1,0 +1,88 @@
+"""Which of the shipped mappings reads a folder of exports."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import closing
+from pathlib import Path
+
+import polars as pl
+
+from stagesync.connectors.exports import ExportFormat, ExportReader
+from stagesync.errors import StageSyncError
+from stagesync.model.tables import UNREADABLE
+from stagesync.policy.mappings import CrmMapping, MappedObject
+
+LOOKED_AT = 1_000
+ENOUGH = 0.5
+"""A mapping that knows fewer of an object's stages than this share was written for another export."""
+
+Fit = tuple[float, float, int]
+
+
+def export_reader(folder: Path, mapping: CrmMapping) -> ExportReader:
+    """The reader of a folder in the format that the mapping declares."""
+    words = mapping.export
+    style = ExportFormat(
+        delimiter=words.delimiter,
+        encoding=words.encoding,
+        dates=tuple(words.dates),
+        datetimes=tuple(words.datetimes),
+        time_zone=words.time_zone,
+        decimal=words.decimal,
+        empty=tuple(words.empty),
+        blank_is_false=words.blank_is_false,
+    )
+    return ExportReader(folder, style)
+
+
+def fitting(folder: Path, mappings: Sequence[CrmMapping]) -> list[CrmMapping]:
+    """The mappings that can read a folder, best first; none when no mapping fits.
+
+    A mapping fits when each of its objects has a file with the key, the stage, and stages of which it knows at
+    least half. The best one finds the greatest share of its columns; then, of the first thousand rows, it reads
+    most cells; then it has most columns. Raises ConfigurationError when the folder itself cannot be read.
+    """
+    found: list[tuple[Fit, CrmMapping]] = []
+    for mapping in mappings:
+        if mapping.crm == "export":
+            reader = export_reader(folder, mapping)
+            fit = _fit(reader, mapping)
+            if fit is not None:
+                found.append((fit, mapping))
+    return [mapping for _, mapping in sorted(found, key=lambda pair: (pair[0], pair[1].name), reverse=True)]
+
+
+def _fit(reader: ExportReader, mapping: CrmMapping) -> Fit | None:
+    try:
+        missing = {item.table: item.columns for item in reader.missing(mapping.tables)}
+        shares = [_readable(reader, mapping, mapped, missing) for mapped in mapping.objects]
+    except StageSyncError:
+        return None  # A file that this mapping's delimiter or encoding cannot read: it was written for another export.
+    readable = [share for share in shares if share is not None]
+    if len(readable) < len(shares):
+        return None
+    wanted = sum(len(table.columns) for table in mapping.tables)
+    present = wanted - sum(
+        column != mapping.table(table).key for table, columns in missing.items() for column in columns
+    )
+    return present / max(wanted, 1), sum(readable) / len(readable), present
+
+
+def _readable(
+    reader: ExportReader, mapping: CrmMapping, mapped: MappedObject, missing: Mapping[str, Mapping[str, str]]
+) -> float | None:
+    """The share of the first rows' cells that can be read; None when this object does not fit."""
+    needed = {mapped.table.key, mapped.stage_field}
+    if needed & set(missing.get(mapped.table.name, {})):
+        return None
+    with closing(reader.pull(mapping.table(mapped.table.name))) as pages:
+        rows = next(pages).rows.head(LOOKED_AT)
+    stages = rows[mapped.stage_field].drop_nulls()
+    known = stages.is_in(sorted({native for _, native in mapped.stages}))
+    if len(stages) and known.sum() < ENOUGH * len(stages):
+        return None
+    flags = rows.select(pl.col(f"^.*[?]{UNREADABLE[1:]}$"))
+    bad = sum(int(flag.sum()) for flag in flags)
+    cells = rows.height * (rows.width - flags.width)
+    return 1 - bad / cells if cells else 1.0

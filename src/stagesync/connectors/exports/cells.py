@@ -1,0 +1,150 @@
+"""From a cell as it was exported to a typed value: blank, a value, or unreadable. All in columns.
+
+A value is read by the declared format alone. What might be read in two ways is not guessed: it is unreadable, so
+that it is shown to somebody and demotes nobody.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import polars as pl
+
+from stagesync.connectors.exports.format import ExportFormat
+from stagesync.model.tables import POLARS, UNREADABLE, ColumnType
+
+BROKEN = ("#REF!", "#N/A", "#VALUE!", "#NAME?", "#DIV/0!", "#NULL!", "#NUM!", "#SPILL!", "#CALC!", "#ERROR!")
+"""What a spreadsheet leaves where a formula failed."""
+
+BOOLEANS: Mapping[str, bool] = {
+    **dict.fromkeys(("true", "1", "yes", "y", "t"), True),
+    **dict.fromkeys(("false", "0", "no", "n", "f"), False),
+}
+GROUPS = " '’\u00a0\u202f"  # thousands may stand apart by spaces of any width and apostrophes (Switzerland)
+MONEY = r"\p{Sc}|\b(?:EUR|USD|GBP|CHF|JPY|CAD|AUD|NZD|SEK|NOK|DKK|PLN|CZK|HUF|INR|BRL|MXN|ZAR|SGD|CNY)\b"
+
+
+def typed(raw: pl.DataFrame, columns: Mapping[str, ColumnType], style: ExportFormat) -> pl.DataFrame:
+    """The frame with each column as its type, and ``<name>?unreadable`` where some value could not be read."""
+    blanks = [_is_blank(name, raw.schema[name], style).alias(f"{name}?blank") for name in columns]
+    frame = raw.select(*columns, *blanks)
+    values = frame.select(_value(name, raw.schema[name], kind, style).alias(name) for name, kind in columns.items())
+    flags = values.hstack(frame.select(pl.col("^.*[?]blank$"))).select(
+        (pl.col(name).is_null() & ~pl.col(f"{name}?blank")).alias(name + UNREADABLE) for name in columns
+    )
+    if style.blank_is_false:
+        truths = [name for name, kind in columns.items() if kind is ColumnType.BOOLEAN]
+        values = values.with_columns(
+            pl.when(~flags[name + UNREADABLE]).then(pl.col(name).fill_null(value=False)).alias(name) for name in truths
+        )
+    return values.hstack([flag for flag in flags if flag.any()])
+
+
+def _is_blank(name: str, dtype: pl.DataType, style: ExportFormat) -> pl.Expr:
+    if dtype != pl.String:
+        return pl.col(name).is_null()
+    text = pl.col(name).str.strip_chars()
+    blank = (text == "") | text.is_null()
+    words = sorted({word.strip().lower() for word in style.empty})
+    return blank | text.str.to_lowercase().is_in(words) if words else blank
+
+
+def _value(name: str, dtype: pl.DataType, kind: ColumnType, style: ExportFormat) -> pl.Expr:
+    """The value of a column, null where it is blank or unreadable."""
+    column = pl.col(name)
+    if dtype != pl.String:
+        return _native(column, dtype, kind, style)
+    text = pl.when(~pl.col(f"{name}?blank")).then(column.str.strip_chars())
+    text = pl.when(~text.str.to_uppercase().is_in(BROKEN)).then(text)
+    match kind:
+        case ColumnType.TEXT:
+            return text
+        case ColumnType.BOOLEAN:
+            return text.str.to_lowercase().replace_strict(BOOLEANS, default=None, return_dtype=pl.Boolean())
+        case ColumnType.NUMBER:
+            return _number(text, style)
+        case ColumnType.INTEGER:
+            return _integer(text, style)
+        case ColumnType.DATE:
+            return _date(text, style)
+        case ColumnType.DATETIME:
+            return _datetime(text, style)
+
+
+def _plain(text: pl.Expr, style: ExportFormat) -> pl.Expr:
+    """A number as Python writes it (``-3500.00``), null when it is not one: "€ 3.500,00", "(1,200)", "1 200"."""
+    group = "." if style.decimal == "," else ","
+    bare = text.str.replace_all(MONEY, "").str.strip_chars(" \u00a0\u202f")
+    bare = bare.str.replace(r"^([+-])[\s\u00a0\u202f]+", "$1").str.replace(r"^\((.*)\)$", "-$1")
+    # The same sign between all groups, or none: "1.234 567" is not a number.
+    whole = "|".join([r"\d+", *(rf"\d{{1,3}}(?:[{mark}]\d{{2,3}})*[{mark}]\d{{3}}" for mark in (group, *GROUPS))])
+    shape = rf"^[+-]?(?:(?:{whole})(?:[{style.decimal}]\d*)?|[{style.decimal}]\d+)(?:[eE][+-]?\d+)?$"
+    digits = pl.when(bare.str.contains(shape)).then(bare.str.replace_all(f"[{group}{GROUPS}]", ""))
+    return digits.str.replace(style.decimal, ".", literal=True)
+
+
+def _number(text: pl.Expr, style: ExportFormat) -> pl.Expr:
+    value = _plain(text, style).cast(pl.Float64, strict=False)
+    return pl.when(value.is_finite()).then(value)
+
+
+def _integer(text: pl.Expr, style: ExportFormat) -> pl.Expr:
+    whole = _plain(text, style).str.replace(r"\.0*$", "")
+    return whole.cast(pl.Int64, strict=False)
+
+
+def _date(text: pl.Expr, style: ExportFormat) -> pl.Expr:
+    days = [text.str.strptime(pl.Date, pattern, strict=False) for pattern in style.dates]
+    moments = [_moment(text, pattern, style).dt.convert_time_zone(style.time_zone) for pattern in style.datetimes]
+    return _first([*days, *(moment.dt.date() for moment in moments)])
+
+
+def _datetime(text: pl.Expr, style: ExportFormat) -> pl.Expr:
+    moments = [_moment(text, pattern, style) for pattern in style.datetimes]
+    days = [text.str.strptime(pl.Date, pattern, strict=False).cast(pl.Datetime("us")) for pattern in style.dates]
+    return _first([*moments, *(_in_zone(day, style) for day in days)])
+
+
+def _first(choices: list[pl.Expr]) -> pl.Expr:
+    return pl.coalesce(choices)
+
+
+def _moment(text: pl.Expr, pattern: str, style: ExportFormat) -> pl.Expr:
+    if "%z" in pattern:
+        return text.str.replace(r"[Zz]$", "+0000").str.strptime(pl.Datetime("us", "UTC"), pattern, strict=False)
+    return _in_zone(text.str.strptime(pl.Datetime("us"), pattern, strict=False), style)
+
+
+def _in_zone(naive: pl.Expr, style: ExportFormat) -> pl.Expr:
+    """UTC for a moment on the wall clock. An hour that occurs twice is the first; one that is skipped, the next."""
+
+    def at(moment: pl.Expr) -> pl.Expr:
+        return moment.dt.replace_time_zone(style.time_zone, ambiguous="earliest", non_existent="null")
+
+    return pl.coalesce(at(naive), at(naive.dt.offset_by("1h"))).dt.convert_time_zone("UTC")
+
+
+def _native(column: pl.Expr, dtype: pl.DataType, kind: ColumnType, style: ExportFormat) -> pl.Expr:
+    """A column that is typed already (Parquet)."""
+    match kind:
+        case ColumnType.TEXT:
+            return column.cast(pl.String, strict=False) if not dtype.is_nested() else pl.lit(None, dtype=pl.String)
+        case ColumnType.NUMBER if dtype.is_numeric():
+            value = column.cast(pl.Float64, strict=False)
+            return pl.when(value.is_finite()).then(value)
+        case ColumnType.INTEGER if dtype.is_numeric():
+            whole = column.cast(pl.Int64, strict=False)
+            return pl.when(whole.cast(pl.Float64) == column.cast(pl.Float64)).then(whole)
+        case ColumnType.BOOLEAN if dtype == pl.Boolean or dtype.is_integer():
+            return pl.when(column.cast(pl.Int64).is_in([0, 1])).then(column.cast(pl.Boolean))
+        case ColumnType.DATE | ColumnType.DATETIME if isinstance(dtype, pl.Date | pl.Datetime):
+            return _native_time(column, dtype, kind, style)
+    return pl.lit(None, dtype=POLARS[kind])
+
+
+def _native_time(column: pl.Expr, dtype: pl.DataType, kind: ColumnType, style: ExportFormat) -> pl.Expr:
+    if isinstance(dtype, pl.Date) and kind is ColumnType.DATE:
+        return column
+    aware = isinstance(dtype, pl.Datetime) and dtype.time_zone is not None
+    moment = column.cast(pl.Datetime("us", "UTC")) if aware else _in_zone(column.cast(pl.Datetime("us")), style)
+    return moment if kind is ColumnType.DATETIME else moment.dt.convert_time_zone(style.time_zone).dt.date()

@@ -1,0 +1,79 @@
+"""Which files of a folder are tables, and what they are called."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from stagesync.connectors.exports.csv_rows import CsvFile
+from stagesync.connectors.exports.format import ExportFormat
+from stagesync.connectors.exports.json_rows import JsonFile
+from stagesync.connectors.exports.parquet_rows import ParquetFile
+from stagesync.errors import ConfigurationError, ConnectionFailed
+
+READ = (".csv", ".tsv", ".txt", ".jsonl", ".ndjson", ".parquet")
+OTHERS = (".xlsx", ".xls", ".xlsm", ".ods", ".json", ".gz", ".zip")
+
+ExportFile = CsvFile | JsonFile | ParquetFile
+
+
+@dataclass(frozen=True, kw_only=True)
+class Folder:
+    """A folder of exports: files by lower-case stem; ``unread`` are files of kinds that are not read."""
+
+    path: Path
+    files: Mapping[str, tuple[Path, ...]]
+    unread: Mapping[str, Path]
+
+    @classmethod
+    def open(cls, path: Path) -> Folder:
+        """List a folder. Raises ConfigurationError when it is none, or holds no file that can be read."""
+        try:
+            found = sorted(file for file in path.iterdir() if file.is_file() and not file.name.startswith("."))
+        except NotADirectoryError as error:
+            raise ConfigurationError(f"'{path}' is a file; name the folder that holds the exported files") from error
+        except FileNotFoundError as error:
+            raise ConfigurationError(f"there is no folder '{path}'") from error
+        except OSError as error:
+            raise ConnectionFailed(f"the folder '{path}' cannot be read: {error.strerror}") from error
+        files: dict[str, list[Path]] = defaultdict(list)
+        for file in found:
+            if file.suffix.lower() in READ:
+                files[file.stem.lower()].append(file)
+        if not files:
+            raise ConfigurationError(f"'{path}' holds no exported table; {', '.join(READ)} are read")
+        return cls(
+            path=path,
+            files={stem: tuple(same) for stem, same in files.items()},
+            unread={file.stem.lower(): file for file in found if file.suffix.lower() in OTHERS},
+        )
+
+    def file(self, table: str) -> Path | None:
+        """The file of a table. Raises ConfigurationError when two files claim to be it."""
+        same = self.files.get(table.lower(), ())
+        if len(same) > 1:
+            both = " and ".join(file.name for file in same)
+            raise ConfigurationError(f"{both} are both the table '{table}'; leave one of them in '{self.path}'")
+        return same[0] if same else None
+
+    def absent(self, table: str) -> str:
+        """Why there is no file for a table, in words."""
+        other = self.unread.get(table.lower())
+        if other is not None:
+            return f"{other.name} cannot be read; save it as CSV"
+        return f"the export has no file {table}.csv"
+
+
+def open_file(path: Path, style: ExportFormat) -> ExportFile:
+    """Open one file by its suffix."""
+    try:
+        match path.suffix.lower():
+            case ".parquet":
+                return ParquetFile.open(path)
+            case ".jsonl" | ".ndjson":
+                return JsonFile.open(path, style)
+        return CsvFile.open(path, style)
+    except OSError as error:
+        raise ConnectionFailed(f"{path.name} cannot be read: {error.strerror}") from error

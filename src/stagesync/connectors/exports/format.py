@@ -1,0 +1,25 @@
+"""How the files of an export are written."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExportFormat:
+    """How the files of an export are written.
+
+    ``dates`` and ``datetimes`` are formats of strptime, tried in order (``%.f`` is a fraction of a second).
+    ``time_zone`` is an IANA name: moments without an offset are in it. ``empty`` are texts that mean blank, beside
+    the empty cell itself; case and surrounding space do not matter. ``blank_is_false`` reads a blank boolean as
+    false, as Salesforce's own exports mean it.
+    """
+
+    delimiter: str = ","
+    encoding: str = "utf-8"
+    dates: tuple[str, ...] = ("%Y-%m-%d",)
+    datetimes: tuple[str, ...] = ("%Y-%m-%dT%H:%M:%S%.f%z",)
+    time_zone: str = "UTC"
+    decimal: str = "."
+    empty: tuple[str, ...] = ()
+    blank_is_false: bool = False

@@ -1,0 +1,139 @@
+"""The Reader over a folder of exports."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Mapping, Sequence
+from pathlib import Path
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import polars as pl
+
+from stagesync.connectors.exports.cells import typed
+from stagesync.connectors.exports.folder import ExportFile, Folder, open_file
+from stagesync.connectors.exports.format import ExportFormat
+from stagesync.connectors.exports.problems import Problems, RowProblem
+from stagesync.errors import ConfigurationError, ConnectionFailed
+from stagesync.model.crm import Identity, NativeStage, Owner
+from stagesync.model.tables import POLARS, ColumnType, Missing, Page, Table
+
+
+class ExportReader:
+    """Reads a folder in which each file is a table.
+
+    A table is found by its file's stem and a column by its header, whatever their case. After ``pull``,
+    ``problems`` are the rows that could not be read (the first hundred of each file) and ``unreadable`` counts all.
+    """
+
+    crm = "export"
+
+    def __init__(self, folder: Path, style: ExportFormat) -> None:
+        """Raises ConfigurationError for a folder without tables and for a format that makes no sense."""
+        self._folder = Folder.open(folder)
+        self._style = style
+        self._files: dict[Path, ExportFile] = {}
+        self._passes: dict[str, Problems] = {}
+        _check(style)
+
+    @property
+    def problems(self) -> Sequence[RowProblem]:
+        """Rows that were left out, by file and line."""
+        return [problem for one in self._passes.values() for problem in one.shown]
+
+    @property
+    def unreadable(self) -> Mapping[str, int]:
+        """How many rows of each table were left out; tables without such rows are not named."""
+        return {table: one.total for table, one in self._passes.items() if one.total}
+
+    def identity(self) -> Identity:
+        """An export is known by the name of its folder."""
+        name = self._folder.path.resolve().name or "export"
+        return Identity(crm=self.crm, key=name, name=name, url="")
+
+    def stages(self, object_name: str, stage_field: str) -> Sequence[NativeStage]:  # noqa: ARG002
+        """None: an export does not say which stages there are."""
+        return ()
+
+    def owners(self) -> Sequence[Owner]:
+        """None: an export does not say who is active."""
+        return ()
+
+    def missing(self, tables: Sequence[Table]) -> Sequence[Missing]:
+        """Columns without a file or without a header, each with the reason."""
+        found = [Missing(table=table.name, columns=self._absent(table)) for table in tables]
+        return [missing for missing in found if missing.columns]
+
+    def pull(self, table: Table) -> Generator[Page, None, None]:
+        """All rows; a table with a file yields one page at least, so that its columns are known to be there."""
+        path = self._folder.file(table.name)
+        if path is None:
+            return
+        file = self._file(path)
+        headers = _headers(file.columns)
+        wanted = {name: kind for name, kind in _wanted(table).items() if name.lower() in headers}
+        problems = self._passes[table.name] = Problems(file=path.name)
+        any_page = False
+        try:
+            for raw in file.pages([headers[name.lower()] for name in wanted], problems):
+                any_page = True
+                named = raw.rename({headers[name.lower()]: name for name in wanted})
+                yield Page(table=table.name, rows=typed(named, wanted, self._style))
+        except OSError as error:
+            raise ConnectionFailed(f"{path.name} cannot be read: {error.strerror}") from error
+        if not any_page:
+            schema = {name: POLARS[kind] for name, kind in wanted.items()}
+            yield Page(table=table.name, rows=pl.DataFrame(schema=schema))
+
+    def current(self, table: Table, ids: Sequence[str]) -> pl.DataFrame:
+        """These records as the file has them."""
+        wanted = list(ids)
+        pages = [page.rows.filter(pl.col(table.key).is_in(wanted)) for page in self.pull(table)]
+        return pl.concat(pages, how="diagonal") if pages else pl.DataFrame(schema=_schema(table))
+
+    def own_tasks(self, keys: Sequence[str]) -> Mapping[str, str]:  # noqa: ARG002
+        """None: nothing is ever written to an export."""
+        return {}
+
+    def close(self) -> None:
+        """Nothing is held open."""
+
+    def _absent(self, table: Table) -> dict[str, str]:
+        path = self._folder.file(table.name)
+        if path is None:
+            return dict.fromkeys(_wanted(table), self._folder.absent(table.name))
+        headers = _headers(self._file(path).columns)
+        if not headers:
+            return dict.fromkeys(_wanted(table), f"{path.name} is empty")
+        return {name: f"{path.name} has no column {name}" for name in _wanted(table) if name.lower() not in headers}
+
+    def _file(self, path: Path) -> ExportFile:
+        if path not in self._files:
+            self._files[path] = open_file(path, self._style)
+        return self._files[path]
+
+
+def _wanted(table: Table) -> dict[str, ColumnType]:
+    return {table.key: ColumnType.TEXT, **table.columns}
+
+
+def _schema(table: Table) -> dict[str, pl.DataType]:
+    return {name: POLARS[kind] for name, kind in _wanted(table).items()}
+
+
+def _headers(columns: Sequence[str]) -> dict[str, str]:
+    """Header by lower-case name. Of two that are alike the first one stands."""
+    return {name.lower(): name for name in reversed(columns) if name}
+
+
+def _check(style: ExportFormat) -> None:
+    try:
+        ZoneInfo(style.time_zone)
+    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+        raise ConfigurationError(f"there is no time zone '{style.time_zone}'; Europe/Berlin is one") from error
+    if style.delimiter in ('"', "\r", "\n"):
+        raise ConfigurationError("cells cannot be delimited by quotation marks or line breaks")
+    for pattern in (*style.dates, *style.datetimes):
+        try:
+            pl.select(pl.lit("2024-01-31").str.strptime(pl.Datetime("us"), pattern, strict=False))
+        except pl.exceptions.PolarsError as error:
+            said = f"'{pattern}' is not a format of strptime; '%d.%m.%Y' and '%d.%m.%Y %H:%M' are"
+            raise ConfigurationError(said) from error
