@@ -74,6 +74,8 @@ class Records:
 
     def own_tasks(self, keys: Sequence[str]) -> dict[str, str]:
         """Change key to task id; deleted tasks count, so that none is made again, but a live one goes first."""
+        if not keys:
+            return {}
         connection = self._session.connection
         task = self._schema.describe(connection.task_table)
         field = task.field(connection.task_key) if task else None

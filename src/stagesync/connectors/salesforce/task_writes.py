@@ -34,7 +34,7 @@ def open_tasks(session: OrgSession, schema: Schema, records: Records, changes: S
 
     Errors: only the looks before the first write raise (:class:`~stagesync.errors.ConnectionFailed`).
     """
-    key = _key_field(session, schema)
+    key = _key_field(session, schema) if changes else None
     if key is None:
         return [_no_key(session, change) for change in changes]
     existing = records.own_tasks([change.key for change in changes])
@@ -165,6 +165,8 @@ def _created(change: Change, answer: Answer, rivals: Mapping[str, str]) -> Outco
 def _states(session: OrgSession, records: Records, changes: Sequence[Change]) -> dict[str, Mapping[str, Any]]:
     """Status and IsClosed by the first 15 characters of the task's id."""
     ids = [change.crm_id for change in changes if change.crm_id and is_id(change.crm_id)]
+    if not ids:
+        return {}
     frame = records.current(Table(name=session.connection.task_table, key="Id", columns=STATE), ids)
     return {same(row["Id"]): row for row in frame.iter_rows(named=True)}
 

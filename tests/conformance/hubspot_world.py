@@ -1,0 +1,161 @@
+"""The embedded HubSpot as a world of the conformance suite."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import requests
+
+from stagesync.connectors.base import Reader, Writer
+from stagesync.connectors.hubspot import HubSpotConnection, connect
+from stagesync.model.tables import ColumnType, Table
+from stagesync.sandbox.hubspot.portal import Portal
+from stagesync.sandbox.hubspot.server import routes
+from stagesync.sandbox.hubspot.standard import standard_metadata
+from tests.sandbox.conftest import Serve
+
+from .world import START, Clock, SeenTask
+
+REP, GONE = "41629779", "41629780"
+TOKEN = "stagesync-demo-hubspot"
+
+
+@dataclass
+class HubSpotWorld:
+    """A served portal; people write through the portal's public API, with their own plain client."""
+
+    portal: Portal
+    clock: Clock
+    url: str
+
+    stage = "dealstage"
+    amount = "amount"
+    modified = "hs_lastmodifieddate"
+    stages = ("qualifiedtobuy", "presentationscheduled", "decisionmakerboughtin")
+    owner = REP
+    inactive_owner = GONE
+    deals = Table(
+        name="deals",
+        key="id",
+        columns={
+            "dealname": ColumnType.TEXT,
+            "dealstage": ColumnType.TEXT,
+            "amount": ColumnType.NUMBER,
+            "closedate": ColumnType.DATE,
+            "hs_lastmodifieddate": ColumnType.DATETIME,
+        },
+    )
+
+    def __post_init__(self) -> None:
+        self.reader: Reader
+        self.writer: Writer
+        self.reader, self.writer = connect(_connection(self.url), sleep=_no_wait)
+
+    def add_deals(self, count: int, stage: str) -> list[str]:
+        ids = [self.portal.new_id("deals") for _ in range(count)]
+        rows: list[dict[str, Any]] = [
+            {
+                "id": record,
+                "properties": {
+                    "dealname": f"Deal {number}",
+                    "amount": str(100 * number),
+                    "pipeline": "default",
+                    "dealstage": stage,
+                    "hubspot_owner_id": REP,
+                    "closedate": "2026-12-31T00:00:00Z",
+                },
+                "createdAt": START,
+                "updatedAt": START,
+            }
+            for number, record in enumerate(ids)
+        ]
+        self.portal.insert_many("deals", rows)
+        return [str(record) for record in ids]
+
+    def stage_of(self, record: str) -> str | None:
+        found = self._call("GET", f"deals/{record}?properties=dealstage")
+        return None if found is None else str(found["properties"]["dealstage"])
+
+    def edit(self, record: str, **fields: str) -> None:
+        self._call("PATCH", f"deals/{record}", {"properties": fields})
+
+    def delete(self, record: str) -> None:
+        self._call("DELETE", f"deals/{record}")
+
+    def tasks_of(self, record: str) -> list[SeenTask]:
+        names = "hs_task_subject,hs_task_body,hubspot_owner_id,hs_task_status"
+        linked = self._call("GET", f"deals/{record}/associations/tasks", version="v4")["results"]
+        found = [self._call("GET", f"tasks/{row['toObjectId']}?properties={names}") for row in linked]
+        return [
+            SeenTask(
+                id=task["id"],
+                subject=task["properties"]["hs_task_subject"],
+                body=task["properties"]["hs_task_body"],
+                owner=task["properties"]["hubspot_owner_id"],
+                closed=task["properties"]["hs_task_status"] == "COMPLETED",
+            )
+            for task in found
+            if task is not None
+        ]
+
+    def complete(self, task: str) -> None:
+        self._call("PATCH", f"tasks/{task}", {"properties": {"hs_task_status": "COMPLETED"}})
+
+    def delete_task(self, task: str) -> None:
+        self._call("DELETE", f"tasks/{task}")
+
+    def busy(self, calls: int) -> None:
+        self.portal.faults.outages.clear()
+        self.portal.faults.fail_next(calls, 503)
+
+    def lose_answers(self, calls: int) -> None:
+        self.portal.faults.drop_after_task_create = calls
+
+    def read_only(self) -> None:
+        self.portal.faults.read_only_token = True
+
+    def refuse_credentials(self) -> None:
+        self.portal.faults.token_revoked = True
+
+    def hide(self, column: str) -> None:
+        self.portal.metadata.remove_property("deals", column)
+
+    def unconnected(self) -> Reader:
+        return connect(_connection("http://127.0.0.1:9"), sleep=_no_wait)[0]
+
+    def _call(self, method: str, path: str, body: object = None, version: str = "v3") -> Any:
+        response = requests.request(
+            method,
+            f"{self.url}/crm/{version}/objects/{path}",
+            json=body,
+            headers={"Authorization": f"Bearer {TOKEN}"},
+            timeout=10,
+        )
+        if response.status_code == 404:
+            return None
+        assert response.status_code < 300, response.text
+        return response.json() if response.content else None
+
+
+def _connection(url: str) -> HubSpotConnection:
+    return HubSpotConnection(connection="crm", access_token=TOKEN, base_url=url)
+
+
+def hubspot_world(serve: Serve, path: Path) -> HubSpotWorld:
+    """A portal with an active and a deactivated owner and no deals."""
+    clock = Clock()
+    portal = Portal(path / "hubspot.db", clock=clock, access_token=TOKEN)
+    standard_metadata(portal)
+    portal.add_owners(
+        [
+            {"id": REP, "email": "ada@rival.example", "firstName": "Ada", "lastName": "Rep", "userId": 9586504},
+            {"id": GONE, "email": "gone@rival.example", "userId": 9586505, "archived": True},
+        ]
+    )
+    return HubSpotWorld(portal=portal, clock=clock, url=serve(routes(portal)))
+
+
+def _no_wait(seconds: float) -> None:
+    """Tests wait for nothing."""
