@@ -1,0 +1,3 @@
+"""StageSync keeps a CRM's stages true."""
+
+__version__ = "0.1.0"

@@ -17,12 +17,13 @@ from stagesync.policy.mappings import CrmMapping
 log = structlog.get_logger(__name__)
 
 
-def apply(agent: Agent, run: str, plan: Plan) -> list[Outcome]:
+def apply(agent: Agent, run: str, plan: Plan, outcomes: list[Outcome]) -> None:
     """Make the changes of a plan that the guard has passed; every batch is recorded before and after.
+
+    ``outcomes`` receives what became of each change as it happens, so that nothing is lost when it is interrupted.
 
     Raises Interrupted between two batches when ``agent.stop`` is set: what was begun is finished and recorded.
     """
-    outcomes: list[Outcome] = []
     connections = {connected.name: connected for connected in agent.connections}
     for kind, name, changes in order(plan):
         connected = connections[name]
@@ -34,7 +35,6 @@ def apply(agent: Agent, run: str, plan: Plan) -> list[Outcome]:
                 raise Interrupted(f"stopped as asked; {len(outcomes)} changes are done, {left} wait for the next run")
             outcomes += _batch(agent, run, connected, _method(connected.writer, kind), batch)
             agent.progress(name, str(kind), len(outcomes))
-    return outcomes
 
 
 def _batch(

@@ -97,7 +97,7 @@ def _steps(agent: Agent, result: RunResult, *, write: bool) -> None:
     result.refusals = guard.check(result.plan, scopes, agent.limits)
     if write and not result.refusals:
         result.applied = []
-        result.applied += apply(agent, result.run, result.plan)
+        apply(agent, result.run, result.plan, result.applied)
 
 
 def _observe(agent: Agent, result: RunResult, connected: Connected, *, write: bool) -> Plan:

@@ -115,8 +115,11 @@ class FindingChanges:
 
 @dataclass(frozen=True, kw_only=True)
 class Verification:
-    """Whether the chain holds. ``head`` is ``"<seq>:<hash>"`` of the newest entry; kept elsewhere, it proves later
-    that nothing up to it was rewritten. ``at_seq`` is the first entry that is wrong or missing.
+    """Whether the chain holds.
+
+    ``head`` is ``"<seq>:<hash>"`` of the newest entry that does; kept elsewhere, it proves later that nothing up
+    to it was rewritten. ``entries`` counts those that hold, from the first; ``at_seq`` is the first entry that is
+    wrong or missing.
     """
 
     ok: bool

@@ -39,7 +39,8 @@ def list_entries(database: Database, where: Where, *, limit: int | None, newest_
         size = _PAGE if left is None else min(_PAGE, left)
         with database.reading() as connection:
             rows = connection.execute(select(entries).where(*conditions).order_by(order).limit(size)).all()
-        yield from map(_entry, rows)
+            page = [_entry(row) for row in rows]
+        yield from page
         if len(rows) < size:
             return
         left = None if left is None else left - size
@@ -141,7 +142,7 @@ def tracked_tasks(database: Database, connection_name: str) -> list[TrackedTask]
     )
     with database.reading() as connection:
         rows = connection.execute(query).all()
-    return [_task(codec.INTENT.decode(row.body).change, row) for row in rows]
+        return [_task(codec.INTENT.decode(row.body).change, row) for row in rows]
 
 
 def _task(change: Change, row: Row[*tuple[Any, ...]]) -> TrackedTask:
@@ -166,7 +167,7 @@ def changes_of_run(database: Database, run: str) -> list[tuple[Change, Outcome |
         found: dict[int, Outcome] = {}
         for batch in in_batches(rows, _KEYS):
             found.update(_outcomes_of(connection, batch))
-    return [(codec.INTENT.decode(row.body).change, found.get(row.seq)) for row in rows]
+        return [(codec.INTENT.decode(row.body).change, found.get(row.seq)) for row in rows]
 
 
 def _outcomes_of(connection: Connection, intents: Sequence[Row[*tuple[Any, ...]]]) -> dict[int, Outcome]:

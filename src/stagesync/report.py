@@ -1,0 +1,203 @@
+"""Findings and changes as JSON, CSV and Markdown. Every list says how many it left out.
+
+The JSON is documented in docs/report.md; ``REPORT_VERSION`` counts its incompatible changes.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from stagesync.audit.engine import Judgement
+
+from stagesync.model.changes import Change, Plan
+from stagesync.model.findings import Finding, Severity
+
+REPORT_VERSION = 1
+SEVERITIES = (Severity.LOW, Severity.MEDIUM, Severity.HIGH)
+FINDING_COLUMNS = (
+    "connection",
+    "object",
+    "record",
+    "record_name",
+    "owner",
+    "owner_name",
+    "kind",
+    "rule",
+    "severity",
+    "mode",
+    "stage",
+    "native_stage",
+    "earned",
+    "since",
+    "amount",
+    "why",
+)
+
+
+def sorted_findings(judgements: Sequence[Judgement]) -> list[Finding]:
+    """All findings, the worst first: by severity, then by money at stake, then by their key."""
+    found = [finding for judgement in judgements for finding in judgement.each()]
+    return sorted(found, key=lambda one: (-SEVERITIES.index(one.severity), -(one.amount or 0.0), one.key))
+
+
+def reaches(findings: Iterable[Finding], severity: Severity) -> bool:
+    """Whether there is a finding of this severity or worse."""
+    worst = SEVERITIES.index(severity)
+    return any(SEVERITIES.index(finding.severity) >= worst for finding in findings)
+
+
+def as_json(run: str | None, as_of: datetime, judgements: Sequence[Judgement], findings: Sequence[Finding]) -> str:
+    """The audit as one JSON document, with a line break at the end."""
+    document = {
+        "version": REPORT_VERSION,
+        "run": run,
+        "as_of": as_of.isoformat(),
+        "scope": [_scope(judgement) for judgement in judgements],
+        "findings": [_finding(finding) for finding in findings],
+        "forecast": None,
+    }
+    return json.dumps(document, ensure_ascii=False, indent=2) + "\n"
+
+
+def _scope(judgement: Judgement) -> dict[str, Any]:
+    return {
+        "connection": judgement.scope.connection,
+        "object": judgement.scope.object,
+        "in_scope": judgement.scope.in_scope,
+        "evaluated": judgement.scope.evaluated,
+        "skipped": dict(judgement.scope.skipped),
+        "unknown": [
+            {"criterion": entry.criterion, "reason": entry.reason, "records": entry.records}
+            for entry in judgement.not_judged
+        ],
+    }
+
+
+def _finding(finding: Finding) -> dict[str, Any]:
+    return {
+        "key": finding.key,
+        "connection": finding.connection,
+        "object": finding.object,
+        "record": finding.record,
+        "record_name": finding.record_name,
+        "owner": finding.owner,
+        "owner_name": finding.owner_name,
+        "kind": finding.kind,
+        "rule": finding.rule,
+        "severity": finding.severity,
+        "mode": finding.mode,
+        "stage": finding.stage,
+        "native_stage": finding.native_stage,
+        "pipeline": finding.pipeline,
+        "earned": finding.earned,
+        "since": finding.since.isoformat() if finding.since else None,
+        "since_source": finding.since_source,
+        "amount": finding.amount,
+        "evidence": [
+            {
+                "criterion": evidence.criterion,
+                "verdict": evidence.verdict,
+                "reason": evidence.reason,
+                "value": evidence.value,
+                "source": evidence.source,
+                "ask": evidence.ask,
+            }
+            for evidence in finding.evidence
+        ],
+    }
+
+
+def as_csv(findings: Sequence[Finding]) -> str:
+    """One line a finding, with a header; texts that a spreadsheet would run as a formula are quoted."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(FINDING_COLUMNS)
+    for finding in findings:
+        row = _row(finding)
+        writer.writerow([_harmless(row[column]) for column in FINDING_COLUMNS])
+    return out.getvalue()
+
+
+def as_markdown(findings: Sequence[Finding], limit: int) -> str:
+    """A table for a pull request or a wiki, with what was left out below it."""
+    columns = ("object", "record_name", "owner_name", "rule", "native_stage", "earned", "amount", "why")
+    lines = ["| " + " | ".join(columns) + " |", "|" + " --- |" * len(columns)]
+    for finding in findings[:limit]:
+        row = _row(finding)
+        lines.append("| " + " | ".join(_cell(row[column]) for column in columns) + " |")
+    if len(findings) > limit:
+        lines.append(f"\n{len(findings) - limit} more findings are not shown.")
+    return "\n".join(lines) + "\n"
+
+
+def _row(finding: Finding) -> dict[str, str]:
+    values = {**_finding(finding), "why": "; ".join(evidence.reason for evidence in finding.evidence)}
+    return {column: "" if values[column] is None else str(values[column]) for column in FINDING_COLUMNS}
+
+
+def _harmless(text: str) -> str:
+    return "'" + text if text[:1] in ("=", "+", "-", "@", "\t", "\r") and not _is_number(text) else text
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _cell(text: str) -> str:
+    return text.replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;").replace("\n", " ")
+
+
+def plan_as_json(run: str, as_of: datetime, plan: Plan, identities: Mapping[str, str]) -> str:
+    """A plan as data: the changes in order, what was left out, and the orgs that it is for."""
+    document = {
+        "version": REPORT_VERSION,
+        "run": run,
+        "as_of": as_of.isoformat(),
+        "orgs": dict(identities),
+        "changes": [_change(change) for change in plan.changes],
+        "left_out": [
+            {
+                "connection": entry.connection,
+                "object": entry.object,
+                "record": entry.record,
+                "rule": entry.rule,
+                "reason": entry.reason,
+            }
+            for entry in plan.left_out
+        ],
+    }
+    return json.dumps(document, ensure_ascii=False, indent=2) + "\n"
+
+
+def _change(change: Change) -> dict[str, Any]:
+    task = change.task
+    return {
+        "key": change.key,
+        "kind": change.kind,
+        "connection": change.connection,
+        "object": change.object,
+        "record": change.record,
+        "record_name": change.record_name,
+        "owner": change.owner,
+        "rule": change.rule,
+        "mode": change.mode,
+        "reason": change.reason,
+        "before": dict(change.before),
+        "after": dict(change.after),
+        "amount": change.amount,
+        "findings": list(change.findings),
+        "criteria": list(change.criteria),
+        "task": None
+        if task is None
+        else {"subject": task.subject, "body": task.body, "due": task.due.isoformat(), "owner": task.owner},
+        "crm_id": change.crm_id,
+    }

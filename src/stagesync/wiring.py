@@ -1,0 +1,132 @@
+"""Puts the parts together from the settings. The only place that knows which class stands for which CRM.
+
+Clients of CRMs are imported when they are needed: each costs more to load than a whole offline command.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from threading import Event
+from typing import assert_never
+
+from stagesync import __version__
+from stagesync.agent.connection import Agent, Connected, Progress, silent
+from stagesync.connectors.base import Reader, Writer
+from stagesync.ledger import Ledger
+from stagesync.mirror import Mirror
+from stagesync.planning.guard import Limits
+from stagesync.policy.mappings import CrmMapping
+from stagesync.settings import ConnectionSettings, HubSpotSettings, SalesforceSettings, Settings
+
+
+def utc_now() -> datetime:
+    """The real clock."""
+    return datetime.now(UTC)
+
+
+@contextmanager
+def opened(
+    settings: Settings,
+    *,
+    write: bool,
+    progress: Progress = silent,
+    stop: Event | None = None,
+    clock: Callable[[], datetime] = utc_now,
+) -> Iterator[Agent]:
+    """An agent with its ledger and connections open. Without ``write`` it holds no writer at all.
+
+    Raises ConfigurationError for missing secrets, LedgerError for a ledger that cannot be opened.
+    """
+    connections: list[Connected] = []
+    with Ledger.open(settings.ledger_url) as ledger:
+        try:
+            for name, words in settings.words.connections.items():
+                connections.append(_connected(settings, name, words, write=write))
+            yield Agent(
+                definition=settings.definition,
+                connections=connections,
+                ledger=ledger,
+                mirror=Mirror(settings.mirror_folder),
+                limits=_limits(settings),
+                task_due=settings.words.tasks.due,
+                time_zone=settings.time_zone,
+                clock=clock,
+                facts=_facts(settings),
+                progress=progress,
+                stop=stop or Event(),
+            )
+        finally:
+            for connected in connections:
+                connected.reader.close()
+                if connected.writer is not None:
+                    connected.writer.close()
+
+
+def _connected(settings: Settings, name: str, words: ConnectionSettings, *, write: bool) -> Connected:
+    mapping = settings.mappings[name]
+    match words:
+        case SalesforceSettings():
+            reader, writer = _salesforce(settings.folder, name, words, mapping)
+        case HubSpotSettings():
+            reader, writer = _hubspot(settings.folder, name, words, mapping)
+        case _:
+            assert_never(words)
+    return Connected(
+        name=name,
+        mapping=mapping,
+        reader=reader,
+        writer=writer if write else None,
+        fallback_owner=words.fallback_owner,
+    )
+
+
+def _salesforce(folder: Path, name: str, words: SalesforceSettings, mapping: CrmMapping) -> tuple[Reader, Writer]:
+    from stagesync.connectors.salesforce import SalesforceConnection, connect
+
+    task_table, task_key = mapping.own_tasks or ("Task", "StageSync_Key__c")
+    return connect(
+        SalesforceConnection(
+            connection=name,
+            login_url=words.login_url,
+            client_id=words.client_id.read(folder, f"connection '{name}', client_id"),
+            client_secret=words.client_secret.read(folder, f"connection '{name}', client_secret"),
+            api_version=words.api_version,
+            ca_bundle=words.ca_bundle,
+            task_table=task_table,
+            task_key=task_key,
+        )
+    )
+
+
+def _hubspot(folder: Path, name: str, words: HubSpotSettings, mapping: CrmMapping) -> tuple[Reader, Writer]:
+    from stagesync.connectors.hubspot import HubSpotConnection, connect
+
+    task_table, task_key = mapping.own_tasks or ("tasks", "stagesync_key")
+    return connect(
+        HubSpotConnection(
+            connection=name,
+            access_token=words.token.read(folder, f"connection '{name}', token"),
+            base_url=words.base_url,
+            api_version=words.api_version,
+            task_table=task_table,
+            task_key=task_key,
+        )
+    )
+
+
+def _limits(settings: Settings) -> Limits:
+    words = settings.words.guard
+    return Limits(stage_changes=words.stage_changes, share=words.share, money=words.money, tasks=words.tasks)
+
+
+def _facts(settings: Settings) -> Mapping[str, object]:
+    """What a run was made with, for the ledger."""
+    return {
+        "version": __version__,
+        "definition": settings.definition.name,
+        "definition_sha256": settings.definition.digest,
+        "mappings_sha256": {name: mapping.digest for name, mapping in settings.mappings.items()},
+    }
