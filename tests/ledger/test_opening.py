@@ -213,9 +213,14 @@ def test_postgresql_is_opened_with_the_short_scheme_too(postgres_url: str) -> No
 
 
 def test_postgresql_that_is_not_there(tmp_path: Path) -> None:
-    with pytest.raises(LedgerError, match="failed: ") as caught:
+    with pytest.raises(LedgerError, match="cannot be reached") as caught:
         Ledger.open(f"postgresql+psycopg://ana:s3cret@/ledger?host={tmp_path}", wait=2)
     assert "s3cret" not in str(caught.value)
+
+
+def test_postgresql_without_the_database(postgres_url: str) -> None:
+    with pytest.raises(LedgerError, match="is not there; create the database"):
+        Ledger.open(postgres_url.replace("/ledger_", "/other_"), wait=2)
 
 
 def test_postgresql_without_rights(postgres_url: str) -> None:

@@ -136,13 +136,14 @@ def test_a_finding_that_comes_twice_or_from_elsewhere_is_refused(ledger: Ledger)
     assert ledger.count(kind="finding.opened") == 0
 
 
-def test_many_findings_are_recorded_in_chunks(ledger: Ledger) -> None:
+def test_many_findings_are_recorded_in_chunks(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("stagesync.ledger.findings.CHUNK", 700)  # more than one IN list, less than all
     run = begin(ledger)
-    many = [finding(number) for number in range(10_500)]
-    assert record(ledger, run, many).opened == 10_500
-    assert record(ledger, run, many[:200]) == FindingChanges(opened=0, still_open=200, changed=0, resolved=10_300)
+    many = [finding(number) for number in range(1_500)]
+    assert record(ledger, run, many).opened == 1_500
+    assert record(ledger, run, many[:20]) == FindingChanges(opened=0, still_open=20, changed=0, resolved=1_480)
     verified = ledger.verify()
-    assert (verified.ok, verified.entries) == (True, 1 + 10_500 + 10_300)
+    assert (verified.ok, verified.entries) == (True, 1 + 1_500 + 1_480)
 
 
 def test_changes_come_back_as_they_were(ledger: Ledger) -> None:

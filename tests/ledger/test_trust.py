@@ -11,6 +11,7 @@ import pytest
 
 from stagesync.errors import LedgerError
 from stagesync.ledger import Ledger, Verification
+from stagesync.ledger.chain import Draft, hash_of, numbered
 from stagesync.model.changes import Result
 
 from .rawsql import drop_triggers, execute
@@ -172,6 +173,25 @@ def test_nothing_is_appended_over_a_foreign_entry(filled: Ledger, url: str) -> N
     with pytest.raises(LedgerError, match="another program may have written"):
         filled.note("more", at=NOON)
     assert filled.count() == 13
+
+
+def test_an_entry_that_continues_the_chain_but_passed_the_ledger_by_is_found(filled: Ledger, url: str) -> None:
+    head = filled.verify().head
+    link = numbered(13, Draft("2026-11-21T12:00:00.000000Z", None, "note", "{}"))
+    forged = hash_of(bytes.fromhex(head.partition(":")[2]), link).hex()
+    literal = f"X'{forged}'" if url.startswith("sqlite") else f"'\\x{forged}'"
+    execute(url, f"INSERT INTO entries (seq, at, kind, body, hash) VALUES (13, '{link.at}', 'note', '{{}}', {literal})")
+    verified = filled.verify()
+    assert (verified.at_seq, verified.problem) == (13, "entries 13 to 13 were added by something other than StageSync")
+
+
+def test_an_entry_that_cannot_be_read_is_an_error_for_people(filled: Ledger, url: str) -> None:
+    drop_triggers(url)
+    execute(url, "UPDATE entries SET body = 'gone' WHERE kind = 'intent'")
+    for question in (lambda: list(filled.entries()), lambda: filled.unsettled(CONNECTION)):
+        with pytest.raises(LedgerError, match=r"cannot be read; `stagesync log verify` says which"):
+            question()
+    assert filled.verify().at_seq == 5
 
 
 def open_things(ledger: Ledger) -> tuple[object, ...]:

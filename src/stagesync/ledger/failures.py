@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import msgspec
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from stagesync.errors import LedgerError
@@ -34,7 +35,11 @@ _MESSAGES = (
     ("disk is full", "cannot grow: the disk is full; make room, then try again (nothing was half written)"),
     ("disk i/o error", "cannot be read or written: the disk reports an error"),
     ("lock timeout", "is locked by another process; see which one holds it in pg_stat_activity, then try again"),
+    ("no space left", "cannot grow: the server's disk is full; make room, then try again (nothing was half written)"),
     ("password authentication failed", "refuses the user or password of the URL"),
+    ('role "', "refuses the user or password of the URL"),
+    ('" does not exist', "is not there; create the database, or see that the URL names the right one"),
+    ("connection to server", "cannot be reached; see that the server runs and that the URL names it"),
     ("read-only transaction", "cannot be written: the server is a read-only replica or is set to read-only"),
     ("permission denied", _NEEDS_SCHEMA),
     ("no schema has been selected", _NEEDS_SCHEMA),
@@ -46,11 +51,18 @@ _MESSAGES = (
 
 @contextmanager
 def explained(place: str) -> Iterator[None]:
-    """Turns every database error into a LedgerError that begins with the ledger's place (URL without password)."""
+    """Turns a database error, or an entry that cannot be decoded, into a LedgerError that begins with ``place``.
+
+    ``place`` is the URL without its password.
+    """
     try:
         yield
     except SQLAlchemyError as error:
         raise LedgerError(f"the ledger {place} {_explain(error)}") from error
+    except msgspec.DecodeError as error:
+        raise LedgerError(
+            f"the ledger {place} has an entry that cannot be read; `stagesync log verify` says which ({error})"
+        ) from error
 
 
 def _explain(error: SQLAlchemyError) -> str:
