@@ -1,7 +1,7 @@
-"""Follow the Dockerfile by hand, ``python -m tests.container.follow``: its builder's lines in a scratch folder, then what the image would start.
+"""Follow the Dockerfile by hand: ``python -m tests.container.follow``.
 
-No Docker engine is needed. Paths of the image are moved under the scratch folder; `FROM`, users and volumes are
-left to tests/container, which reads them.
+Its builder's lines are carried out in a scratch folder, then what the image would start is started there. No Docker
+engine is needed. Users and volumes are left to the tests beside this file, which read them.
 """
 
 from __future__ import annotations

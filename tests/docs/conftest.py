@@ -1,0 +1,59 @@
+"""A reader's terminal: a folder with the shipped configuration in it, and the product on the path."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from .blocks import REPOSITORY
+
+Terminal = Callable[[str], "subprocess.CompletedProcess[str]"]
+# The demo promises 30 s on two free cores; tests share them.
+PATIENCE_SECONDS = 180
+
+
+def terminal(folder: Path) -> Terminal:
+    """A function that runs one line in ``folder`` and returns its code and all that a terminal would show."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("STAGESYNC_")}
+    # 100 columns hold the widest table in the documents and fit a browser.
+    environment |= {"COLUMNS": "100", "NO_COLOR": "1", "TERM": "dumb", "HOME": str(folder)}
+    environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}"
+
+    def run(line: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            ["/bin/sh", "-c", line],
+            cwd=folder,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+            timeout=PATIENCE_SECONDS,
+        )
+
+    return run
+
+
+@pytest.fixture
+def typed(tmp_path: Path) -> Terminal:
+    (tmp_path / "config").symlink_to(REPOSITORY / "config")
+    return terminal(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Callable[[], subprocess.CompletedProcess[str]]:
+    """What ``stagesync demo`` does, run once however many documents show it."""
+    seen: list[subprocess.CompletedProcess[str]] = []
+
+    def once() -> subprocess.CompletedProcess[str]:
+        if not seen:
+            seen.append(terminal(tmp_path_factory.mktemp("demo"))("stagesync demo"))
+        return seen[0]
+
+    return once

@@ -1,0 +1,105 @@
+"""A reader who types what the documents say gets what they show."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import yaml
+
+from stagesync.policy.definitions import load_definition
+from stagesync.policy.mappings import load_mapping
+from stagesync.settings import load_settings
+
+from .blocks import COMMANDS, REPOSITORY, Block, Command, blocks, commands, documents
+from .conftest import Terminal
+from .output import same_each_time, shows
+
+Demo = Callable[[], "subprocess.CompletedProcess[str]"]
+DOCUMENTS = [pytest.param(file, id=str(file.relative_to(REPOSITORY))) for file in documents()]
+_LINK = re.compile(r"\[[^\]]*\]\((?!https?://|mailto:|#)(?P<path>[^)#\s]+)(?:#[^)]*)?\)")
+
+
+@pytest.mark.parametrize("file", DOCUMENTS)
+def test_every_command_does_what_the_document_says(file: Path, typed: Terminal, demo: Demo) -> None:
+    """All commands of one document, in its order and in one folder, as its reader would."""
+    for block in blocks(file):
+        if block.language not in COMMANDS:
+            continue
+        if block.mark == "not run":
+            assert block.value, f"{block}: say why it is not run"
+            continue
+        written = commands(block)
+        for command in written:
+            code = int(block.value) if block.mark == "exit" and command is written[-1] else 0
+            carry_out(command, code, typed, demo)
+
+
+def carry_out(command: Command, code: int, typed: Terminal, demo: Demo) -> None:
+    program, *words = shlex.split(command.line, comments=True)
+    if program == "make":
+        # The targets themselves are what CI runs; here it is enough that the document names them right.
+        subprocess.run(["make", "--dry-run", *words], cwd=REPOSITORY, check=True, capture_output=True)
+        return
+    assert program == "stagesync", f"{command.block}: cannot run '{command.line}'; mark the block <!-- not run: WHY -->"
+    done = demo() if words == ["demo"] else typed(command.line)
+    assert done.returncode == code, f"{command.block}: {command.line} ended with {done.returncode}\n{done.stdout}"
+    if command.shows is not None:
+        assert shows(command.shows, done.stdout), f"{command.block}: {command.line} printed\n{done.stdout}"
+
+
+@pytest.mark.parametrize("file", DOCUMENTS)
+def test_the_demo_output_is_real(file: Path, demo: Demo) -> None:
+    shown = [block for block in blocks(file) if block.mark == "demo output"]
+    for block in shown:
+        done = demo()
+        assert done.returncode == 0, done.stdout
+        if os.environ.get("STAGESYNC_UPDATE_DOCS"):
+            replace(block, done.stdout)
+        else:
+            assert same_each_time(block.text) == same_each_time(done.stdout), f"{block} is not what it prints"
+
+
+def replace(block: Block, output: str) -> None:
+    text = block.file.read_text(encoding="utf-8").splitlines()
+    tidy = "\n".join(line.rstrip() for line in output.strip("\n").splitlines())
+    text[block.line : block.line + len(block.text.splitlines())] = tidy.splitlines()
+    block.file.write_text("\n".join(text) + "\n", encoding="utf-8")
+
+
+@pytest.mark.parametrize("file", DOCUMENTS)
+def test_every_yaml_is_accepted(file: Path, tmp_path: Path) -> None:
+    (tmp_path / "config").symlink_to(REPOSITORY / "config")
+    for block in blocks(file):
+        if block.language == "yaml":
+            load(block, tmp_path)
+
+
+def load(block: Block, folder: Path) -> None:
+    """Through the same reader as the product's; what it is, its keys tell."""
+    written = yaml.safe_load(block.text)
+    if block.mark == "fragment":
+        assert block.value, f"{block}: say what it is a fragment of"
+        return
+    target = folder / f"line{block.line}.yaml"
+    target.write_text(block.text, encoding="utf-8")
+    keys = set(written)
+    if "ladder" in keys:
+        load_definition(target)
+    elif "mapping" in keys:
+        load_mapping(target, load_definition(folder / f"config/definitions/{written['definition']}.yaml"))
+    elif "connections" in keys:
+        load_settings(target)
+    else:
+        pytest.fail(f"{block}: neither definitions, a mapping nor settings; mark it <!-- fragment: OF WHAT -->")
+
+
+@pytest.mark.parametrize("file", DOCUMENTS)
+def test_every_link_leads_somewhere(file: Path) -> None:
+    for link in _LINK.finditer(file.read_text(encoding="utf-8")):
+        assert (file.parent / link["path"]).exists(), f"{file.name}: {link['path']} is not there"
