@@ -7,6 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from stagesync.sandbox.hubspot import writing
+from stagesync.sandbox.hubspot.records import Source
+
 from .conftest import Serve
 from .hubspot_demo import DEALS, HubSpotDemo, start
 
@@ -160,6 +163,20 @@ def test_nothing_there_is_404_with_a_correlation_id(hubspot: HubSpotDemo) -> Non
         response = hubspot.call("GET", path)
         assert response.status_code == 404
         assert response.json()["correlationId"] == response.headers["X-HubSpot-Correlation-Id"]
+
+
+def test_somebody_else_writes(hubspot: HubSpotDemo) -> None:
+    deal_id = hubspot.deal_ids(1)[0]
+    rep = Source(type="CRM_UI", id="userId:9586504", user_id=9586504)
+    writing.edit(hubspot.portal, "deals", int(deal_id), {"dealstage": "contractsent"}, rep)
+    found = hubspot.ok("GET", f"/crm/v3/objects/deals/{deal_id}", propertiesWithHistory="dealstage")
+    newest = found["propertiesWithHistory"]["dealstage"][0]
+    assert (newest["sourceType"], newest["updatedByUserId"]) == ("CRM_UI", 9586504)
+
+
+def test_an_address_with_too_many_properties_is_414(hubspot: HubSpotDemo) -> None:
+    names = ",".join(f"property_number_{number}" for number in range(1000))
+    assert hubspot.call("GET", "/crm/v3/objects/deals", properties=names).status_code == 414
 
 
 def test_a_portal_reopened_is_the_same(hubspot: HubSpotDemo, tmp_path: Path) -> None:

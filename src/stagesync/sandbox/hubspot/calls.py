@@ -28,12 +28,15 @@ class Reply:
 
 @dataclass(frozen=True, kw_only=True)
 class Call:
-    """One request. ``version`` is ``v3``, ``v4``, ``2026-03`` …; ``query`` holds the last value of each key."""
+    """One request. ``version`` is ``v3``, ``v4``, ``2026-03`` …; ``query`` holds the last value of each key,
+    ``length`` is that of the whole URL in characters.
+    """
 
     portal: Portal
     version: str
     method: str
     url: str
+    length: int
     path: Mapping[str, str]
     query: Mapping[str, str]
     content: bytes

@@ -107,6 +107,11 @@ def expired(seconds: int, expire_time: str) -> ApiError:
     return ApiError(401, {**body, "context": {"expire time": [expire_time]}})
 
 
+def too_long(length: int) -> ApiError:
+    """414 for an address with too many properties in it."""
+    return ApiError(414, {"status": "error", "message": f"The URL is too long: {length} characters."})
+
+
 def missing_scopes(scopes: Sequence[str]) -> ApiError:
     """403 naming the granular scopes that the token lacks."""
     return ApiError(

@@ -37,7 +37,11 @@ HistoryRow = tuple[str, int, str, str | None, datetime, str, str | None, int | N
 
 
 class Portal:
-    """One HubSpot account in one file. Times in and out of this class are aware datetimes, UTC or not."""
+    """One HubSpot account in one file. Times in and out of this class are aware datetimes, UTC or not.
+
+    To be read and set while it is served: ``faults``; ``calls``, requests so far by "METHOD /path/{template}";
+    ``limiter.limits``; ``association_page_size``; ``lifecycle_sync``, whether deals raise their contacts.
+    """
 
     def __init__(
         self,
@@ -113,7 +117,8 @@ class Portal:
         families |= {family.replace("objects", "schemas") for family in families}
         verbs = ("read",) if self.faults.read_only_token else ("read", "write")
         found = {f"{family}.{verb}" for family in families for verb in verbs} | {"crm.objects.owners.read"}
-        return found - self.faults.missing_scopes
+        absent = {scope for scope in found if ".leads." in scope} if self.faults.leads_absent else set()
+        return found - self.faults.missing_scopes - absent
 
     def new_id(self, object_type: str) -> int:
         """The next record id of an object: increasing, with gaps, as other accounts use the same series."""

@@ -19,12 +19,13 @@ from starlette.routing import BaseRoute, Route
 
 from stagesync.sandbox.hubspot import gate
 from stagesync.sandbox.hubspot.calls import Call, Reply
-from stagesync.sandbox.hubspot.errors import ApiError, not_found
+from stagesync.sandbox.hubspot.errors import ApiError, not_found, too_long
 from stagesync.sandbox.hubspot.faults import Outage
 from stagesync.sandbox.hubspot.paths import OPERATIONS, Operation
 from stagesync.sandbox.hubspot.portal import Portal
 
 _WORTH_COMPRESSING = 1_000
+_LONGEST_URL = 16_000
 _HTML = "<html><head><title>{0} Bad Gateway</title></head><body><h1>{0} Bad Gateway</h1></body></html>"
 _METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"]
 
@@ -49,6 +50,7 @@ def _endpoint(
             version=version,
             method=request.method,
             url=str(request.url.replace(query="")),
+            length=len(str(request.url)),
             path=request.path_params,
             query=dict(request.query_params),
             content=await request.body(),
@@ -73,6 +75,8 @@ def _answer(call: Call, operation: Operation, planned: Outage | None, bearer: st
     try:
         if planned is not None:
             raise gate.outage_error(planned)
+        if call.length > _LONGEST_URL:
+            raise too_long(call.length)
         headers = gate.admit(call.portal, operation, call.path, bearer)
         reply = operation.handler(call)
     except ApiError as refusal:

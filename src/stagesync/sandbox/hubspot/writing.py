@@ -73,6 +73,8 @@ def update(
     Values that stay as they are leave no trace, the modified date included.
     """
     with portal.database.transaction():
+        # Read again: another request may have written between the look-up and this transaction.
+        record = portal.records.get(kind, record.id) or record
         values = checked(portal, kind, raw, record)
         _unique(portal, kind, values, record)
         now = portal.now()
@@ -86,6 +88,18 @@ def update(
             if kind.name == "deals" and "dealstage" in changes:
                 _raise_lifecycle(portal, kind, record)
         return _again(portal, kind, record.id), {**values, **changes}
+
+
+def edit(portal: Portal, object_type: str, record_id: int, properties: Mapping[str, str], source: Source) -> Record:
+    """A change made by somebody else: a rep (``CRM_UI``), a workflow (``AUTOMATION_PLATFORM``), an import.
+
+    Raises 404 for a record that is not there and what ``update`` raises.
+    """
+    kind = portal.kind(object_type)
+    record = portal.records.get(kind, record_id)
+    if record is None or record.archived:
+        raise not_found()
+    return update(portal, kind, record, properties, source=source)[0]
 
 
 def archive(portal: Portal, kind: ObjectType, record: Record) -> None:
