@@ -129,7 +129,9 @@ def shortened(text: str, length: int) -> str:
     if len(text) <= length:
         return text
     head = text[: length - 1]
-    if not text[length - 1].isspace() and (words := head.rsplit(None, 1)) and len(words) == 2:
+    words = head.rsplit(None, 1)
+    cuts_a_word = not any(character.isspace() for character in text[max(0, length - 2) : length])
+    if cuts_a_word and len(words) > 1:
         head = words[0]
     return head.rstrip() + "…"
 
