@@ -1,0 +1,54 @@
+"""The embedded org as jsforce, a client nobody here wrote, sees it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from .salesforce_world import World
+
+HERE = Path(__file__).parent / "jsforce"
+
+
+def journey(world: World) -> dict[str, Any]:
+    """What the Node script printed."""
+    node = shutil.which("node")
+    if node is None:
+        pytest.skip("Node 18+ is not installed (apt-get install nodejs npm), then: make node")
+    if not (HERE / "node_modules" / "jsforce").is_dir():
+        pytest.skip("jsforce is not installed in tests/sandbox/jsforce, run: make node")
+    command = [node, str(HERE / "journey.mjs"), world.url, world.org.client_id, world.org.client_secret]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False, cwd=HERE)
+    assert done.returncode == 0, done.stderr
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+def test_a_journey_by_jsforce(salesforce: World) -> None:
+    salesforce.org.insert_many("Lead", ({"LastName": f"L{i:04d}", "Company": "Acme"} for i in range(4500)))
+    seen = journey(salesforce)
+    assert seen["userId"] == salesforce.org.integration_user_id
+    assert seen["organizationId"] == salesforce.org.org_id
+    assert seen["username"] == "integration@stagesync.example"
+    assert seen["pages"] == [2000, 2000, 500]
+    assert seen["names"] == [f"L{i:04d}" for i in range(4500)]
+    assert seen["fetched"] == 4500
+    assert seen["created"] is True
+    assert seen["changed"] is True
+    read = seen["read"]
+    assert (read["LastName"], read["Company"]) == ("Müller", "Jsforce & Co")
+    assert (read["Status"], read["Budget_Confirmed__c"]) == ("Qualified", True)
+    assert seen["upserts"] == [True, False, True]
+    assert [(one["Subject"], one["Who"]["Name"]) for one in seen["found"]] == [("Stage check 2", "Müller")]
+    assert seen["several"][0]["success"] is True
+    assert seen["several"][1]["errors"][0]["statusCode"] == "REQUIRED_FIELD_MISSING"
+    assert seen["stages"] == 10
+    assert "OpportunityHistory" in seen["objects"]
+    assert seen["refused"] == "INVALID_FIELD"
+    assert "INVALID_LOGIN" in seen["wrongPassword"]
+    assert seen["left"] == 0
