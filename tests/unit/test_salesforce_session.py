@@ -207,12 +207,29 @@ def test_an_answer_that_stays_cut_off_is_a_failure(wire: responses.RequestsMock)
         session().call(READ, msgspec.json.decode)
 
 
-def test_a_login_that_fails_is_no_write_that_may_have_landed(wire: responses.RequestsMock) -> None:
-    wire.add(responses.POST, TOKEN, body=requests.ReadTimeout("slow"))
-    with pytest.raises(Unreachable, match="no answer in time") as caught:
+FAILED_LOGINS: list[dict[str, Any]] = [{"body": requests.ReadTimeout("slow")}, {"status": 503}, {"body": b"<html>"}]
+
+
+@pytest.mark.parametrize("answer", FAILED_LOGINS)
+def test_a_login_that_fails_is_no_write_that_may_have_landed(
+    wire: responses.RequestsMock, answer: dict[str, Any]
+) -> None:
+    wire.add(responses.POST, TOKEN, **answer)
+    with pytest.raises(Unreachable) as caught:
         session().call(WRITE, msgspec.json.decode)
     assert not unsettled(caught.value)
     assert len(sent(wire, TOKEN)) == QUICK.tries
+
+
+@pytest.mark.parametrize("answer", FAILED_LOGINS)
+def test_neither_is_a_renewal_that_fails(wire: responses.RequestsMock, answer: dict[str, Any]) -> None:
+    grant(wire)
+    wire.add(responses.POST, TOKEN, **answer)
+    wire.add(responses.POST, COMPOSITE, status=401, json=error("INVALID_SESSION_ID"))
+    with pytest.raises(Unreachable) as caught:
+        session().call(WRITE, msgspec.json.decode)
+    assert not unsettled(caught.value)
+    assert len(sent(wire, TOKEN)) == 1 + QUICK.tries
 
 
 def test_a_crm_that_is_down_is_named() -> None:

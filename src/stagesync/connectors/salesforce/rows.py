@@ -193,10 +193,10 @@ def _passes(error: RowError) -> bool:
 
 
 def _not_sent(error: ConnectionFailed) -> Answer:
-    """The call as a whole failed. A refused call did nothing, and its rows may be tried in a later run."""
+    """The call as a whole failed. What was turned away for a reason that passes may be tried in a later run."""
     text = RowError(message=" ".join(str(error).split()))
-    lost = unsettled(error)
-    return Answer(error=text, lost=lost, passing=not lost and not (isinstance(error, Refusal) and error.status == 400))
+    refused = isinstance(error, Refusal) and not error.busy and error.error.code != LIMIT
+    return Answer(error=text, lost=unsettled(error), passing=not refused)
 
 
 def _as_many(answers: list[Answer], wanted: int) -> list[Answer]:

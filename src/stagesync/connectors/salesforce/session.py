@@ -18,7 +18,7 @@ from stagesync.connectors.salesforce.connection import Patience, SalesforceConne
 from stagesync.connectors.salesforce.failures import CutOff, Refusal, Unreachable, cut_off, unreachable
 from stagesync.connectors.salesforce.tokens import Token, Tokens
 from stagesync.connectors.salesforce.transport import mount_plain_http, open_session
-from stagesync.errors import CredentialsRefused
+from stagesync.errors import ConnectionFailed, CredentialsRefused
 
 log = structlog.get_logger(__name__)
 
@@ -73,10 +73,16 @@ class OrgSession:
         self._session.close()
 
     def _token(self) -> Token:
-        """The current token. A login that fails is no write that may have landed, so it says ``sent=False``."""
+        """The current token."""
+        return self._login(lambda: self._patiently(self._tokens.current, reads=True))
+
+    def _login(self, ask: Callable[[], Token]) -> Token:
+        """A token. A login that fails is no write that may have landed, whatever its own answer was."""
         try:
-            return self._patiently(self._tokens.current, reads=True)
-        except Unreachable as error:
+            return ask()
+        except CredentialsRefused:
+            raise
+        except ConnectionFailed as error:
             raise Unreachable(str(error), sent=False) from error
 
     def _patiently(self, attempt: Callable[[], T], *, reads: bool) -> T:
@@ -121,7 +127,7 @@ class OrgSession:
                     f"{error} (connection {self.connection.connection} has a ready access token and no client id and "
                     f"secret to renew it with)"
                 ) from error
-        return self._once(self._tokens.renew(token), call, decode)
+        return self._once(self._login(lambda: self._tokens.renew(token)), call, decode)
 
     def _once(self, token: Token, call: Call, decode: Decode[T]) -> T:
         client, base = self._client_for(token)
