@@ -1,0 +1,1 @@
+"""The command line: reads arguments, shows results, returns the documented exit codes. It decides nothing else."""

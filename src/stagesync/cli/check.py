@@ -1,0 +1,22 @@
+"""``stagesync check``: are the settings, definitions and mappings in order?"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from stagesync.cli import show
+from stagesync.settings import load_settings
+
+
+def check(config: Path) -> int:
+    """Load everything that the settings name. Raises ConfigurationError with all problems."""
+    settings = load_settings(config)
+    definition = settings.definition
+    criteria = len(definition.criteria)
+    show.out.print(
+        f"{settings.file}: in order. '{definition.name}' has {len(definition.rungs)} stages, {criteria} criteria and "
+        f"{len(definition.contradictions)} contradictions; {len(settings.mappings)} connections are mapped.",
+        markup=False,
+        soft_wrap=True,
+    )
+    return 0

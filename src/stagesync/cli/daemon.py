@@ -1,0 +1,36 @@
+"""``stagesync daemon``: the agent on a schedule, with JSON logs and /healthz."""
+
+from __future__ import annotations
+
+import signal
+from pathlib import Path
+from threading import Event
+from types import FrameType
+
+from stagesync.agent.daemon import Daemon
+from stagesync.cli import logs
+from stagesync.settings import load_settings
+from stagesync.wiring import opened
+
+
+def daemon(config: Path) -> int:
+    """Run until SIGTERM or SIGINT; the current batch is finished first."""
+    logs.configure(as_json=True)
+    settings = load_settings(config)
+    stop = Event()
+
+    def ask(_number: int, _frame: FrameType | None) -> None:
+        stop.set()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, ask)
+    words = settings.words
+    serving = Daemon(
+        open_agent=lambda: opened(settings, write=True, stop=stop),
+        schedule=words.schedule,
+        host=words.health.host,
+        port=words.health.port,
+        time_zone=settings.time_zone,
+        stop=stop,
+    )
+    return serving.run()

@@ -1,0 +1,176 @@
+"""``stagesync demo``: the whole job once, on embedded CRMs, with proof at the end."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections import Counter
+from pathlib import Path
+
+from stagesync.agent import cycle
+from stagesync.agent.connection import Agent
+from stagesync.agent.cycle import RunResult
+from stagesync.cli import show
+from stagesync.errors import IncompleteError, UsageError
+from stagesync.model.changes import ChangeKind, Plan
+from stagesync.sandbox.company.answers import read_answers
+from stagesync.sandbox.process import SandboxProcess
+from stagesync.settings import load_settings, shipped_configuration
+from stagesync.wiring import opened
+
+SHOWN = 6
+SETTINGS = """\
+# The settings of the demo: both connections lead to the embedded CRMs.
+definitions: {config}/definitions/recommended.yaml
+connections:
+  salesforce:
+    crm: salesforce
+    mapping: {config}/mappings/salesforce.yaml
+    login_url: {url}
+    client_id: {{file: secrets/salesforce-id}}
+    client_secret: {{file: secrets/salesforce-secret}}
+  hubspot:
+    crm: hubspot
+    mapping: {config}/mappings/hubspot.yaml
+    base_url: {url}
+    token: {{file: secrets/hubspot-token}}
+ledger: sqlite:///ledger.db
+mirror: mirror
+# The definitions only suggest; here the stages of premature records may be corrected.
+rules:
+  premature: {{mode: enforce}}
+guard: {{stage_changes: {limit}, share: 0.25, tasks: {limit}}}
+"""
+
+
+def demo(*, seed: int, records: int, directory: Path | None) -> int:
+    """Audit, plan, apply, prove it, run again, verify the ledger. Returns 0 when every step held."""
+    place = directory or Path(tempfile.mkdtemp(prefix="stagesync-demo-"))
+    if (place / "stagesync.yaml").exists():
+        raise UsageError(f"{place} holds a demo already; choose another --directory")
+    show.heading(f"1. Two CRMs are invented: {records} people and deals each, over two years (seed {seed})")
+    with (
+        show.progress() as progress,
+        SandboxProcess(
+            place / "crms", seed=seed, records=records, progress=lambda what, done: progress("sandbox", what, done)
+        ) as sandbox,
+    ):
+        config = _settings(place, sandbox, records)
+        with opened(load_settings(config), write=True, progress=progress) as agent:
+            _tell(agent, sandbox, config)
+    return 0
+
+
+def _settings(place: Path, sandbox: SandboxProcess, records: int) -> Path:
+    secrets = place / "secrets"
+    secrets.mkdir(mode=0o700)
+    for name, value in (
+        ("salesforce-id", sandbox.client_id),
+        ("salesforce-secret", sandbox.client_secret),
+        ("hubspot-token", sandbox.hubspot_token),
+    ):
+        with open(os.open(secrets / name, os.O_CREAT | os.O_WRONLY, 0o600), "w", encoding="utf-8") as file:
+            file.write(value)
+    config = place / "stagesync.yaml"
+    words = SETTINGS.format(config=shipped_configuration(), url=sandbox.url, limit=max(1_000, records))
+    config.write_text(words, encoding="utf-8")
+    return config
+
+
+def _tell(agent: Agent, sandbox: SandboxProcess, config: Path) -> None:
+    show.heading("2. Pull and audit: every record against the `recommended` stage definitions")
+    audited = _run(agent, "audit", write=False)
+    show.scope(audited.judgements)
+    show.out.print()
+    show.by_kind_and_stage(audited.judgements)
+    _compare(audited, sandbox)
+    show.heading("3. The plan, as a diff")
+    _excerpt(audited.plan)
+    show.heading("4. Apply")
+    applied = _run(agent, "run", write=True)
+    show.outcomes(applied.plan.changes, applied.applied or [])
+    if applied.incomplete or applied.refusals:
+        raise IncompleteError("not every change was made; see above")
+    show.heading("5. Read the CRMs again: is it so?")
+    _prove(agent, applied.plan)
+    show.heading("6. Run again: is anything left to do?")
+    again = _run(agent, "run", write=True)
+    if again.plan.changes:
+        raise IncompleteError(f"a second run still plans {show.plan_counts(again.plan)}")
+    corrected = sum(change.kind is ChangeKind.SET_STAGE for change in applied.plan.changes)
+    left = sum(judgement.findings.height for judgement in again.judgements)
+    show.out.print(f"Nothing. {corrected} records stand where they have earned; {left} findings wait for their owners.")
+    show.heading("7. The ledger: does its chain hold?")
+    verified = agent.ledger.verify()
+    if not verified.ok:
+        raise IncompleteError(f"the ledger's chain is broken at entry {verified.at_seq}: {verified.problem}")
+    show.out.print(f"It does: {verified.entries:,} entries.")
+    _next(config)
+
+
+def _run(agent: Agent, command: str, *, write: bool) -> RunResult:
+    result = cycle.run(agent, command=command, write=write)
+    for error in result.errors.values():
+        raise error
+    return result
+
+
+def _compare(audited: RunResult, sandbox: SandboxProcess) -> None:
+    """The company was seeded with known problems: are all of them found, and nothing else?"""
+    found = Counter((f.connection, f.object, f.record, f.rule) for j in audited.judgements for f in j.each())
+    answers = list(read_answers(sandbox.answers_path))
+    key = Counter((a.crm, a.object, a.record, str(a.rule)) for a in answers if not a.fine)
+    decoys = sum(answer.fine for answer in answers)
+    missed, invented = (key - found).total(), (found - key).total()
+    show.out.print(
+        f"\nThe sandbox's answer key: {key.total()} planted problems and {decoys} records that look bad but are fine.\n"
+        f"Found {key.total() - missed} of {key.total()}, missed {missed}, invented {invented}."
+    )
+    if missed or invented:
+        raise IncompleteError("the findings differ from the answer key")
+
+
+def _excerpt(plan: Plan) -> None:
+    some = []
+    for kind in ChangeKind:
+        for connection in dict.fromkeys(change.connection for change in plan.changes):
+            of_kind = [one for one in plan.changes if one.kind is kind and one.connection == connection]
+            some += sorted(of_kind, key=lambda one: -(one.amount or 0.0))[: SHOWN // 4 + (kind is ChangeKind.SET_STAGE)]
+    show.plan(Plan(changes=tuple(some), left_out=plan.left_out), 0)
+    show.out.print(f"\n{len(plan.changes) - len(some)} more changes are not shown. In all: {show.plan_counts(plan)}.")
+
+
+def _prove(agent: Agent, plan: Plan) -> None:
+    """Read every changed record again, straight from the CRM, and look for every task."""
+    for connected in agent.connections:
+        stages = tasks = 0
+        mine = [change for change in plan.changes if change.connection == connected.name]
+        for mapped in connected.mapping.objects:
+            moved = {
+                change.record: change.after
+                for change in mine
+                if change.object == mapped.name and change.kind is ChangeKind.SET_STAGE
+            }
+            for row in connected.reader.current(mapped.table, list(moved)).iter_rows(named=True):
+                stages += all(row[field] == value for field, value in moved[row[mapped.table.key]].items())
+        keys = [change.key for change in mine if change.kind is ChangeKind.OPEN_TASK]
+        tasks = len(connected.reader.own_tasks(keys))
+        wanted = sum(change.kind is ChangeKind.SET_STAGE for change in mine)
+        show.out.print(
+            f"{connected.name}: {stages} of {wanted} stages are as planned, {tasks} of {len(keys)} tasks exist."
+        )
+        if (stages, tasks) != (wanted, len(keys)):
+            raise IncompleteError(f"{connected.name} does not hold what was written")
+
+
+def _next(config: Path) -> None:
+    show.heading("Where to look next")
+    lines = [
+        f"stagesync log --config {config}                 the runs of this demo",
+        f"stagesync log show last --config {config}       what the last run saw and did",
+        f"stagesync log record ID --config {config}       everything about one record",
+        "stagesync sandbox                               the two CRMs, to play with (Ctrl-C ends it)",
+        f"{shipped_configuration() / 'definitions' / 'recommended.yaml'}   what a stage means: copy it and change it",
+    ]
+    for line in lines:
+        show.out.print(line, markup=False, soft_wrap=True)

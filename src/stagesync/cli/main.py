@@ -1,0 +1,234 @@
+"""The commands and their options. What a command needs is imported when it runs, so that --version is instant."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from stagesync import __version__
+from stagesync.cli.options import FailOn, Format
+from stagesync.errors import Interrupted, StageSyncError
+
+app = typer.Typer(
+    name="stagesync",
+    help="Keeps a CRM's stages true: pulls Salesforce and HubSpot, audits every record against stage definitions, "
+    "and writes corrected stages and tasks back, with a record of every decision.",
+    epilog="Exit codes: 0 done, 1 findings at or above --fail-on, 2 wrong usage or configuration, 3 incomplete, "
+    "4 refused by the guard, 5 a CRM could not be reached or refused the credentials.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+log_app = typer.Typer(help="What StageSync saw, intended and did.", no_args_is_help=False)
+app.add_typer(log_app, name="log")
+
+
+DEFAULT_CONFIG = Path("config/stagesync.yaml")
+Config = Annotated[Path, typer.Option("--config", "-c", help="The settings file.", show_default=True)]
+FormatOption = Annotated[Format, typer.Option("--format", "-f", help="How to report.")]
+Limit = Annotated[int, typer.Option("--limit", min=0, help="How many rows to show; 0 shows all.")]
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"stagesync {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    _version_wanted: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show what happens, event by event.")] = False,
+) -> None:
+    from stagesync.cli import logs
+
+    logs.configure(verbose=verbose)
+
+
+@app.command()
+def demo(
+    seed: Annotated[int, typer.Option(help="Which company to invent.")] = 1,
+    records: Annotated[int, typer.Option(min=300, help="Leads or contacts and deals in each CRM.")] = 800,
+    directory: Annotated[
+        Path | None, typer.Option(help="Where to keep the demo's files; a temporary folder if left out.")
+    ] = None,
+) -> None:
+    """Run the whole job once on two embedded CRMs: audit, plan, apply, prove it, find nothing left to do."""
+    from stagesync.cli import demo as command
+
+    raise typer.Exit(command.demo(seed=seed, records=records, directory=directory))
+
+
+@app.command()
+def sandbox(
+    seed: Annotated[int, typer.Option(help="Which company to invent.")] = 1,
+    records: Annotated[int, typer.Option(min=2, max=1_000_000, help="Leads or contacts and deals in each CRM.")] = 800,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port on 127.0.0.1; 0 takes any free one.")] = 8770,
+    directory: Annotated[
+        Path | None, typer.Option(help="Where the CRMs keep their state; an existing one is opened again.")
+    ] = None,
+) -> None:
+    """Serve an embedded Salesforce and an embedded HubSpot on one local port, until Ctrl-C."""
+    from stagesync.cli import sandbox as command
+
+    raise typer.Exit(command.sandbox(seed=seed, records=records, port=port, directory=directory))
+
+
+@app.command()
+def check(config: Config = DEFAULT_CONFIG) -> None:
+    """Check settings, definitions and mappings; report every problem at once, with file, line and column."""
+    from stagesync.cli import check as command
+
+    raise typer.Exit(command.check(config))
+
+
+@app.command()
+def audit(  # noqa: PLR0917  (typer passes options by name)
+    config: Config = DEFAULT_CONFIG,
+    source: Annotated[
+        Path | None, typer.Option("--from", help="Audit a folder of exports instead of the CRMs; no credentials.")
+    ] = None,
+    mapping: Annotated[
+        Path | None, typer.Option(help="The mapping of the export; found by itself when one of config/mappings fits.")
+    ] = None,
+    definitions: Annotated[
+        Path | None, typer.Option(help="The stage definitions to judge an export by; `recommended` if left out.")
+    ] = None,
+    as_of: Annotated[
+        str | None,
+        typer.Option(help="Judge an export as of this day or moment (ISO); its newest date if left out."),
+    ] = None,
+    output: FormatOption = Format.TABLE,
+    fail_on: Annotated[FailOn, typer.Option(help="Exit with 1 when there is a finding this severe.")] = FailOn.NONE,
+    limit: Limit = 40,
+) -> None:
+    """Find what is wrong, and write nothing: in the CRMs of the settings, or in a folder of exports."""
+    from stagesync.cli import audit as command
+
+    options = command.Options(output=output, fail_on=fail_on, limit=limit)
+    if source is not None:
+        code = command.audit_export(source, mapping=mapping, definitions=definitions, as_of=as_of, options=options)
+    else:
+        code = command.audit_connections(config, options)
+    raise typer.Exit(code)
+
+
+@app.command()
+def plan(
+    config: Config = DEFAULT_CONFIG,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="Write the plan to this file as JSON.")] = None,
+    output: FormatOption = Format.TABLE,
+    limit: Limit = 40,
+) -> None:
+    """Show what a run would change, as a diff, and what the guard says to it. Nothing is written to a CRM."""
+    from stagesync.cli import run as command
+
+    raise typer.Exit(command.plan(config, out=out, output=output, limit=limit))
+
+
+@app.command()
+def run(config: Config = DEFAULT_CONFIG, output: FormatOption = Format.TABLE, limit: Limit = 40) -> None:
+    """Pull, audit, plan, guard and apply once: rules in `suggest` open tasks, rules in `enforce` correct stages."""
+    from stagesync.cli import run as command
+
+    raise typer.Exit(command.run_once(config, output=output, limit=limit))
+
+
+@app.command()
+def daemon(config: Config = DEFAULT_CONFIG) -> None:
+    """Run on the schedule of the settings and answer /healthz, until SIGTERM. This is what the container starts."""
+    from stagesync.cli import daemon as command
+
+    raise typer.Exit(command.daemon(config))
+
+
+@log_app.callback(invoke_without_command=True)
+def log(context: typer.Context) -> None:
+    """What StageSync saw, intended and did."""
+    if context.invoked_subcommand is None:
+        log_list()
+
+
+@log_app.command("list")
+def log_list(
+    config: Config = DEFAULT_CONFIG,
+    limit: Annotated[int, typer.Option(min=1, help="How many runs to show.")] = 20,
+    output: FormatOption = Format.TABLE,
+) -> None:
+    """The runs, newest first."""
+    from stagesync.cli import log as command
+
+    raise typer.Exit(command.list_runs(config, limit=limit, output=output))
+
+
+@log_app.command("show")
+def log_show(
+    run_id: Annotated[str, typer.Argument(metavar="RUN", help="A run's id, how it begins, or `last`.")] = "last",
+    config: Config = DEFAULT_CONFIG,
+    output: FormatOption = Format.TABLE,
+    limit: Limit = 40,
+) -> None:
+    """One run: its findings, its changes with before and after, and what became of them."""
+    from stagesync.cli import log as command
+
+    raise typer.Exit(command.show_run(config, run_id, output=output, limit=limit))
+
+
+@log_app.command("record")
+def log_record(
+    record: Annotated[str, typer.Argument(help="A record's id in its CRM.")],
+    config: Config = DEFAULT_CONFIG,
+    output: FormatOption = Format.TABLE,
+    limit: Limit = 40,
+) -> None:
+    """Everything that the ledger says about one record, newest first."""
+    from stagesync.cli import log as command
+
+    raise typer.Exit(command.show_record(config, record, output=output, limit=limit))
+
+
+@log_app.command("verify")
+def log_verify(config: Config = DEFAULT_CONFIG) -> None:
+    """Recompute the hash chain of the ledger: finds an entry that was edited, removed or moved, and says where."""
+    from stagesync.cli import log as command
+
+    raise typer.Exit(command.verify(config))
+
+
+def main() -> None:
+    """The program. Errors are one message for a person and an exit code, never a traceback."""
+    try:
+        app()
+    except StageSyncError as error:
+        _say(str(error))
+        code = error.exit_code
+    except KeyboardInterrupt:
+        _say("stopped; what was begun is in the ledger, and the next run carries on")
+        code = Interrupted.exit_code
+    except BrokenPipeError:
+        # The reader of our output (head, less) has seen enough.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 0
+    except Exception as error:
+        if os.environ.get("STAGESYNC_DEBUG"):
+            raise
+        _say(
+            f"an error that should not happen: {type(error).__name__}: {error}\n"
+            "Nothing was half written that the ledger does not know. Please report it; "
+            "with STAGESYNC_DEBUG=1 the details are shown."
+        )
+        code = StageSyncError.exit_code
+    else:
+        return
+    sys.exit(code)
+
+
+def _say(message: str) -> None:
+    typer.echo(f"stagesync: {message}", err=True)

@@ -1,0 +1,107 @@
+"""``stagesync plan`` and ``stagesync run``: the same steps, one of them stops before it writes."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from threading import Event
+from types import FrameType
+
+from stagesync import report
+from stagesync.agent import cycle
+from stagesync.agent.cycle import RunResult
+from stagesync.cli import show
+from stagesync.cli.options import Format
+from stagesync.errors import UsageError
+from stagesync.settings import load_settings
+from stagesync.wiring import opened
+
+
+def plan(config: Path, *, out: Path | None, output: Format, limit: int) -> int:
+    """Everything but the writing; the plan may be kept as a file."""
+    settings = load_settings(config)
+    with (
+        stopping() as stop,
+        show.progress() as progress,
+        opened(settings, write=False, progress=progress, stop=stop) as agent,
+    ):
+        result = cycle.run(agent, command="plan", write=False)
+    document = report.plan_as_json(result.run, result.as_of, result.plan, _orgs(result))
+    if out is not None:
+        _write(out, document)
+    if output is Format.JSON:
+        sys.stdout.write(document)
+    elif output is Format.TABLE:
+        show.plan(result.plan, limit)
+        show.out.print(f"\nPlan: {show.plan_counts(result.plan)}. Nothing was written.", markup=False)
+    else:
+        raise UsageError(f"a plan is shown as table or json, not as {output}")
+    return _end(result)
+
+
+def run_once(config: Path, *, output: Format, limit: int) -> int:
+    """One run that writes what the rules and the guard allow."""
+    if output not in (Format.TABLE, Format.JSON):
+        raise UsageError(f"a run is shown as table or json, not as {output}")
+    settings = load_settings(config)
+    with (
+        stopping() as stop,
+        show.progress() as progress,
+        opened(settings, write=True, progress=progress, stop=stop) as agent,
+    ):
+        result = cycle.run(agent, command="run", write=True)
+    if output is Format.JSON:
+        found = report.sorted_findings(result.judgements)
+        sys.stdout.write(report.as_json(result.run, result.as_of, result.judgements, found))
+    else:
+        show.scope(result.judgements)
+        show.out.print(f"\nPlan: {show.plan_counts(result.plan)}.", markup=False)
+        show.plan(result.plan, limit)
+        if result.settled:
+            show.out.print(f"{result.settled} changes of an earlier run were settled by looking at the CRM.")
+        if result.applied:
+            show.out.print("\nDone:")
+            show.outcomes(result.plan.changes, result.applied)
+        show.out.print(f"\nRun {result.run}; `stagesync log show {result.run}` shows it again.", markup=False)
+    return _end(result)
+
+
+def _end(result: RunResult) -> int:
+    show.errors(result.errors)
+    for refusal in result.refusals:
+        show.err.print(f"stagesync: refused: {refusal.message}", markup=False)
+    return result.exit_code
+
+
+def _orgs(result: RunResult) -> dict[str, str]:
+    return {name: identity.key for name, identity in result.identities.items()}
+
+
+def _write(out: Path, document: str) -> None:
+    try:
+        out.write_text(document, encoding="utf-8")
+    except OSError as error:
+        raise UsageError(f"{out}: the plan cannot be written: {error.strerror}") from error
+
+
+@contextmanager
+def stopping() -> Iterator[Event]:
+    """An event that Ctrl-C and SIGTERM set: the current batch is finished first. A second Ctrl-C ends at once."""
+    stop = Event()
+
+    def ask(number: int, _frame: FrameType | None) -> None:
+        if stop.is_set():
+            raise KeyboardInterrupt
+        stop.set()
+        if number == signal.SIGINT:
+            show.err.print("stopping after the current batch; press Ctrl-C again to end at once", markup=False)
+
+    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

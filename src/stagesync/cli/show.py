@@ -1,0 +1,226 @@
+"""What people see on a terminal: tables of findings, plans as a diff, outcomes. Every list says what it left out."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.markup import escape
+from rich.status import Status
+from rich.table import Table
+from rich.text import Text
+
+from stagesync.agent.connection import Progress
+from stagesync.audit.engine import Judgement
+from stagesync.errors import StageSyncError
+from stagesync.model.changes import Change, ChangeKind, Outcome, Plan, Result
+from stagesync.model.findings import Finding, Kind
+
+out = Console(highlight=False, soft_wrap=False)
+err = Console(stderr=True, highlight=False)
+
+KIND_WORDS = {
+    Kind.PREMATURE: "premature",
+    Kind.STALLED: "stalled",
+    Kind.CONTRADICTION: "contradiction",
+    Kind.PLACEHOLDER: "placeholder",
+    Kind.UNOWNED: "unowned",
+    Kind.READY: "ready to advance",
+}
+RESULT_WORDS = {
+    Result.APPLIED: "applied",
+    Result.ALREADY_SO: "already so",
+    Result.SUPERSEDED: "left alone, somebody was faster",
+    Result.REFUSED: "refused by the CRM",
+    Result.FAILED: "failed",
+    Result.UNKNOWN: "unknown, settled by the next run",
+}
+
+
+def money(amount: float | None) -> str:
+    """An amount without decimals; a dash for none. The currency is the record's own."""
+    return "-" if amount is None else f"{amount:,.0f}"
+
+
+@contextmanager
+def progress() -> Iterator[Progress]:
+    """Shows what is being read or written: a moving line on a terminal, one line a step elsewhere."""
+    if not err.is_terminal:
+        yield _plain_progress()
+        return
+    with err.status("starting") as status:
+        yield _moving_progress(status)
+
+
+def _moving_progress(status: Status) -> Progress:
+    def moved(connection: str, doing: str, done: int) -> None:
+        status.update(f"{escape(connection)}: {escape(doing)}" + (f" {done:,}" if done else ""))
+
+    return moved
+
+
+def _plain_progress() -> Progress:
+    said: set[tuple[str, str]] = set()
+
+    def moved(connection: str, doing: str, _done: int) -> None:
+        if (connection, doing) not in said:
+            said.add((connection, doing))
+            err.print(f"  {connection}: {doing}", markup=False)
+
+    return moved
+
+
+def scope(judgements: Sequence[Judgement]) -> None:
+    """How much was judged, what was skipped and why, and what could not be known."""
+    table = Table(title="What was judged", title_justify="left", show_edge=False, pad_edge=False)
+    for name in ("connection", "object"):
+        table.add_column(name)
+    for name in ("in scope", "judged", "skipped", "findings"):
+        table.add_column(name, justify="right")
+    for judgement in judgements:
+        of = judgement.scope
+        skipped = of.in_scope - of.evaluated
+        table.add_row(
+            escape(of.connection),
+            escape(of.object),
+            f"{of.in_scope:,}",
+            f"{of.evaluated:,}",
+            f"{skipped:,}",
+            f"{judgement.findings.height:,}",
+        )
+    out.print(table)
+    for judgement in judgements:
+        for reason, count in judgement.scope.skipped.items():
+            out.print(f"  {judgement.mapped.name}: {count:,} skipped: {reason}", markup=False)
+    _unknown(judgements)
+
+
+def _unknown(judgements: Sequence[Judgement]) -> None:
+    unknown = [(judgement, entry) for judgement in judgements for entry in judgement.not_judged]
+    if unknown:
+        out.print("\nWhat could not be judged, and why (an unknown never demotes anybody):")
+    for judgement, entry in unknown:
+        line = f"  {judgement.mapped.name}, {entry.criterion}: {entry.records:,} records; {entry.reason}"
+        out.print(line, markup=False)
+
+
+def by_kind_and_stage(judgements: Sequence[Judgement]) -> None:
+    """Findings by kind and stage, with the money that stands on them."""
+    counts: Counter[tuple[str, Kind, str]] = Counter()
+    amounts: dict[tuple[str, Kind, str], float] = {}
+    for judgement in judgements:
+        for finding in judgement.each():
+            key = (f"{finding.connection} {finding.object}", finding.kind, finding.stage or "-")
+            counts[key] += 1
+            amounts[key] = amounts.get(key, 0.0) + (finding.amount or 0.0)
+    table = Table(title="Findings by kind and stage", title_justify="left", show_edge=False, pad_edge=False)
+    for name in ("object", "finding", "stage"):
+        table.add_column(name)
+    for name in ("records", "money at stake"):
+        table.add_column(name, justify="right")
+    for place, kind, stage in sorted(counts, key=lambda key: (key[0], list(Kind).index(key[1]), key[2])):
+        key = (place, kind, stage)
+        stake = money(amounts[key]) if amounts[key] else "-"
+        table.add_row(escape(place), KIND_WORDS[kind], escape(stage), f"{counts[key]:,}", stake)
+    out.print(table)
+    out.print(f"{counts.total():,} findings; a record may have several, each counts its whole amount.")
+
+
+def findings(found: Sequence[Finding], limit: int) -> None:
+    """One line a finding, the worst first."""
+    table = Table(title="Findings", title_justify="left", show_edge=False, pad_edge=False)
+    for name in ("record", "stage", "finding", "earned"):
+        table.add_column(name, overflow="fold")
+    table.add_column("amount", justify="right")
+    table.add_column("why", overflow="fold", ratio=1)
+    shown = found[:limit] if limit else found
+    for one in shown:
+        why = "; ".join(evidence.reason for evidence in one.evidence)
+        table.add_row(
+            Text(f"{one.record_name}\n{one.object} {one.record}"),
+            Text(one.native_stage or "-"),
+            Text(one.rule),
+            Text((one.earned or "none") if one.kind in (Kind.PREMATURE, Kind.READY) else "-"),
+            money(one.amount),
+            Text(why),
+        )
+    out.print(table)
+    left_out(len(found) - len(shown), "findings")
+
+
+def left_out(count: int, what: str) -> None:
+    """Say how many rows of a list were not shown."""
+    if count > 0:
+        out.print(f"{count:,} more {what} are not shown; --limit 0 shows all.", markup=False)
+
+
+def plan(plan_: Plan, limit: int) -> None:
+    """The plan as a diff: what is, and what would be."""
+    shown = plan_.changes[:limit] if limit else plan_.changes
+    for change in shown:
+        _change(change)
+    left_out(len(plan_.changes) - len(shown), "changes")
+    if plan_.left_out:
+        out.print(f"\nNot planned, though a rule asks for it ({len(plan_.left_out):,}):")
+        for (name, reason), count in Counter((entry.rule, entry.reason) for entry in plan_.left_out).items():
+            out.print(f"  {count:,} {name}: {reason}", markup=False)
+
+
+def _change(change: Change) -> None:
+    stake = f", {money(change.amount)}" if change.amount else ""
+    out.print(Text(f"{change.connection} {change.object} {change.record}  {change.record_name}{stake}", style="bold"))
+    match change.kind:
+        case ChangeKind.SET_STAGE:
+            for field, value in change.after.items():
+                if change.before.get(field) != value:
+                    out.print(Text(f"  - {field}: {change.before.get(field)}", style="red"))
+                    out.print(Text(f"  + {field}: {value}", style="green"))
+        case ChangeKind.OPEN_TASK:
+            task = change.task
+            if task is not None:
+                out.print(Text(f"  + task for {task.owner}, due {task.due}: {task.subject}", style="green"))
+        case ChangeKind.CLOSE_TASK:
+            out.print(Text(f"  - task {change.crm_id} is done", style="green"))
+    out.print(Text(f"    because {change.reason}", style="dim"))
+
+
+def plan_counts(plan_: Plan) -> str:
+    """``3 stages, 12 tasks``, in words."""
+    words = {
+        ChangeKind.SET_STAGE: ("stage to correct", "stages to correct"),
+        ChangeKind.OPEN_TASK: ("task to open", "tasks to open"),
+        ChangeKind.CLOSE_TASK: ("task to close", "tasks to close"),
+    }
+    counts = Counter(change.kind for change in plan_.changes)
+    parts = [f"{count:,} {words[kind][count != 1]}" for kind, count in sorted(counts.items())]
+    return ", ".join(parts) or "nothing to change"
+
+
+def outcomes(changes: Sequence[Change], results: Sequence[Outcome]) -> None:
+    """What became of the changes; each that is not done is named."""
+    kinds = {change.key: change for change in changes}
+    counts = Counter((kinds[outcome.key].kind, outcome.result) for outcome in results)
+    for (kind, result), count in sorted(counts.items()):
+        out.print(f"  {count:,} {str(kind).replace('-', ' ')}: {RESULT_WORDS[result]}", markup=False)
+    for outcome in results:
+        if outcome.result not in (Result.APPLIED, Result.ALREADY_SO):
+            change = kinds[outcome.key]
+            out.print(
+                f"  {change.object} {change.record} ({change.record_name}): "
+                f"{RESULT_WORDS[outcome.result]}: {outcome.detail}",
+                markup=False,
+            )
+
+
+def errors(failed: Mapping[str, StageSyncError]) -> None:
+    """Connections that failed, each with its message."""
+    for error in failed.values():
+        err.print(f"stagesync: {error}", markup=False)
+
+
+def heading(text: str) -> None:
+    """A step of the story."""
+    out.print()
+    out.print(Text(text, style="bold cyan"))
