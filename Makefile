@@ -6,7 +6,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3 || echo python3.11
 VENV   ?= .venv
 JOBS   ?= 2
 
-PIP := PIP_DISABLE_PIP_VERSION_CHECK=1 $(VENV)/bin/python -m pip --quiet --no-input
+PIP := PIP_DISABLE_PIP_VERSION_CHECK=1 $(VENV)/bin/python -m pip --quiet --quiet --no-input
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
