@@ -130,14 +130,10 @@ class Judgement:
     def _reasons(self, row: int, kind: Kind, rule: str, detail: object) -> tuple[Evidence, ...]:
         values = self.evidence.rows.row(row, named=True)
         if kind is Kind.CONTRADICTION:
-            chosen = [c for c in self.definition.contradictions if f"contradiction.{c.id}" == rule]
-            evidence = [
-                evidence_for(c, Verdict.MET, values, self.evidence.unknown, self.evidence.sources) for c in chosen
-            ]
-            return tuple(
-                replace(item, reason=f"{item.reason}; that is: {c.text}")
-                for item, c in zip(evidence, chosen, strict=True)
-            )
+            chosen = [c for c in self.definition.contradictions if f"{kind}.{c.id}" == rule]
+            sources = self.evidence.sources
+            met = [(c, evidence_for(c, Verdict.MET, values, self.evidence.unknown, sources)) for c in chosen]
+            return tuple(replace(item, reason=f"{c.because} ({item.reason})") for c, item in met)
         if kind in (Kind.PREMATURE, Kind.READY):
             position = int(self.records["position"][row])
             wanted = {Kind.PREMATURE: Verdict.NOT_MET, Kind.READY: Verdict.MET}[kind]

@@ -16,7 +16,7 @@ from stagesync.agent.connection import Progress
 from stagesync.audit.engine import Judgement
 from stagesync.errors import StageSyncError
 from stagesync.model.changes import Change, ChangeKind, Outcome, Plan, Result
-from stagesync.model.findings import Finding, Kind
+from stagesync.model.findings import Finding, Kind, Severity
 
 out = Console(highlight=False, soft_wrap=False)
 err = Console(stderr=True, highlight=False)
@@ -103,7 +103,7 @@ def _unknown(judgements: Sequence[Judgement]) -> None:
         out.print("\nWhat could not be judged, and why (an unknown never demotes anybody):")
     for judgement, entry in unknown:
         line = f"  {judgement.mapped.name}, {entry.criterion}: {entry.records:,} records; {entry.reason}"
-        out.print(line, markup=False)
+        out.print(line, markup=False, soft_wrap=True)
 
 
 def by_kind_and_stage(judgements: Sequence[Judgement]) -> None:
@@ -112,12 +112,12 @@ def by_kind_and_stage(judgements: Sequence[Judgement]) -> None:
     amounts: dict[tuple[str, Kind, str], float] = {}
     for judgement in judgements:
         for finding in judgement.each():
-            key = (f"{finding.connection} {finding.object}", finding.kind, finding.stage or "-")
+            key = (finding.object, finding.kind, finding.stage or "-")
             counts[key] += 1
             amounts[key] = amounts.get(key, 0.0) + (finding.amount or 0.0)
     table = Table(title="Findings by kind and stage", title_justify="left", show_edge=False, pad_edge=False)
     for name in ("object", "finding", "stage"):
-        table.add_column(name)
+        table.add_column(name, no_wrap=True)
     for name in ("records", "money at stake"):
         table.add_column(name, justify="right")
     for place, kind, stage in sorted(counts, key=lambda key: (key[0], list(Kind).index(key[1]), key[2])):
@@ -129,25 +129,33 @@ def by_kind_and_stage(judgements: Sequence[Judgement]) -> None:
 
 
 def findings(found: Sequence[Finding], limit: int) -> None:
-    """One line a finding, the worst first."""
-    table = Table(title="Findings", title_justify="left", show_edge=False, pad_edge=False)
-    for name in ("record", "stage", "finding", "earned"):
-        table.add_column(name, overflow="fold")
-    table.add_column("amount", justify="right")
-    table.add_column("why", overflow="fold", ratio=1)
-    shown = found[:limit] if limit else found
-    for one in shown:
-        why = "; ".join(evidence.reason for evidence in one.evidence)
-        table.add_row(
-            Text(f"{one.record_name}\n{one.object} {one.record}"),
-            Text(one.native_stage or "-"),
-            Text(one.rule),
-            Text((one.earned or "none") if one.kind in (Kind.PREMATURE, Kind.READY) else "-"),
-            money(one.amount),
-            Text(why),
-        )
-    out.print(table)
-    left_out(len(found) - len(shown), "findings")
+    """The findings record by record, the worst first; ``limit`` counts records."""
+    by_record: dict[tuple[str, str, str], list[Finding]] = {}
+    for one in found:
+        by_record.setdefault((one.connection, one.object, one.record), []).append(one)
+    records = list(by_record.values())
+    shown = records[:limit] if limit else records
+    for group in shown:
+        _record(group)
+    left_out(len(records) - len(shown), "records with findings")
+
+
+def _record(group: Sequence[Finding]) -> None:
+    first = group[0]
+    stake = f", {money(first.amount)}" if first.amount else ""
+    owner = f", {first.owner_name}" if first.owner_name else ""
+    title = Text(f"{first.record_name}", style="bold")
+    title.append(f"  {first.object} {first.record} in '{first.native_stage}'{stake}{owner}", style="not bold dim")
+    out.print(title, soft_wrap=True)
+    for one in group:
+        earned = f" (earned: {one.earned or 'no stage'})" if one.kind in (Kind.PREMATURE, Kind.READY) else ""
+        line = Text("  ")
+        line.append(f"{one.rule}{earned}: ", style=STYLES[one.severity])
+        line.append("; ".join(evidence.reason for evidence in one.evidence))
+        out.print(line, soft_wrap=True)
+
+
+STYLES = {Severity.LOW: "blue", Severity.MEDIUM: "yellow", Severity.HIGH: "red"}
 
 
 def left_out(count: int, what: str) -> None:

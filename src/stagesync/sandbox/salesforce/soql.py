@@ -106,7 +106,8 @@ class _Reader:
             self._take()
             columns.append(self._selected())
         self._expect_word("from")
-        source = self._name()
+        # The object Group is queried by its plain name, although the word also begins a clause.
+        source = self._take() if self._is("group") else self._name()
         alias = None
         self._accept("as")
         if self._next.kind == "name" and self._next.text.lower() not in KEYWORDS:
