@@ -68,4 +68,3 @@ def test_output_is_compared_as_a_reader_would(expected: str, actual: str, is_sho
 def test_only_what_varies_is_taken_out() -> None:
     text = "\x1b[1m4 deals\x1b[0m on 127.0.0.1:43121 at 2026-11-21 22:13:04 UTC, due 2026-11-24   "
     assert same_each_time(text) == "4 deals on ADDRESS at TIME, due 2026-11-24"
-
