@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from stagesync.sandbox.salesforce.errors import ApiError
 from stagesync.sandbox.salesforce.query import Reader
 
 from .salesforce_world import START, World, make_world
@@ -386,24 +387,23 @@ REFUSED = [
     ("SELECT FIELDS(ALL) FROM Lead", "MALFORMED_QUERY", "LIMIT of at most 200"),
     ("SELECT Id FROM Lead LIMIT 5 OFFSET 2001", "NUMBER_OUTSIDE_VALID_RANGE", "2000"),
     ("SELECT Id FROM Lead WHERE " + "(" * 70 + "Name = 'x'" + ")" * 70, "QUERY_TOO_COMPLICATED", "complicated"),
-    ("", "MALFORMED_QUERY", "query string"),
+    ("", "MALFORMED_QUERY", "unexpected token: '<EOF>'"),
 ]
 
 
 @pytest.mark.parametrize(("soql", "code", "part"), REFUSED, ids=[case[0][:50] or "empty" for case in REFUSED])
-def test_refused_queries(shared: World, soql: str, code: str, part: str) -> None:
-    found = shared.api().refused(soql)
-    assert found[0] == code
-    assert part in found[1]
-
-
-@pytest.fixture(name="shared")
-def _shared(salesforce: World) -> World:
-    return salesforce
+def test_refused_queries(soql: str, code: str, part: str) -> None:
+    _, _, reader = judged()
+    with pytest.raises(ApiError) as refused:
+        reader.first_page(soql)
+    assert (refused.value.status, refused.value.code) == (400, code)
+    assert part in refused.value.message
 
 
 def test_an_error_shows_the_place(salesforce: World) -> None:
-    _, message = salesforce.api().refused("SELECT Nope FROM Lead")
+    api = salesforce.api()
+    assert api.refused("") == ("MALFORMED_QUERY", "A query string has to be specified")
+    _, message = api.refused("SELECT Nope FROM Lead")
     assert message.startswith("\nSELECT Nope FROM Lead\n       ^\nERROR at Row:1:Column:8\nNo such column 'Nope'")
 
 

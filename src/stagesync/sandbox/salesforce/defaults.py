@@ -12,19 +12,44 @@ from stagesync.sandbox.salesforce import moments
 Row = dict[str, Any]
 
 
-def stage(database: Database, name: Any) -> Row | None:
-    """The OpportunityStage row of a stage: by API name first, by label second."""
-    for column in ("ApiName", "MasterLabel"):
-        found = database.row(f'SELECT * FROM "OpportunityStage" WHERE "{column}" = ?', (name,))
-        if found:
-            return found
-    return None
+class Picklists:
+    """The org's stages, statuses and priorities, each looked up once.
 
+    Make one for each write or seeding, not for longer: an administrator may change them.
+    """
 
-def default_value(database: Database, table: str) -> str | None:
-    """The API name that a picklist entity marks as its default, or its first value."""
-    name: str | None = database.value(f'SELECT "ApiName" FROM "{table}" ORDER BY "IsDefault" DESC, "SortOrder" LIMIT 1')
-    return name
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._known: dict[tuple[str, str, Any], Any] = {}
+
+    def _once(self, key: tuple[str, str, Any], find: Callable[[], Any]) -> Any:
+        if key not in self._known:
+            self._known[key] = find()
+        return self._known[key]
+
+    def stage(self, name: Any) -> Row | None:
+        """The OpportunityStage row of a stage: by API name first, by label second."""
+
+        def find() -> Row | None:
+            for column in ("ApiName", "MasterLabel"):
+                found = self._database.row(f'SELECT * FROM "OpportunityStage" WHERE "{column}" = ?', (name,))
+                if found:
+                    return found
+            return None
+
+        found: Row | None = self._once(("stage", "", name), find)
+        return found
+
+    def default(self, table: str) -> str | None:
+        """The API name that a picklist entity marks as its default, or its first value."""
+        sql = f'SELECT "ApiName" FROM "{table}" ORDER BY "IsDefault" DESC, "SortOrder" LIMIT 1'
+        found: str | None = self._once(("default", table, None), lambda: self._database.value(sql))
+        return found
+
+    def flag(self, table: str, name: str, value: Any) -> int:
+        """1 if the entity's row for a value has this flag, such as IsClosed of TaskStatus."""
+        sql = f'SELECT "{name}" FROM "{table}" WHERE "ApiName" = ?'
+        return int(self._once((table, name, value), lambda: self._database.value(sql, (value,))) or 0)
 
 
 def _fill(row: Row, **values: Any) -> None:
@@ -33,22 +58,22 @@ def _fill(row: Row, **values: Any) -> None:
             row[name] = value
 
 
-def _person(_database: Database, row: Row) -> None:
+def _person(_lists: Picklists, row: Row) -> None:
     parts = (row.get("FirstName"), row.get("LastName"))
     _fill(row, Name=" ".join(part for part in parts if part) or None)
 
 
-def _lead(database: Database, row: Row) -> None:
-    _person(database, row)
+def _lead(lists: Picklists, row: Row) -> None:
+    _person(lists, row)
     if row.get("Status") is None:
-        row["Status"] = default_value(database, "LeadStatus")
+        row["Status"] = lists.default("LeadStatus")
 
 
-def _opportunity(database: Database, row: Row) -> None:
+def _opportunity(lists: Picklists, row: Row) -> None:
     derived = ("Probability", "ForecastCategory", "ForecastCategoryName", "IsClosed", "IsWon")
     if all(row.get(name) is not None for name in derived):
         return
-    found = stage(database, row.get("StageName")) or {}
+    found = lists.stage(row.get("StageName")) or {}
     _fill(
         row,
         Probability=found.get("DefaultProbability"),
@@ -59,30 +84,19 @@ def _opportunity(database: Database, row: Row) -> None:
     )
 
 
-def _task(database: Database, row: Row) -> None:
+def _task(lists: Picklists, row: Row) -> None:
     if row.get("Status") is None:
-        row["Status"] = default_value(database, "TaskStatus")
+        row["Status"] = lists.default("TaskStatus")
     if row.get("Priority") is None:
-        row["Priority"] = default_value(database, "TaskPriority")
+        row["Priority"] = lists.default("TaskPriority")
     if row.get("IsClosed") is None:
-        row["IsClosed"] = task_is_closed(database, row["Status"])
+        row["IsClosed"] = lists.flag("TaskStatus", "IsClosed", row["Status"])
     if row.get("IsHighPriority") is None:
-        row["IsHighPriority"] = task_is_high_priority(database, row["Priority"])
+        row["IsHighPriority"] = lists.flag("TaskPriority", "IsHighPriority", row["Priority"])
     _fill(row, TaskSubtype="Task")
 
 
-def task_is_closed(database: Database, status: Any) -> int:
-    """1 if TaskStatus says that a task in this status is closed."""
-    return int(database.value('SELECT "IsClosed" FROM "TaskStatus" WHERE "ApiName" = ?', (status,)) or 0)
-
-
-def task_is_high_priority(database: Database, priority: Any) -> int:
-    """1 if TaskPriority says that this priority is high."""
-    sql = 'SELECT "IsHighPriority" FROM "TaskPriority" WHERE "ApiName" = ?'
-    return int(database.value(sql, (priority,)) or 0)
-
-
-def _event(_database: Database, row: Row) -> None:
+def _event(_lists: Picklists, row: Row) -> None:
     start = row.get("StartDateTime") or row.get("ActivityDateTime")
     if start is None:
         return
@@ -96,11 +110,11 @@ def _event(_database: Database, row: Row) -> None:
     row["ActivityDate"], row["DurationInMinutes"] = start[:10], length
 
 
-def _mail(_database: Database, row: Row) -> None:
+def _mail(_lists: Picklists, row: Row) -> None:
     _fill(row, Status="0", MessageDate=row.get("CreatedDate"))
 
 
-_COMPLETE: dict[str, Callable[[Database, Row], None]] = {
+_COMPLETE: dict[str, Callable[[Picklists, Row], None]] = {
     "Lead": _lead,
     "Contact": _person,
     "User": _person,
@@ -111,8 +125,8 @@ _COMPLETE: dict[str, Callable[[Database, Row], None]] = {
 }
 
 
-def complete(database: Database, sobject: str, row: Row) -> None:
+def complete(lists: Picklists, sobject: str, row: Row) -> None:
     """Fill in, in place, what a stored row of this object leaves out; what it states is kept."""
     derive = _COMPLETE.get(sobject)
     if derive:
-        derive(database, row)
+        derive(lists, row)

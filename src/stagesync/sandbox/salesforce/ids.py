@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 # In ASCII order, so that ids made in sequence also sort in sequence.
 DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
@@ -13,13 +14,14 @@ _SHAPE = re.compile(r"[0-9A-Za-z]{15}(?:[0-9A-Za-z]{3})?")
 _VALUES = {digit: value for value, digit in enumerate(DIGITS)}
 
 
+@lru_cache(maxsize=4096)
+def _case_of(five: str) -> str:
+    return SUFFIX[sum(1 << i for i, letter in enumerate(five) if "A" <= letter <= "Z")]
+
+
 def checksum(id15: str) -> str:
     """The three characters that make a 15-character id safe where case is ignored."""
-    suffix = ""
-    for start in (0, 5, 10):
-        bits = sum(1 << i for i, letter in enumerate(id15[start : start + 5]) if "A" <= letter <= "Z")
-        suffix += SUFFIX[bits]
-    return suffix
+    return _case_of(id15[:5]) + _case_of(id15[5:10]) + _case_of(id15[10:15])
 
 
 def make_id(key_prefix: str, serial: int) -> str:

@@ -115,30 +115,34 @@ class Org:
             field.name: (0 if field.type == "boolean" else None) if field.default is None else field.default
             for field in item.columns
         }
+        lists = defaults.Picklists(self.database)
         for given in rows:
             try:
-                row = {name: converters[name](value) for name, value in given.items()}
+                row = {name: converters[name](value) for name, value in given.items() if value is not None}
             except KeyError as missing:
                 raise ValueError(f"{item.name} has no stored field {missing.args[0]!r}") from None
-            self._audit(item, row)
-            defaults.complete(self.database, item.name, row)
-            yield [row[name] if row.get(name) is not None else fallback for name, fallback in fallbacks.items()]
+            if "Id" not in row:
+                row["Id"] = self.new_id(item.name)
+            audit = self._audit(row)
+            defaults.complete(lists, item.name, row)
+            yield [
+                row.get(name) if row.get(name) is not None else audit.get(name, fallback)
+                for name, fallback in fallbacks.items()
+            ]
 
-    def _audit(self, item: SObject, row: dict[str, Any]) -> None:
-        if row.get("Id") is None:
-            row["Id"] = self.new_id(item.name)
+    def _audit(self, row: Mapping[str, Any]) -> dict[str, Any]:
+        """What a seed's audit fields are when it does not say."""
         created = row.get("CreatedDate") or self.stamp()
         modified = row.get("LastModifiedDate") or created
-        for name, value in (
-            ("CreatedDate", created),
-            ("LastModifiedDate", modified),
-            ("SystemModstamp", modified),
-            ("CreatedById", self.integration_user_id),
-            ("LastModifiedById", row.get("CreatedById") or self.integration_user_id),
-            ("OwnerId", self.integration_user_id),
-        ):
-            if item.field(name) is not None and row.get(name) is None:
-                row[name] = value
+        author = row.get("CreatedById") or self.integration_user_id
+        return {
+            "CreatedDate": created,
+            "LastModifiedDate": modified,
+            "SystemModstamp": modified,
+            "CreatedById": author,
+            "LastModifiedById": author,
+            "OwnerId": self.integration_user_id,
+        }
 
     def revoke_tokens(self) -> int:
         """End every session: the next call with an old token answers 401 INVALID_SESSION_ID."""

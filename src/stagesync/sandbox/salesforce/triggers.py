@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from stagesync.sandbox.salesforce import defaults
+from stagesync.sandbox.salesforce.defaults import Picklists
 from stagesync.sandbox.salesforce.fields import SObject
 from stagesync.sandbox.salesforce.org import Org
 from stagesync.sandbox.salesforce.schema import SOBJECTS, object_of
@@ -30,7 +31,7 @@ def before_update(org: Org, item: SObject, old: Row, changes: Row) -> None:
         _task(org, old, changes)
     elif item.name in {"Lead", "Contact", "User"} and changes.keys() & {"FirstName", "LastName"}:
         row = {**old, **changes, "Name": None}
-        defaults.complete(org.database, item.name, row)
+        defaults.complete(Picklists(org.database), item.name, row)
         changes["Name"] = row["Name"]
     elif item.name == "Event":
         _event(org, old, changes)
@@ -39,7 +40,7 @@ def before_update(org: Org, item: SObject, old: Row, changes: Row) -> None:
 def _stage(org: Org, old: Row, changes: Row) -> None:
     """A new stage sets probability and forecast to its defaults; a probability in the same call wins."""
     if "StageName" in changes and changes["StageName"] != old["StageName"]:
-        found = defaults.stage(org.database, changes["StageName"])
+        found = Picklists(org.database).stage(changes["StageName"])
         changes["LastStageChangeDate"] = org.stamp()
         # A stage that nobody defined is stored all the same: the picklist is unrestricted.
         changes["IsClosed"] = found["IsClosed"] if found else 0
@@ -56,14 +57,15 @@ def _stage(org: Org, old: Row, changes: Row) -> None:
 
 def _task(org: Org, old: Row, changes: Row) -> None:
     if "Status" in changes:
-        closed = defaults.task_is_closed(org.database, changes["Status"])
+        closed = Picklists(org.database).flag("TaskStatus", "IsClosed", changes["Status"])
         changes["IsClosed"] = closed
         if closed and not old.get("IsClosed"):
             changes["CompletedDateTime"] = org.stamp()
         elif not closed:
             changes["CompletedDateTime"] = None
     if "Priority" in changes:
-        changes["IsHighPriority"] = defaults.task_is_high_priority(org.database, changes["Priority"])
+        lists = Picklists(org.database)
+        changes["IsHighPriority"] = lists.flag("TaskPriority", "IsHighPriority", changes["Priority"])
 
 
 def _event(org: Org, old: Row, changes: Row) -> None:
@@ -75,7 +77,7 @@ def _event(org: Org, old: Row, changes: Row) -> None:
     if "EndDateTime" not in changes:
         # The length is kept, or set anew.
         row["EndDateTime"] = None
-    defaults.complete(org.database, "Event", row)
+    defaults.complete(Picklists(org.database), "Event", row)
     for name in ("StartDateTime", "EndDateTime", "DurationInMinutes", "ActivityDate", "ActivityDateTime"):
         changes[name] = row[name]
 
@@ -86,7 +88,7 @@ def before_create(org: Org, item: SObject, row: Row) -> None:
         row["ForecastCategory"] = _CATEGORY_OF_NAME.get(row["ForecastCategoryName"])
     if item.name in {"Task", "Event"}:
         row["AccountId"] = _account_of(org, row)
-    defaults.complete(org.database, item.name, row)
+    defaults.complete(Picklists(org.database), item.name, row)
     if item.name == "Task" and row["IsClosed"]:
         row["CompletedDateTime"] = org.stamp()
 
