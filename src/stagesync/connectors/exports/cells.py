@@ -20,45 +20,55 @@ BOOLEANS: Mapping[str, bool] = {
     **dict.fromkeys(("true", "1", "yes", "y", "t"), True),
     **dict.fromkeys(("false", "0", "no", "n", "f"), False),
 }
+PLAIN = (ColumnType.NUMBER, ColumnType.INTEGER)
 GROUPS = " '’\u00a0\u202f"  # thousands may stand apart by spaces of any width and apostrophes (Switzerland)
 MONEY = r"\p{Sc}|\b(?:EUR|USD|GBP|CHF|JPY|CAD|AUD|NZD|SEK|NOK|DKK|PLN|CZK|HUF|INR|BRL|MXN|ZAR|SGD|CNY)\b"
 
 
 def typed(raw: pl.DataFrame, columns: Mapping[str, ColumnType], style: ExportFormat) -> pl.DataFrame:
     """The frame with each column as its type, and ``<name>?unreadable`` where some value could not be read."""
-    blanks = [_is_blank(name, raw.schema[name], style).alias(f"{name}?blank") for name in columns]
-    frame = raw.select(*columns, *blanks)
-    values = frame.select(_value(name, raw.schema[name], kind, style).alias(name) for name, kind in columns.items())
-    flags = values.hstack(frame.select(pl.col("^.*[?]blank$"))).select(
-        (pl.col(name).is_null() & ~pl.col(f"{name}?blank")).alias(name + UNREADABLE) for name in columns
-    )
+    filled = raw.select(_filled(name, raw.schema[name], style) for name in columns)
+    values = pl.DataFrame([_values(filled[name], kind, style) for name, kind in columns.items()])
+    flags = [(filled[name].is_not_null() & values[name].is_null()).alias(name + UNREADABLE) for name in columns]
     if style.blank_is_false:
         truths = [name for name, kind in columns.items() if kind is ColumnType.BOOLEAN]
         values = values.with_columns(
-            pl.when(~flags[name + UNREADABLE]).then(pl.col(name).fill_null(value=False)).alias(name) for name in truths
+            pl.when(filled[name].is_null()).then(pl.lit(value=False)).otherwise(pl.col(name)).alias(name)
+            for name in truths
         )
     return values.hstack([flag for flag in flags if flag.any()])
 
 
-def _is_blank(name: str, dtype: pl.DataType, style: ExportFormat) -> pl.Expr:
+def _filled(name: str, dtype: pl.DataType, style: ExportFormat) -> pl.Expr:
+    """The column, null where it is blank; text without the space around it."""
     if dtype != pl.String:
-        return pl.col(name).is_null()
+        return pl.col(name)
     text = pl.col(name).str.strip_chars()
-    blank = (text == "") | text.is_null()
     words = sorted({word.strip().lower() for word in style.empty})
-    return blank | text.str.to_lowercase().is_in(words) if words else blank
+    kept = text != ""
+    return pl.when(kept & ~text.str.to_lowercase().is_in(words) if words else kept).then(text).alias(name)
 
 
-def _value(name: str, dtype: pl.DataType, kind: ColumnType, style: ExportFormat) -> pl.Expr:
-    """The value of a column, null where it is blank or unreadable."""
-    column = pl.col(name)
-    if dtype != pl.String:
-        return _native(column, dtype, kind, style)
-    text = pl.when(~pl.col(f"{name}?blank")).then(column.str.strip_chars())
-    text = pl.when(~text.str.to_uppercase().is_in(BROKEN)).then(text)
+def _values(filled: pl.Series, kind: ColumnType, style: ExportFormat) -> pl.Series:
+    """The values of a column, null where it is blank or unreadable."""
+    column = pl.col(filled.name)
+    if filled.dtype != pl.String:
+        value = _native(column, filled.dtype, kind, style)
+    else:
+        value = _read(column, kind, style)
+        if kind in PLAIN and style.decimal == ".":
+            # Most numbers are written plainly, and then the costly patterns need not be tried.
+            plain = filled.cast(POLARS[kind], strict=False)
+            if plain.null_count() == filled.null_count() and (kind is ColumnType.INTEGER or plain.is_finite().all()):
+                return plain
+    return filled.to_frame().select(value.alias(filled.name)).to_series()
+
+
+def _read(text: pl.Expr, kind: ColumnType, style: ExportFormat) -> pl.Expr:
     match kind:
         case ColumnType.TEXT:
-            return text
+            broken = text.str.starts_with("#") & text.str.to_uppercase().is_in(BROKEN)
+            return pl.when(~broken).then(text)
         case ColumnType.BOOLEAN:
             return text.str.to_lowercase().replace_strict(BOOLEANS, default=None, return_dtype=pl.Boolean())
         case ColumnType.NUMBER:
@@ -96,17 +106,13 @@ def _integer(text: pl.Expr, style: ExportFormat) -> pl.Expr:
 def _date(text: pl.Expr, style: ExportFormat) -> pl.Expr:
     days = [text.str.strptime(pl.Date, pattern, strict=False) for pattern in style.dates]
     moments = [_moment(text, pattern, style).dt.convert_time_zone(style.time_zone) for pattern in style.datetimes]
-    return _first([*days, *(moment.dt.date() for moment in moments)])
+    return pl.coalesce([*days, *(moment.dt.date() for moment in moments)])
 
 
 def _datetime(text: pl.Expr, style: ExportFormat) -> pl.Expr:
     moments = [_moment(text, pattern, style) for pattern in style.datetimes]
     days = [text.str.strptime(pl.Date, pattern, strict=False).cast(pl.Datetime("us")) for pattern in style.dates]
-    return _first([*moments, *(_in_zone(day, style) for day in days)])
-
-
-def _first(choices: list[pl.Expr]) -> pl.Expr:
-    return pl.coalesce(choices)
+    return pl.coalesce([*moments, *(_in_zone(day, style) for day in days)])
 
 
 def _moment(text: pl.Expr, pattern: str, style: ExportFormat) -> pl.Expr:

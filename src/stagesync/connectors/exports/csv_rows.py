@@ -1,23 +1,24 @@
 """CSV as people export it, in two readers that agree: a fast one for whole blocks, a careful one for what is odd.
 
 A file is read in blocks that end between two rows. As long as every row of a block has as many cells as the header,
-polars reads it. At the first block where that is not so, or in another encoding than UTF-8, Python's csv module reads
-the rest of the file row by row, so that each unreadable row is known by its line and costs nothing but itself.
+polars reads it. A block where that is not so, or a file in another encoding than UTF-8, is read row by row.
 """
 
 from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from operator import itemgetter
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
 import polars as pl
 
+from stagesync.connectors.exports.csv_lines import Lines, rows
 from stagesync.connectors.exports.format import ExportFormat
 from stagesync.connectors.exports.problems import Problems
 from stagesync.errors import ConfigurationError
@@ -25,14 +26,18 @@ from stagesync.errors import ConfigurationError
 BLOCK = 8 * 2**20
 LARGEST_ROW = 2 * BLOCK
 ROWS = 50_000
-LONGEST_LINE = 4 * 2**20
 LONGEST_HEADER = 2**18
-MOST_LINES = 2_000
-"""Lines of one row. A quotation mark that nobody closed would otherwise swallow the rest of the file."""
 
 DELIMITERS = {",": "','", ";": "';'", "\t": '"\\t"', "|": "'|'"}
 UTF8 = ("utf-8", "utf8", "utf-8-sig")
 QUOTE = 0x22
+
+
+class _Place(NamedTuple):
+    """Where a row begins: bytes from the start of the file, and lines before it."""
+
+    at: int
+    line: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,43 +56,58 @@ class CsvFile:
         """Read the header. Raises ConfigurationError for what is not CSV in this encoding and delimiter."""
         _refuse_binary(path, style)
         with _text(path, style) as text:
-            lines = _Lines(text, path.name, longest=LONGEST_HEADER)
+            lines = Lines(text.readline, path.name, longest=LONGEST_HEADER)
             try:
                 header = next(csv.reader(lines, delimiter=style.delimiter), [])
             except csv.Error as error:
                 raise ConfigurationError(f"{path.name}: the header cannot be read ({error})") from error
         names = tuple(name.strip() for name in header)
         _refuse_delimiter(path, names, style)
+        head = [str(line) for line in lines.seen]
         mark = 3 if _starts(path, 3) == b"\xef\xbb\xbf" else 0
         return cls(
             path=path,
             style=style,
             columns=names,
-            offset=mark + len("".join(lines.seen).encode("utf-8", "surrogateescape")),
-            header_lines=len(lines.seen),
-            simple=_is_simple(names, lines.seen, style),
+            offset=mark + len("".join(head).encode("utf-8", "surrogateescape")),
+            header_lines=len(head),
+            simple=_is_simple(names, head, style),
         )
 
     def pages(self, columns: Sequence[str], problems: Problems) -> Iterator[pl.DataFrame]:
         """The rows in text, with these columns (named as in the header); unreadable rows are left out and noted."""
-        places = [self.columns.index(name) for name in columns]
-        start, line = self.offset, self.header_lines
-        if self.simple:
-            with self.path.open("rb") as raw:
-                raw.seek(self.offset)
-                for block in _blocks(raw):
-                    page = self._fast(block, places, columns)
-                    if page is None:
-                        break
-                    start += len(block)
-                    line += block.count(b"\n")
-                    problems.good += page.height
-                    yield page
-                else:
-                    return
-        yield from self._careful(start, line, places, columns, problems)
+        wanted = {name: self.columns.index(name) for name in columns}
+        if not self.simple:
+            with _text(self.path, self.style) as text:
+                lines = Lines(text.readline, self.path.name)
+                next(csv.reader(lines, delimiter=self.style.delimiter), None)
+                yield from self._careful(lines, None, wanted, problems)
+            return
+        with self.path.open("rb") as raw:
+            place: _Place | None = _Place(self.offset, self.header_lines)
+            while place is not None:
+                place = yield from self._fast_pages(raw, place, wanted, problems)
 
-    def _fast(self, block: bytes, places: Sequence[int], columns: Sequence[str]) -> pl.DataFrame | None:
+    def _fast_pages(
+        self, raw: BinaryIO, place: _Place, wanted: Mapping[str, int], problems: Problems
+    ) -> Generator[pl.DataFrame, None, _Place | None]:
+        """Pages from a place on. Returns where to go on after a block that was read carefully, None at the end."""
+        at, line = place
+        raw.seek(at)
+        for block in _blocks(raw):
+            page = self._fast(block, wanted)
+            if page is None:
+                raw.seek(at)
+                lines = Lines(raw.readline, self.path.name, position=at, number=line)
+                yield from self._careful(lines, at + (len(block) or LARGEST_ROW), wanted, problems)
+                return _Place(lines.position, lines.number)
+            at += len(block)
+            line += block.count(b"\n")
+            problems.good += page.height
+            yield page
+        return None
+
+    def _fast(self, block: bytes, wanted: Mapping[str, int]) -> pl.DataFrame | None:
         """All rows of a block, or None when one of them needs a closer look."""
         width = len(self.columns)
         if not block or block.count(b"\r") != block.count(b"\r\n"):
@@ -105,101 +125,19 @@ class CsvFile:
             return None
         if _delimiters(block, self.style.delimiter) != page.height * (width - 1):
             return None
-        return page.select(pl.col(str(place)).alias(name) for place, name in zip(places, columns, strict=True))
+        return page.select(pl.col(str(place)).alias(name) for name, place in wanted.items())
 
     def _careful(
-        self, start: int, line: int, places: Sequence[int], columns: Sequence[str], problems: Problems
+        self, lines: Lines, stop: int | None, wanted: Mapping[str, int], problems: Problems
     ) -> Iterator[pl.DataFrame]:
-        with _text(self.path, self.style, start if self.simple else None) as text:
-            lines = _Lines(text, self.path.name)
-            if not self.simple:
-                next(csv.reader(lines, delimiter=self.style.delimiter), None)
-                lines.seen.clear()
-            rows: list[list[str]] = []
-            for row in _rows(lines, len(self.columns), self.style.delimiter, line, problems):
-                rows.append(row)
-                if len(rows) == ROWS:
-                    yield _page(rows, places, columns)
-                    rows = []
-            if rows:
-                yield _page(rows, places, columns)
+        some = rows(lines, len(self.columns), self.style.delimiter, problems, stop)
+        while page := list(islice(some, ROWS)):
+            yield _page(page, wanted)
 
 
-class _Lines:
-    """Physical lines, none longer than ``longest``; ``seen`` are those since it was last cleared."""
-
-    def __init__(self, text: io.TextIOBase, file: str, *, longest: int = LONGEST_LINE) -> None:
-        self.text, self.file, self.longest = text, file, longest
-        self.seen: list[str] = []
-        self.again: list[str] = []
-
-    def __iter__(self) -> _Lines:
-        return self
-
-    def __next__(self) -> str:
-        line = self.again.pop() if self.again else self.text.readline(self.longest)
-        if not line:
-            raise StopIteration
-        if len(line) >= self.longest:
-            raise ConfigurationError(
-                f"{self.file} is not a table of rows: it has a line of more than {self.longest:,} characters"
-            )
-        self.seen.append(line)
-        if len(self.seen) > MOST_LINES:
-            raise csv.Error(f"a quotation mark is not closed within {MOST_LINES:,} lines")
-        return line
-
-    def push_back_all_but_first(self) -> None:
-        """Read the lines of the present row again, but for its first."""
-        self.again.extend(reversed(self.seen[1:]))
-
-
-def _rows(lines: _Lines, width: int, delimiter: str, line: int, problems: Problems) -> Iterator[list[str]]:
-    """Rows of the right width. A row of several lines that makes no sense costs only its first line."""
-    csv.field_size_limit(LONGEST_LINE)
-    while True:
-        lines.seen.clear()
-        fault = None
-        try:
-            row = next(csv.reader(lines, delimiter=delimiter), None)
-        except csv.Error as error:
-            row, fault = [], str(error)
-        if row is None:
-            return
-        first = line + 1
-        fault = fault or _fault(row, width)
-        if fault is None and row:
-            line += len(lines.seen)
-            problems.good += 1
-            yield row[:width]
-        elif fault is not None:
-            problems.add(first, fault)
-            lines.push_back_all_but_first()
-            line += 1
-        else:
-            line += len(lines.seen)
-
-
-def _fault(row: list[str], width: int) -> str | None:
-    """What is wrong with a row; an empty line is not a row. Blank cells beyond the last column do no harm."""
-    if not row or (len(row) == 1 and not row[0].strip()):
-        row.clear()
-        return None
-    if len(row) < width:
-        return f"the row has {len(row)} cells, the header has {width}: it was cut off, or a line break is not quoted"
-    if any(cell.strip() for cell in row[width:]):
-        return f"the row has {len(row)} cells, the header has {width}: a cell with the delimiter in it is not quoted"
-    if any(not cell.isascii() and any("\udc80" <= letter <= "\udcff" for letter in cell) for cell in row):
-        return "the row is not in the declared encoding (UTF-8, if none is declared); 'windows-1252' is a common other"
-    return None
-
-
-def _page(rows: list[list[str]], places: Sequence[int], columns: Sequence[str]) -> pl.DataFrame:
+def _page(some: list[list[str]], wanted: Mapping[str, int]) -> pl.DataFrame:
     return pl.DataFrame(
-        [
-            pl.Series(name, list(map(itemgetter(place), rows)), dtype=pl.String)
-            for place, name in zip(places, columns, strict=True)
-        ]
+        [pl.Series(name, list(map(itemgetter(place), some)), dtype=pl.String) for name, place in wanted.items()]
     )
 
 
