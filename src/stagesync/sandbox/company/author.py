@@ -12,7 +12,7 @@ from random import Random
 
 from stagesync.sandbox.company import vocabulary
 from stagesync.sandbox.company.almanac import Almanac
-from stagesync.sandbox.company.life import Account, Buyer, Life, Step, Touch, TouchKind
+from stagesync.sandbox.company.life import HAPPENED, Account, Buyer, Life, Step, Touch, TouchKind
 from stagesync.sandbox.company.staff import REPS
 from stagesync.sandbox.company.tracks import (
     AGE_LIMITS,
@@ -34,6 +34,7 @@ PROPOSAL_NEEDS = ("amount", "decides", "budget", "next_step")
 SIZES = ((20, 49, 0.25), (50, 249, 0.4), (250, 999, 0.2), (1000, 5000, 0.15))
 TALK: tuple[TouchKind, ...] = ("mail_in", "mail_out", "call", "mail_out", "mail_in", "todo_done", "missed_call")
 ONE_WAY: tuple[TouchKind, ...] = ("mail_out", "missed_call", "todo_done")
+NO_ACTIVITY: tuple[TouchKind, ...] = ("note", "todo_open")
 LASTING = {"meeting": (30, 45, 60, 90), "cancelled_meeting": (30, 60), "planned_meeting": (30, 45, 60)}
 
 
@@ -141,6 +142,14 @@ class Author:
         life.touches.append(touch)
         return touch
 
+    def _jot(self, life: Life) -> None:
+        """Now and then a note or an open task, at any time: neither is something that happened with the buyer."""
+        for kind in NO_ACTIVITY:
+            if self.chance(0.2):
+                self.add(
+                    life, kind, self._workday(max(life.created, self.almanac.as_of - REMEMBERED), self.almanac.as_of)
+                )
+
     def _workday(self, start: datetime, end: datetime) -> datetime:
         moment = self.almanac.within(start + timedelta(days=3), end - timedelta(days=1))
         return self.almanac.clock(self.almanac.weekday(moment.date()))
@@ -174,6 +183,7 @@ class Author:
         if rung == "prospect" and life.pain is not None:
             kinds = [kind for kind in kinds if kind != "meeting"]
         self.happen(life, kinds, self.long_ago(life) if dormant else self.recently(life))
+        self._jot(life)
         return life
 
     def _introduce(self, life: Life) -> None:
@@ -219,6 +229,7 @@ class Author:
         if self.crm == "hubspot" and rung == "opportunity" and self.chance(0.1):
             life.close_date = None
         self.happen(life, self._talk_for("opportunity"), self.long_ago(life) if dormant else self.recently(life))
+        self._jot(life)
         return life
 
     def _shortcomings(self) -> set[str]:
@@ -269,7 +280,7 @@ class Author:
         limit = AGE_LIMITS[life.stage.rung or "opportunity"]
         entered = self.almanac.days_ago(limit + 8, limit + 260)
         life.steps = self._steps(life.track, life.stage, entered)
-        kinds = [touch.kind for touch in life.touches]
+        kinds = [touch.kind for touch in life.touches if touch.kind in HAPPENED]
         life.touches.clear()
         self.happen(life, kinds, self.recently(life))
         return life
