@@ -53,6 +53,20 @@ def fitting(folder: Path, mappings: Sequence[CrmMapping]) -> list[CrmMapping]:
     return [mapping for _, mapping in sorted(found, key=lambda pair: (pair[0], pair[1].name), reverse=True)]
 
 
+def unusable(reader: ExportReader, mapping: CrmMapping) -> list[str]:
+    """Why a folder cannot be judged by a mapping at all: an object without its file, its key or its stage."""
+    missing = {item.table: item.columns for item in reader.missing(mapping.tables)}
+    return [
+        f"{mapped.name}: {reason}"
+        for mapped in mapping.objects
+        for reason in dict.fromkeys(
+            reason
+            for column, reason in missing.get(mapped.table.name, {}).items()
+            if column in (mapped.table.key, mapped.stage_field)
+        )
+    ]
+
+
 def _fit(reader: ExportReader, mapping: CrmMapping) -> Fit | None:
     try:
         missing = {item.table: item.columns for item in reader.missing(mapping.tables)}
