@@ -194,3 +194,45 @@ def test_bulk_query(salesforce: World) -> None:
     assert refused.status_code == 400
     assert api.call("DELETE", f"jobs/query/{job['id']}").status_code == 204
     assert api.get(f"jobs/query/{job['id']}").status_code == 404
+
+
+ODD: list[Any] = [
+    None,
+    [],
+    [1],
+    "x",
+    {},
+    {"records": None},
+    {"records": [None]},
+    {"records": [{"attributes": [1]}]},
+    {"records": [{"attributes": {"type": ["a"]}}]},
+    {"compositeRequest": [1]},
+    {"ids": [1, None], "fields": [1]},
+    {"graphs": [{}]},
+    {"operation": ["q"]},
+    {"operation": "query", "query": "SELECT Id FROM Lead", "columnDelimiter": ["a"]},
+    {"Amount": 10**400},
+    {"CloseDate": 5},
+    {"WhoId": 5},
+    {"Subject": "a\x00b"},
+]
+PATHS = (
+    "sobjects/Lead",
+    "sobjects/Task/StageSync_Key__c/x",
+    "sobjects/Event",
+    "composite",
+    "composite/graph",
+    "composite/sobjects",
+    "composite/sobjects/Lead",
+    "composite/sobjects/Task/StageSync_Key__c",
+    "jobs/query",
+)
+
+
+def test_odd_bodies_never_break_the_server(salesforce: World) -> None:
+    api = salesforce.api()
+    for path in (*PATHS, f"sobjects/Opportunity/{salesforce.deal()}"):
+        for method in ("POST", "PATCH"):
+            for body in ODD:
+                answer = api.call(method, path, json=body, headers={"Content-Type": "application/json"})
+                assert answer.status_code < 500, (method, path, body)

@@ -55,17 +55,22 @@ def _records(call: Call) -> tuple[list[dict[str, Any]], bool]:
     if len(records) > MOST:
         message = f"The number of records in the request, {len(records)}, exceeds the limit of {MOST}"
         raise ApiError(400, "INVALID_INPUT", message)
-    kinds = [record.get("attributes", {}).get("type") for record in records]
+    kinds = [_type_name(record) for record in records]
     chunks = sum(1 for i, kind in enumerate(kinds) if i == 0 or kind != kinds[i - 1])
     if chunks > MOST_TYPES:
         raise ApiError(400, "INVALID_INPUT", f"Records of more than {MOST_TYPES} chunks of types in one request")
     return records, bool(body.get("allOrNone", False))
 
 
-def _typed(record: dict[str, Any]) -> tuple[SObject, dict[str, Any]]:
+def _type_name(record: dict[str, Any]) -> str | None:
     attributes = record.get("attributes")
     name = attributes.get("type") if isinstance(attributes, dict) else None
-    item = find(name) if isinstance(name, str) else None
+    return name if isinstance(name, str) else None
+
+
+def _typed(record: dict[str, Any]) -> tuple[SObject, dict[str, Any]]:
+    name = _type_name(record)
+    item = find(name) if name else None
     if item is None:
         raise RowError("INVALID_TYPE", f"sObject type '{name}' is not supported.")
     return item, {key: value for key, value in record.items() if key not in {"attributes", "id", "Id"}}

@@ -25,9 +25,9 @@ def create(call: Call) -> Answer:
     body = call.json_object()
     operation, soql = body.get("operation"), body.get("query")
     delimiter, ending = body.get("columnDelimiter", "COMMA"), body.get("lineEnding", "LF")
-    if operation not in {"query", "queryAll"} or not isinstance(soql, str):
+    if operation not in ("query", "queryAll") or not isinstance(soql, str):
         raise ApiError(400, "INVALIDJOB", "operation and query are required")
-    if delimiter not in DELIMITERS or ending not in LINE_ENDINGS:
+    if delimiter not in list(DELIMITERS) or ending not in list(LINE_ENDINGS):
         raise ApiError(400, "INVALIDJOB", "columnDelimiter or lineEnding is not supported")
     ready = _prepare(call, soql, operation)
     job_id = call.org.next_id("750")

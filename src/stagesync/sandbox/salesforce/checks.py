@@ -90,6 +90,8 @@ def _number(field: Field, value: Any) -> float | int | None:
         return None
     try:
         number = float(value)
+    except OverflowError:
+        number = LARGEST
     except ValueError:
         raise _undeserializable(field, value) from None
     if not abs(number) < LARGEST:

@@ -119,7 +119,7 @@ class _Planner:
         )
         if query.where is not None:
             conditions.append(within.sql(query.where))
-        order_by = self._order_by(query.order_by)
+        order_by = self._order_by(query.order_by, aggregates=bool(more.get("aggregate")))
         if query.offset is not None and query.offset > OFFSETS:
             message = f"Maximum SOQL offset allowed is {OFFSETS}"
             raise SoqlError("NUMBER_OUTSIDE_VALID_RANGE", message, query.offset_position)
@@ -271,10 +271,13 @@ class _Planner:
                 message = f"Ordered field must be grouped or aggregated: {text}"
                 raise SoqlError("MALFORMED_QUERY", message, key.what.position)
 
-    def _order_by(self, keys: tuple[Order, ...]) -> str:
+    def _order_by(self, keys: tuple[Order, ...], *, aggregates: bool) -> str:
         found = []
         for key in keys:
             resolved = self.scope.resolve(key.what)
+            if resolved.aggregate and not aggregates:
+                message = "Aggregate functions can only order a grouped query"
+                raise SoqlError("MALFORMED_QUERY", message, key.what.position)
             if not resolved.field.filterable:
                 message = f"field '{resolved.field.name}' can not be sorted in a query call"
                 raise SoqlError("MALFORMED_QUERY", message, key.what.position)
