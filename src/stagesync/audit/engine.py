@@ -196,9 +196,10 @@ def _judge_object(  # noqa: PLR0917  (called once, right above)
     owners: Sequence[Owner],
     frame: Frame,
 ) -> Judgement:
-    rows = tables.rows.get(mapped.table.name)
-    if rows is None or mapped.stage_field not in rows.columns:
-        rows = pl.DataFrame(schema=dict.fromkeys((mapped.table.key, mapped.stage_field), pl.String))
+    rows = tables.rows.get(mapped.table.name, pl.DataFrame())
+    absent = {mapped.table.key, mapped.stage_field} - set(rows.columns)
+    if absent:
+        rows = rows.with_columns(pl.lit(None, dtype=pl.String).alias(column) for column in sorted(absent)).clear()
     judged = scope.select(definition, mapped, rows)
     evidence = gather(
         mapping=mapping,
@@ -292,11 +293,13 @@ def _not_judged(
 ) -> list[NotJudged]:
     """Criteria of the rungs that records stand on or below which an unknown left open."""
     position = records["position"].to_numpy()
+    # What is settled is not asked for its criteria, so nothing about it is left open.
+    settled = np.isin(position, [rung.position for rung in definition.rungs if rung.terminal])
     result = []
     n = 0
     for rung in definition.rungs:
         for criterion in rung.requires:
-            concerned = (position >= rung.position) & ~is_met[:, n] & is_possible[:, n]
+            concerned = (position >= rung.position) & ~settled & ~is_met[:, n] & is_possible[:, n]
             n += 1
             if not rung.terminal and concerned.any():
                 said = evidence_for(criterion, Verdict.UNKNOWN, {}, evidence.unknown, evidence.sources)

@@ -103,8 +103,9 @@ class _Gatherer:
     def item(self, item: str, source: EvidenceSource, kind: ColumnType) -> Iterator[pl.Series]:
         values = self.values(source, kind)
         yield values.cast(POLARS[kind], strict=False).alias(item)
-        if isinstance(source, FieldSource) and source.column + UNREADABLE in self.records.columns:
-            yield self.records[source.column + UNREADABLE].alias(item + UNREADABLE)
+        unreadable = self.unreadable(source)
+        if unreadable is not None and unreadable.any():
+            yield unreadable.alias(item + UNREADABLE)
 
     def values(self, source: EvidenceSource, kind: ColumnType) -> pl.Series:
         match source:
@@ -122,6 +123,40 @@ class _Gatherer:
             case LatestSource(sources=sources):
                 parts = [self.values(part, kind).alias(str(n)) for n, part in enumerate(sources)]
                 return pl.DataFrame(parts).select(pl.max_horizontal(pl.all())).to_series()
+
+    def unreadable(self, source: EvidenceSource) -> pl.Series | None:
+        """In which records the value is there but cannot be read, so that it is unknown and not blank."""
+        match source:
+            case FieldSource(column=column):
+                flag = column + UNREADABLE
+                return self.records[flag] if flag in self.records.columns else None
+            case LookupSource():
+                return self.not_found(source)
+            case RelatedSource():
+                return self.doubtful(source)
+        return None
+
+    def not_found(self, source: LookupSource) -> pl.Series:
+        """Records that name a parent which was not read, or whose value could not be read."""
+        flag = source.column + UNREADABLE
+        parents = self.tables.rows[source.table]
+        broken = pl.col(flag).fill_null(value=False) if flag in parents.columns else pl.lit(value=False)
+        known = parents.select(pl.col(self.mapping.table(source.table).key).alias("parent"), broken.alias("broken"))
+        children = self.records.select(pl.col(source.by).alias("parent"))
+        joined = children.join(
+            known.drop_nulls("parent").unique("parent", keep="first"), on="parent", how="left", maintain_order="left"
+        )
+        return joined.select(pl.col("broken").fill_null(pl.col("parent").is_not_null())).to_series()
+
+    def doubtful(self, source: RelatedSource) -> pl.Series | None:
+        """Records with a related row of which nobody can say whether it counts."""
+        rows = self.tables.rows[source.table]
+        used = {name.name for name in names(source.where)} if source.where is not None else set()
+        flags = [flag for name in (*sorted(used), source.column) if (flag := f"{name}{UNREADABLE}") in rows.columns]
+        if not flags or source.on is None:
+            return None
+        doubt = rows.filter(pl.any_horizontal(pl.col(flags).fill_null(value=False)))
+        return self.keys["record"].is_in(doubt[source.on].drop_nulls().unique().implode())
 
     def require(self, table: str, *columns: str) -> None:
         missing = self.tables.missing.get(table, {})
