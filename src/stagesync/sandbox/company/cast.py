@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from random import Random
 
+from stagesync.sandbox.company import problem_deals, problem_people
 from stagesync.sandbox.company.decoys import DECOYS
 from stagesync.sandbox.company.ordinary import ORDINARY
-from stagesync.sandbox.company.problems import PROBLEMS
 from stagesync.sandbox.company.recipes import Recipe, Subject
 
-RECIPES = (*ORDINARY, *PROBLEMS, *DECOYS)
+RECIPES = (*ORDINARY, *problem_people.planted.recipes, *problem_deals.planted.recipes, *DECOYS)
 
 
 def deck(crm: str, subject: Subject) -> list[Recipe]:
