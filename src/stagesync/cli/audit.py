@@ -6,7 +6,7 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time
+from datetime import datetime
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -19,7 +19,7 @@ from stagesync.audit.evidence import Tables
 from stagesync.audit.history import latest_moment
 from stagesync.audit.masks import Frame
 from stagesync.cli import show
-from stagesync.cli.options import FailOn, Format
+from stagesync.cli.options import FailOn, Format, moment_of
 from stagesync.connectors.exports import ExportReader
 from stagesync.errors import ConfigurationError, IncompleteError, UsageError
 from stagesync.mirror import Mirror
@@ -89,7 +89,7 @@ def _fitting(folder: Path, definition: Definition) -> CrmMapping:
 def _judge(
     reader: ExportReader, mapping: CrmMapping, definition: Definition, as_of: str | None
 ) -> tuple[datetime, list[Judgement]]:
-    given = _moment(as_of) if as_of else None
+    given = moment_of(as_of) if as_of else None
     with tempfile.TemporaryDirectory(prefix="stagesync-") as scratch, show.progress() as progress:
         mirror = Mirror(Path(scratch))
         identity = reader.identity()
@@ -113,16 +113,6 @@ def _judge(
     if not any(judgement.scope.in_scope for judgement in judgements):
         raise IncompleteError("the export holds no record at all; nothing was judged")
     return moment, judgements
-
-
-def _moment(text: str) -> datetime:
-    try:
-        if len(text) == len("2026-01-31"):
-            return datetime.combine(date.fromisoformat(text), time.max.replace(microsecond=0), tzinfo=UTC)
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        raise UsageError(f"--as-of {text}: write a day as 2026-01-31 or a moment as 2026-01-31T12:00:00Z") from None
-    return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def _show(

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import os
 import tempfile
+import time
 from collections import Counter
+from collections.abc import Callable
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from stagesync.agent import cycle
 from stagesync.agent.connection import Agent
 from stagesync.agent.cycle import RunResult
 from stagesync.cli import show
+from stagesync.cli.options import moment_of
 from stagesync.errors import IncompleteError, UsageError
 from stagesync.model.changes import ChangeKind, Plan
 from stagesync.sandbox.company.answers import read_answers
-from stagesync.sandbox.process import SandboxProcess
+from stagesync.sandbox.process import SandboxFailed, SandboxProcess
 from stagesync.settings import load_settings, shipped_configuration
-from stagesync.wiring import opened
+from stagesync.wiring import opened, utc_now
 
 SHOWN = 6
 SETTINGS = """\
@@ -43,22 +47,41 @@ guard: {{stage_changes: {limit}, share: 0.25, tasks: {limit}}}
 """
 
 
-def demo(*, seed: int, records: int, directory: Path | None) -> int:
+def demo(*, seed: int, records: int, directory: Path | None, as_of: str | None) -> int:
     """Audit, plan, apply, prove it, run again, verify the ledger. Returns 0 when every step held."""
+    clock = _clock(moment_of(as_of) if as_of else None)
     place = directory or Path(tempfile.mkdtemp(prefix="stagesync-demo-"))
     if (place / "stagesync.yaml").exists():
         raise UsageError(f"{place} holds a demo already; choose another --directory")
     show.heading(f"1. Two CRMs are invented: {records} people and deals each, over two years (seed {seed})")
+    try:
+        _play(place, seed=seed, records=records, clock=clock)
+    except SandboxFailed as error:
+        raise IncompleteError(str(error)) from error
+    return 0
+
+
+def _play(place: Path, *, seed: int, records: int, clock: Callable[[], datetime]) -> None:
     with (
         show.progress() as progress,
         SandboxProcess(
-            place / "crms", seed=seed, records=records, progress=lambda what, done: progress("sandbox", what, done)
+            place / "crms",
+            seed=seed,
+            records=records,
+            as_of=clock(),
+            progress=lambda what, done: progress(what, "inventing", done),
         ) as sandbox,
     ):
         config = _settings(place, sandbox, records)
-        with opened(load_settings(config), write=True, progress=progress) as agent:
+        with opened(load_settings(config), write=True, progress=progress, clock=clock) as agent:
             _tell(agent, sandbox, config)
-    return 0
+
+
+def _clock(start: datetime | None) -> Callable[[], datetime]:
+    if start is None:
+        return utc_now
+    began = time.monotonic()
+    return lambda: start + timedelta(seconds=time.monotonic() - began)
 
 
 def _settings(place: Path, sandbox: SandboxProcess, records: int) -> Path:
@@ -165,12 +188,13 @@ def _prove(agent: Agent, plan: Plan) -> None:
 
 def _next(config: Path) -> None:
     show.heading("Where to look next")
-    lines = [
-        f"stagesync log --config {config}                 the runs of this demo",
-        f"stagesync log show last --config {config}       what the last run saw and did",
-        f"stagesync log record ID --config {config}       everything about one record",
-        "stagesync sandbox                               the two CRMs, to play with (Ctrl-C ends it)",
-        f"{shipped_configuration() / 'definitions' / 'recommended.yaml'}   what a stage means: copy it and change it",
-    ]
-    for line in lines:
-        show.out.print(line, markup=False, soft_wrap=True)
+    folder = config.parent
+    lines = {
+        f"stagesync log -c {config}": "the runs of this demo",
+        f"stagesync log show last -c {config}": "what the last run saw and did",
+        f"stagesync log record RECORD -c {config}": "everything about one record, by its id",
+        f"stagesync sandbox --directory {folder / 'crms'}": "these two CRMs again, to look around in",
+        str(shipped_configuration() / "definitions" / "recommended.yaml"): "what a stage means: copy it, change it",
+    }
+    for line, words in lines.items():
+        show.out.print(f"{words}:\n  {line}", markup=False, soft_wrap=True)

@@ -59,11 +59,14 @@ def demo(
     directory: Annotated[
         Path | None, typer.Option(help="Where to keep the demo's files; a temporary folder if left out.")
     ] = None,
+    as_of: Annotated[
+        str | None, typer.Option(help="Play it on this day or at this moment (ISO), to see the same numbers again.")
+    ] = None,
 ) -> None:
     """Run the whole job once on two embedded CRMs: audit, plan, apply, prove it, find nothing left to do."""
     from stagesync.cli import demo as command
 
-    raise typer.Exit(command.demo(seed=seed, records=records, directory=directory))
+    raise typer.Exit(command.demo(seed=seed, records=records, directory=directory, as_of=as_of))
 
 
 @app.command()

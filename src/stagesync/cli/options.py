@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from datetime import UTC, date, datetime, time
 from enum import StrEnum
+
+from stagesync.errors import UsageError
 
 
 class Format(StrEnum):
@@ -21,3 +24,14 @@ class FailOn(StrEnum):
     LOW = "low"
     MEDIUM = "medium"
     HIGH = "high"
+
+
+def moment_of(text: str) -> datetime:
+    """The moment (UTC) that ``--as-of`` names: the end of a day, or an ISO moment, in UTC unless it says otherwise."""
+    try:
+        if len(text) == len("2026-01-31"):
+            return datetime.combine(date.fromisoformat(text), time.max.replace(microsecond=0), tzinfo=UTC)
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise UsageError(f"--as-of {text}: write a day as 2026-01-31 or a moment as 2026-01-31T12:00:00Z") from None
+    return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)

@@ -62,14 +62,25 @@ def _moving_progress(status: Status) -> Progress:
 
 
 def _plain_progress() -> Progress:
+    """Where nothing can move: a line for each stretch of work, not for each table."""
     said: set[tuple[str, str]] = set()
 
     def moved(connection: str, doing: str, _done: int) -> None:
-        if (connection, doing) not in said:
-            said.add((connection, doing))
-            err.print(f"  {connection}: {doing}", markup=False)
+        words = _STRETCHES.get(doing, "reading")
+        if (connection, words) not in said:
+            said.add((connection, words))
+            err.print(f"... {words} {connection}", markup=False)
 
     return moved
+
+
+_STRETCHES = {
+    "inventing": "inventing",
+    "audit": "judging",
+    ChangeKind.SET_STAGE: "correcting stages in",
+    ChangeKind.OPEN_TASK: "opening tasks in",
+    ChangeKind.CLOSE_TASK: "closing tasks in",
+}
 
 
 def scope(judgements: Sequence[Judgement]) -> None:
@@ -188,10 +199,12 @@ def _change(change: Change) -> None:
         case ChangeKind.OPEN_TASK:
             task = change.task
             if task is not None:
-                out.print(Text(f"  + task for {task.owner}, due {task.due}: {task.subject}", style="green"))
+                out.print(
+                    Text(f"  + task for {task.owner}, due {task.due}: {task.subject}", style="green"), soft_wrap=True
+                )
         case ChangeKind.CLOSE_TASK:
             out.print(Text(f"  - task {change.crm_id} is done", style="green"))
-    out.print(Text(f"    because {change.reason}", style="dim"))
+    out.print(Text(f"    because {change.reason}", style="dim"), soft_wrap=True)
 
 
 def plan_counts(plan_: Plan) -> str:

@@ -12,6 +12,9 @@ import os
 import signal
 import sys
 import threading
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from stagesync.sandbox.server import PortInUse, Sandbox
@@ -24,10 +27,18 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--records", type=int, default=800)
     parser.add_argument("--port", type=int, default=0)
+    parser.add_argument(
+        "--as-of", type=datetime.fromisoformat, help="the sandbox's present, from which its clock goes on"
+    )
     options = parser.parse_args()
     try:
         sandbox = Sandbox.create(
-            options.directory, seed=options.seed, records=options.records, port=options.port, progress=_told
+            options.directory,
+            seed=options.seed,
+            records=options.records,
+            port=options.port,
+            clock=clock_from(options.as_of) if options.as_of else None,
+            progress=_told,
         )
     except (PortInUse, OSError) as error:
         _write({"failed": error.strerror or str(error)})
@@ -35,6 +46,12 @@ def main() -> int:
     threading.Thread(target=_wait_for_parent, daemon=True).start()
     sandbox.serve_forever(_ready)
     return 0
+
+
+def clock_from(moment: datetime) -> Callable[[], datetime]:
+    """A clock that shows ``moment`` (aware) now and goes on from there."""
+    started = time.monotonic()
+    return lambda: moment.astimezone(UTC) + timedelta(seconds=time.monotonic() - started)
 
 
 def _told(done: int, total: int, what: str) -> None:

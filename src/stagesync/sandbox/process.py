@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -33,11 +34,17 @@ class SandboxProcess:
         seed: int = 1,
         records: int = 800,
         port: int = 0,
+        as_of: datetime | None = None,
         progress: Callable[[str, int], object] | None = None,
     ) -> None:
-        """``progress`` hears what is being invented and how many records are done."""
+        """``progress`` hears what is being invented and how many records are done.
+
+        ``as_of`` (aware) is the sandbox's present, from which its clock goes on; the real present if left out.
+        """
         self._command = [sys.executable, "-m", "stagesync.sandbox", str(directory)]
         self._command += ["--seed", str(seed), "--records", str(records), "--port", str(port)]
+        if as_of is not None:
+            self._command += ["--as-of", as_of.isoformat()]
         self._progress = progress or (lambda _what, _done: None)
         self._process: subprocess.Popen[str] | None = None
 
