@@ -94,7 +94,7 @@ def _salesforce(folder: Path, name: str, words: SalesforceSettings, mapping: Crm
             client_id=words.client_id.read(folder, f"connection '{name}', client_id"),
             client_secret=words.client_secret.read(folder, f"connection '{name}', client_secret"),
             api_version=words.api_version,
-            ca_bundle=words.ca_bundle,
+            ca_bundle=folder / words.ca_bundle if words.ca_bundle else None,
             task_table=task_table,
             task_key=task_key,
         )

@@ -53,7 +53,7 @@ def audited(folder: Path, name: str) -> Audited:
     """The judgements of an export as of its newest moment."""
     mapping = MAPPINGS[name]
     read = tables(folder, mapping)
-    now = latest_moment(read, MUCH_LATER)
+    now = latest_moment(mapping, read, MUCH_LATER)
     assert now is not None
     judged = judge(
         connection="export",

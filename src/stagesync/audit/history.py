@@ -8,7 +8,8 @@ import polars as pl
 
 from stagesync.audit.evidence import Tables
 from stagesync.audit.masks import Frame, met
-from stagesync.policy.mappings import MappedObject
+from stagesync.model.tables import ColumnType
+from stagesync.policy.mappings import CrmMapping, MappedObject
 
 FROM_HISTORY = "stage history"
 FROM_CRM = "the CRM's own date"
@@ -80,13 +81,21 @@ def _runs(mapped: MappedObject, records: pl.DataFrame, tables: Tables, frame: Fr
     )
 
 
-def latest_moment(tables: Tables, now: datetime) -> datetime | None:
-    """The newest moment in any table that is not in the future: as of when an export was made (UTC)."""
-    newest: datetime | None = None
-    for rows in tables.rows.values():
-        for name, kind in rows.schema.items():
-            if kind == pl.Datetime("us", "UTC"):
-                found = rows.select(pl.col(name).filter(pl.col(name) <= now).max()).item()
-                if found is not None and (newest is None or found > newest):
-                    newest = found
-    return newest
+def latest_moment(mapping: CrmMapping, tables: Tables, now: datetime) -> datetime | None:
+    """As of when an export was made (UTC): the newest moment, not in the future, that stands on a record itself or
+    in its stage history. Related tables are not asked: a calendar says nothing about the day of the export.
+    """
+    columns = {(mapped.history.table, mapped.history.at) for mapped in mapping.objects if mapped.history is not None}
+    for mapped in mapping.objects:
+        types = mapping.table(mapped.table.name).columns
+        columns |= {(mapped.table.name, column) for column, kind in types.items() if kind is ColumnType.DATETIME}
+    moments = [moment for place in sorted(columns) if (moment := _newest(tables, *place, now)) is not None]
+    return max(moments, default=None)
+
+
+def _newest(tables: Tables, table: str, column: str, now: datetime) -> datetime | None:
+    rows = tables.rows.get(table)
+    if rows is None or rows.schema.get(column) != pl.Datetime("us", "UTC"):
+        return None
+    found = rows.select(pl.col(column).filter(pl.col(column) <= now).max()).item()
+    return found if isinstance(found, datetime) else None

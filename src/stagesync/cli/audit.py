@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 
 from stagesync import report
 from stagesync.agent.cycle import run
-from stagesync.agent.exports import export_reader, fitting
+from stagesync.agent.exports import export_reader, fitting, unusable
 from stagesync.agent.pull import pull
 from stagesync.audit.engine import Judgement, judge
 from stagesync.audit.evidence import Tables
@@ -29,7 +29,7 @@ from stagesync.policy.mappings import CrmMapping, load_mapping
 from stagesync.settings import load_settings, shipped_configuration
 from stagesync.wiring import opened, utc_now
 
-UTC_ZONE = ZoneInfo("UTC")
+SHOWN_PROBLEMS = 10
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,7 +62,11 @@ def audit_export(
         raise UsageError(f"{folder} is not a folder of exported files")
     definition = load_definition(definitions or shipped_configuration() / "definitions" / "recommended.yaml")
     chosen = load_mapping(mapping, definition) if mapping else _fitting(folder, definition)
+    if chosen.crm != "export":
+        raise UsageError(f"{chosen.file} is a mapping for {chosen.crm}; --from takes a mapping with `crm: export`")
     reader = export_reader(folder, chosen)
+    if said := unusable(reader, chosen):
+        raise ConfigurationError(f"{folder} cannot be judged with the mapping '{chosen.name}':\n" + "\n".join(said))
     moment, judgements = _judge(reader, chosen, definition, as_of)
     found = report.sorted_findings(judgements)
     _show(None, moment, judgements, found, options)
@@ -105,8 +109,8 @@ def _judge(
         )
         rows, missing = mirror.read(name)
     tables = Tables(rows=rows, missing=missing)
-    moment = given or latest_moment(tables, utc_now()) or utc_now()
-    frame = Frame(now=moment, time_zone=UTC_ZONE)
+    moment = given or latest_moment(mapping, tables, utc_now()) or utc_now()
+    frame = Frame(now=moment, time_zone=ZoneInfo(mapping.export.time_zone))
     judgements = judge(
         connection=name, definition=definition, mapping=mapping, tables=tables, owners=reader.owners(), frame=frame
     )
@@ -139,10 +143,14 @@ def _show(
 
 
 def _broken_rows(reader: ExportReader) -> None:
-    for table, count in reader.unreadable.items():
-        show.err.print(f"stagesync: {table}: {count:,} rows could not be read and were left out:", markup=False)
-        for problem in reader.problems[:10]:
-            show.err.print(f"  {problem}", markup=False)
+    total = sum(reader.unreadable.values())
+    if total:
+        tables = ", ".join(f"{table} {count:,}" for table, count in reader.unreadable.items())
+        show.err.print(f"stagesync: {total:,} rows could not be read and were left out ({tables}):", markup=False)
+        for problem in reader.problems[:SHOWN_PROBLEMS]:
+            show.err.print(f"  {problem}", markup=False, soft_wrap=True)
+        if total > SHOWN_PROBLEMS:
+            show.err.print(f"  and {total - SHOWN_PROBLEMS:,} more", markup=False)
 
 
 def _failing(found: Sequence[Finding], fail_on: FailOn) -> int:

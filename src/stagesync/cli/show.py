@@ -193,18 +193,29 @@ def _change(change: Change) -> None:
     match change.kind:
         case ChangeKind.SET_STAGE:
             for field, value in change.after.items():
-                if change.before.get(field) != value:
-                    out.print(Text(f"  - {field}: {change.before.get(field)}", style="red"))
-                    out.print(Text(f"  + {field}: {value}", style="green"))
+                before = change.before.get(field)
+                if before != value:
+                    out.print(Text(f"  - {field}: {_labelled(before, change.stage_from)}", style="red"))
+                    out.print(Text(f"  + {field}: {_labelled(value, change.stage_to)}", style="green"))
         case ChangeKind.OPEN_TASK:
             task = change.task
             if task is not None:
                 out.print(
-                    Text(f"  + task for {task.owner}, due {task.due}: {task.subject}", style="green"), soft_wrap=True
+                    Text(
+                        f"  + task for {change.owner_name or task.owner}, due {task.due}: {task.subject}", style="green"
+                    ),
+                    soft_wrap=True,
                 )
         case ChangeKind.CLOSE_TASK:
             out.print(Text(f"  - task {change.crm_id} is done", style="green"))
     out.print(Text(f"    because {change.reason}", style="dim"), soft_wrap=True)
+
+
+def _labelled(value: str | None, label: str | None) -> str:
+    """A stage as people know it, with the CRM's own value where that is another one."""
+    if value is None:
+        return "(blank)"
+    return value if label in (None, value) else f"{label} ({value})"
 
 
 def plan_counts(plan_: Plan) -> str:

@@ -54,6 +54,7 @@ class Change:
     for blank), ``modified`` the record's last modification as the plan saw it (UTC). ``after`` are the fields
     to write; both are empty for a task. ``crm_id`` is the CRM's id of the task to close. ``findings`` are the keys
     of the findings behind the change, ``criteria`` the ids of the criteria that a task asks the rep to meet.
+    ``stage_from``, ``stage_to`` and ``owner_name`` are for people: the CRM's labels, not its values.
     """
 
     key: str
@@ -66,6 +67,7 @@ class Change:
     mode: Mode
     reason: str
     owner: str | None = None
+    owner_name: str | None = None
     findings: tuple[str, ...] = ()
     criteria: tuple[str, ...] = ()
     before: Mapping[str, str | None] = field(default_factory=dict)

@@ -104,8 +104,8 @@ class _Planner:
                 correction = self.correction(judgement.mapped, finding, modified)
                 if correction is not None:
                     self.changes.append(correction)
-                    moved = (str(correction.before[judgement.mapped.stage_field]), str(correction.stage_to))
-        self.open_task(findings, moved)
+                    moved = (str(correction.stage_from), str(correction.stage_to))
+        self.open_task(judgement.mapped, findings, moved)
 
     def correction(self, mapped: MappedObject, finding: Finding, modified: datetime | None) -> Change | None:
         target = _target(mapped, finding)
@@ -132,14 +132,22 @@ class _Planner:
             mode=finding.mode,
             reason="; ".join(f"{evidence.criterion}: {evidence.reason}" for evidence in finding.evidence),
             owner=finding.owner,
+            owner_name=finding.owner_name,
             findings=(finding.key,),
             before=before,
             after=after,
             modified=modified,
             amount=finding.amount,
-            stage_from=finding.native_stage,
-            stage_to=target,
+            stage_from=self.label(mapped, finding.pipeline, finding.native_stage),
+            stage_to=self.label(mapped, finding.pipeline, target),
         )
+
+    def label(self, mapped: MappedObject, pipeline: str | None, native: str | None) -> str | None:
+        """What people see in the CRM for a stage."""
+        for stage in self.situation.stages.get(mapped.name, ()):
+            if stage.value == native and stage.pipeline in (pipeline, None):
+                return stage.label
+        return native
 
     def not_writable(self, mapped: MappedObject, pipeline: str | None, target: str) -> str | None:
         known = self.situation.stages.get(mapped.name, ())
@@ -152,7 +160,7 @@ class _Planner:
                 return None if stage.writable else f"the stage '{target}' may not be written by an integration"
         return f"the CRM has no stage '{target}'"
 
-    def open_task(self, findings: Sequence[Finding], moved: tuple[str, str] | None) -> None:
+    def open_task(self, mapped: MappedObject, findings: Sequence[Finding], moved: tuple[str, str] | None) -> None:
         first = findings[0]
         if (first.object, first.record) in self.with_task:
             return
@@ -175,10 +183,11 @@ class _Planner:
                 mode=first.mode,
                 reason="; ".join(evidence.reason for one in findings for evidence in one.evidence),
                 owner=owner,
+                owner_name=self.owners[owner].name if owner in self.owners else None,
                 findings=tuple(one.key for one in findings),
                 criteria=criteria,
                 amount=first.amount,
-                stage_from=first.native_stage,
+                stage_from=self.label(mapped, first.pipeline, first.native_stage),
                 task=TaskText(
                     subject=texts.subject(findings),
                     body=texts.body(findings, moved),
