@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from .blocks import blocks, commands
-from .output import same_each_time, shows
+from .output import refreshed, same_each_time, shows
 
 
 @pytest.fixture
@@ -59,6 +59,9 @@ def test_an_open_fence_is_an_error(tmp_path: Path) -> None:
         ("3 findings", "4 findings", False),
         ("...", "anything", True),
         ("", "anything", False),
+        ("", "", True),
+        ("a\n...\nb\n...\nc", "a\nx\nb\ny\nc", True),
+        ("a\n...\nb\n...\nc", "a\nx\ny\nc", False),
     ],
 )
 def test_output_is_compared_as_a_reader_would(expected: str, actual: str, is_shown: bool) -> None:
@@ -67,4 +70,20 @@ def test_output_is_compared_as_a_reader_would(expected: str, actual: str, is_sho
 
 def test_only_what_varies_is_taken_out() -> None:
     text = "\x1b[1m4 deals\x1b[0m on 127.0.0.1:43121 at 2026-11-21 22:13:04 UTC, due 2026-11-24   "
-    assert same_each_time(text) == "4 deals on ADDRESS at TIME, due 2026-11-24"
+    assert same_each_time(text) == "4 deals on ADDRESS at TIME, due DATE"
+
+
+def test_columns_behind_a_path_do_not_depend_on_where_it_lies() -> None:
+    here = same_each_time("show /tmp/stagesync-demo-a1b2/stagesync.yaml    the runs")
+    assert here == same_each_time("show /var/folders/tmp/stagesync-demo-zz/stagesync.yaml      the runs")
+
+
+def test_an_excerpt_is_renewed_with_its_gaps() -> None:
+    shown = "1. Invent\n...\nLead   3\nDeal   4\nIn all 7\n...\nDone in 5 s"
+    now = "1. Invent\nsteps\nLead  13\nTask   1\nDeal   4\nIn all 18\nmore\nDone in 6 s\n"
+    expected = "1. Invent\n...\nLead  13\nTask   1\nDeal   4\nIn all 18\n...\nDone in 6 s"
+    assert refreshed(shown, now) == expected
+    assert shows(expected, now)
+    assert refreshed("", now) == now.strip()
+    with pytest.raises(ValueError, match="no longer printed here: gone"):
+        refreshed("gone", now)

@@ -18,7 +18,7 @@ from stagesync.settings import load_settings
 
 from .blocks import COMMANDS, REPOSITORY, Block, Command, blocks, commands, documents
 from .conftest import Terminal
-from .output import same_each_time, shows
+from .output import refreshed, shows
 
 Demo = Callable[[], "subprocess.CompletedProcess[str]"]
 DOCUMENTS = [pytest.param(file, id=str(file.relative_to(REPOSITORY))) for file in documents()]
@@ -58,17 +58,17 @@ def test_the_demo_output_is_real(file: Path, demo: Demo) -> None:
     shown = [block for block in blocks(file) if block.mark == "demo output"]
     for block in shown:
         done = demo()
-        assert done.returncode == 0, done.stdout
+        assert done.returncode == 0, f"stagesync demo ended with {done.returncode}\n{done.stdout}"
         if os.environ.get("STAGESYNC_UPDATE_DOCS"):
             replace(block, done.stdout)
         else:
-            assert same_each_time(block.text) == same_each_time(done.stdout), f"{block} is not what it prints"
+            assert shows(block.text, done.stdout), f"{block} is not what it prints; run make readme\n{done.stdout}"
 
 
 def replace(block: Block, output: str) -> None:
     text = block.file.read_text(encoding="utf-8").splitlines()
-    tidy = "\n".join(line.rstrip() for line in output.strip("\n").splitlines())
-    text[block.line : block.line + len(block.text.splitlines())] = tidy.splitlines()
+    now = refreshed(block.text, output)
+    text[block.line : block.line + len(block.text.splitlines())] = now.splitlines()
     block.file.write_text("\n".join(text) + "\n", encoding="utf-8")
 
 
