@@ -48,6 +48,15 @@ class RunResult:
         return not_judged or any(outcome.result in NOT_DONE for outcome in self.applied or ())
 
     @property
+    def ending(self) -> str:
+        """How the run ended, in a word for the ledger."""
+        if self.errors:
+            return "failed"
+        if self.refusals:
+            return "refused"
+        return "incomplete" if self.incomplete else "done"
+
+    @property
     def exit_code(self) -> int:
         """The documented exit code of the run."""
         if self.errors:
@@ -69,7 +78,7 @@ def run(agent: Agent, *, command: str, write: bool) -> RunResult:
     ending = "interrupted"
     try:
         _steps(agent, result, write=write)
-        ending = "refused" if result.refusals else "incomplete" if result.exit_code else "done"
+        ending = result.ending
     except StageSyncError as error:
         ending = "interrupted" if isinstance(error, Interrupted) else "failed"
         raise
@@ -198,5 +207,5 @@ def _summary(result: RunResult) -> Mapping[str, object]:
         "settled": result.settled,
         "outcomes": outcomes,
         "refusals": [refusal.message for refusal in result.refusals],
-        "errors": {name: type(error).__name__ for name, error in result.errors.items()},
+        "errors": {name: str(error) for name, error in result.errors.items()},
     }

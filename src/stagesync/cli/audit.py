@@ -47,7 +47,8 @@ def audit_connections(config: Path, options: Options) -> int:
     with show.progress() as progress, opened(settings, write=False, progress=progress) as agent:
         result = run(agent, command="audit", write=False)
     found = report.sorted_findings(result.judgements)
-    _show(result.run, result.as_of, result.judgements, found, options)
+    if result.judgements or options.output is not Format.TABLE:
+        _show(result.run, result.as_of, result.judgements, found, options)
     show.errors(result.errors)
     # What a run would be refused is of no concern to an audit, which plans nothing for anybody.
     code = result.exit_code if not result.refusals or result.errors else 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import tempfile
 import time
 from collections import Counter
@@ -25,17 +26,17 @@ from stagesync.wiring import opened, utc_now
 SHOWN = 6
 SETTINGS = """\
 # The settings of the demo: both connections lead to the embedded CRMs.
-definitions: {config}/definitions/recommended.yaml
+definitions: definitions/recommended.yaml
 connections:
   salesforce:
     crm: salesforce
-    mapping: {config}/mappings/salesforce.yaml
+    mapping: mappings/salesforce.yaml
     login_url: {url}
     client_id: {{file: secrets/salesforce-id}}
     client_secret: {{file: secrets/salesforce-secret}}
   hubspot:
     crm: hubspot
-    mapping: {config}/mappings/hubspot.yaml
+    mapping: mappings/hubspot.yaml
     base_url: {url}
     token: {{file: secrets/hubspot-token}}
 ledger: sqlite:///ledger.db
@@ -94,8 +95,10 @@ def _settings(place: Path, sandbox: SandboxProcess, records: int) -> Path:
     ):
         with open(os.open(secrets / name, os.O_CREAT | os.O_WRONLY, 0o600), "w", encoding="utf-8") as file:
             file.write(value)
+    for name in ("definitions", "mappings"):
+        shutil.copytree(shipped_configuration() / name, place / name)
     config = place / "stagesync.yaml"
-    words = SETTINGS.format(config=shipped_configuration(), url=sandbox.url, limit=max(1_000, records))
+    words = SETTINGS.format(url=sandbox.url, limit=max(1_000, records))
     config.write_text(words, encoding="utf-8")
     return config
 
@@ -122,7 +125,7 @@ def _tell(agent: Agent, sandbox: SandboxProcess, config: Path) -> None:
         raise IncompleteError(f"a second run still plans {show.plan_counts(again.plan)}")
     corrected = sum(change.kind is ChangeKind.SET_STAGE for change in applied.plan.changes)
     left = sum(judgement.findings.height for judgement in again.judgements)
-    show.out.print(f"Nothing. {corrected} records stand where they have earned; {left} findings wait for their owners.")
+    show.out.print(f"Nothing. The {corrected} corrected stages stand; {left} findings wait for their owners.")
     show.heading("7. The ledger: does its chain hold?")
     verified = agent.ledger.verify()
     if not verified.ok:
@@ -193,8 +196,9 @@ def _next(config: Path) -> None:
         f"stagesync log -c {config}": "the runs of this demo",
         f"stagesync log show last -c {config}": "what the last run saw and did",
         f"stagesync log record RECORD -c {config}": "everything about one record, by its id",
-        f"stagesync sandbox --directory {folder / 'crms'}": "these two CRMs again, to look around in",
-        str(shipped_configuration() / "definitions" / "recommended.yaml"): "what a stage means: copy it, change it",
+        f"stagesync sandbox --directory {folder / 'crms'}": "these two CRMs again, at the same address",
+        str(folder / "definitions" / "recommended.yaml"): "what a stage means: change it while they run, then",
+        f"stagesync audit -c {config}": "see what that would flag",
     }
     for line, words in lines.items():
         show.out.print(f"{words}:\n  {line}", markup=False, soft_wrap=True)

@@ -69,6 +69,9 @@ def show_run(config: Path, run_id: str, *, output: Format, limit: int) -> int:
     return 0
 
 
+UNBROKEN = 3
+"""How many columns, from the left, are never broken into two lines: they hold ids, kinds and times."""
+
 _FINDING_KINDS = (EntryKind.FINDING_OPENED, EntryKind.FINDING_CHANGED, EntryKind.FINDING_RESOLVED)
 _CHANGE_COLUMNS = ("change", "connection", "object", "record", "name", "before", "after", "outcome", "detail")
 
@@ -101,7 +104,7 @@ def _run(run: RunRecord) -> dict[str, Any]:
     return {
         "run": run.id,
         "command": run.command,
-        "started": run.started.isoformat(timespec="seconds"),
+        "started": f"{run.started:%Y-%m-%dT%H:%M:%SZ}",
         "result": run.result or "not finished",
         "findings": sum(entry["findings"] for entry in scope) if isinstance(scope, list) else "",
         "planned": summary.get("planned", ""),
@@ -152,6 +155,8 @@ def _about(run: RunRecord, moved: dict[EntryKind, int]) -> None:
         f"  {entry['connection']} {entry['object']}: {entry['evaluated']} of {entry['in_scope']} judged"
         for entry in (scope if isinstance(scope, list) else ())
     ]
+    errors = summary.get("errors")
+    lines += [f"  failed: {message}" for message in (errors.values() if isinstance(errors, dict) else ())]
     refusals = summary.get("refusals")
     lines += [f"  refused: {refusal}" for refusal in (refusals if isinstance(refusals, list) else ())]
     for line in lines:
@@ -169,10 +174,12 @@ def _rows(
             sys.stdout.write(_csv(rows, columns))
         case Format.MARKDOWN:
             sys.stdout.write(_markdown(rows, columns))
+        case Format.TABLE if not rows:
+            show.out.print(f"No {what}.")
         case Format.TABLE:
             table = Table(title=title, title_justify="left", show_edge=False, pad_edge=False)
-            for column in columns:
-                table.add_column(column, overflow="fold")
+            for number, column in enumerate(columns):
+                table.add_column(column, overflow="fold", no_wrap=number < UNBROKEN)
             for row in rows:
                 table.add_row(*(Text(str(row[column])) for column in columns))
             show.out.print(table)

@@ -12,8 +12,8 @@ import structlog
 
 
 def configure(*, verbose: bool = False, as_json: bool = False) -> None:
-    """Set up structlog. Commands show warnings only, unless ``verbose``; a daemon logs JSON from `info` on."""
-    level = logging.INFO if verbose or as_json else logging.ERROR
+    """Set up structlog. Commands say what went wrong themselves and log only when ``verbose``; a daemon logs JSON."""
+    level = logging.INFO if verbose or as_json else logging.CRITICAL
     shared: list[structlog.types.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,

@@ -73,7 +73,10 @@ def demo(
 def sandbox(
     seed: Annotated[int, typer.Option(help="Which company to invent.")] = 1,
     records: Annotated[int, typer.Option(min=2, max=1_000_000, help="Leads or contacts and deals in each CRM.")] = 800,
-    port: Annotated[int, typer.Option(min=0, max=65535, help="Port on 127.0.0.1; 0 takes any free one.")] = 8770,
+    port: Annotated[
+        int | None,
+        typer.Option(min=0, max=65535, help="Port on 127.0.0.1, 0 for any free one; 8770, or the one it had before."),
+    ] = None,
     directory: Annotated[
         Path | None, typer.Option(help="Where the CRMs keep their state; an existing one is opened again.")
     ] = None,
@@ -153,10 +156,15 @@ def daemon(config: Config = DEFAULT_CONFIG) -> None:
 
 
 @log_app.callback(invoke_without_command=True)
-def log(context: typer.Context) -> None:
-    """What StageSync saw, intended and did."""
+def log(
+    context: typer.Context,
+    config: Config = DEFAULT_CONFIG,
+    limit: Annotated[int, typer.Option(min=1, help="How many runs to show.")] = 20,
+    output: FormatOption = Format.TABLE,
+) -> None:
+    """What StageSync saw, intended and did; without a sub-command, the runs."""
     if context.invoked_subcommand is None:
-        log_list()
+        log_list(config, limit, output)
 
 
 @log_app.command("list")

@@ -7,19 +7,22 @@ from pathlib import Path
 
 from stagesync.cli import show
 from stagesync.errors import UsageError
-from stagesync.sandbox.server import PortInUse, Sandbox
+from stagesync.sandbox.server import MANIFEST, PortInUse, Sandbox
+
+DEFAULT_PORT = 8770
 
 
-def sandbox(*, seed: int, records: int, port: int, directory: Path | None) -> int:
+def sandbox(*, seed: int, records: int, port: int | None, directory: Path | None) -> int:
     """Serve until Ctrl-C. A directory that holds a sandbox already is opened as it was left."""
+    new_port = DEFAULT_PORT if port is None else port
     try:
         if directory is None:
             with tempfile.TemporaryDirectory(prefix="stagesync-sandbox-") as scratch:
-                _serve(_created(Path(scratch), seed=seed, records=records, port=port))
-        elif (directory / "sandbox.json").exists():
+                _serve(_created(Path(scratch), seed=seed, records=records, port=new_port))
+        elif (directory / MANIFEST).exists():
             _serve(Sandbox.open(directory, port=port))
         else:
-            _serve(_created(directory, seed=seed, records=records, port=port))
+            _serve(_created(directory, seed=seed, records=records, port=new_port))
     except PortInUse as error:
         raise UsageError(error.strerror) from None
     except OSError as error:

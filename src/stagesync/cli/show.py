@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
@@ -120,23 +120,30 @@ def _unknown(judgements: Sequence[Judgement]) -> None:
 def by_kind_and_stage(judgements: Sequence[Judgement]) -> None:
     """Findings by kind and stage, with the money that stands on them."""
     counts: Counter[tuple[str, Kind, str]] = Counter()
-    amounts: dict[tuple[str, Kind, str], float] = {}
+    amounts: defaultdict[tuple[str, Kind, str], float] = defaultdict(float)
     for judgement in judgements:
         for finding in judgement.each():
             key = (finding.object, finding.kind, finding.stage or "-")
             counts[key] += 1
-            amounts[key] = amounts.get(key, 0.0) + (finding.amount or 0.0)
+            amounts[key] += finding.amount or 0.0
     table = Table(title="Findings by kind and stage", title_justify="left", show_edge=False, pad_edge=False)
-    for name in ("object", "finding", "stage"):
+    for name in ("object", "finding"):
         table.add_column(name, no_wrap=True)
     for name in ("records", "money at stake"):
-        table.add_column(name, justify="right")
-    for place, kind, stage in sorted(counts, key=lambda key: (key[0], list(Kind).index(key[1]), key[2])):
-        key = (place, kind, stage)
-        stake = money(amounts[key]) if amounts[key] else "-"
-        table.add_row(escape(place), KIND_WORDS[kind], escape(stage), f"{counts[key]:,}", stake)
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("by stage", overflow="fold")
+    for place, kind in sorted({key[:2] for key in counts}, key=lambda pair: (pair[0], list(Kind).index(pair[1]))):
+        stages = [key for key in sorted(counts, key=lambda key: -counts[key]) if key[:2] == (place, kind)]
+        stake = sum(amounts[key] for key in stages)
+        by_stage = ", ".join(f"{key[2]} {counts[key]:,}" + _stake(amounts[key]) for key in stages)
+        total = sum(counts[key] for key in stages)
+        table.add_row(escape(place), KIND_WORDS[kind], f"{total:,}", money(stake or None), escape(by_stage))
     out.print(table)
     out.print(f"{counts.total():,} findings; a record may have several, each counts its whole amount.")
+
+
+def _stake(amount: float) -> str:
+    return f" ({money(amount)})" if amount else ""
 
 
 def findings(found: Sequence[Finding], limit: int) -> None:
@@ -184,12 +191,13 @@ def plan(plan_: Plan, limit: int) -> None:
     if plan_.left_out:
         out.print(f"\nNot planned, though a rule asks for it ({len(plan_.left_out):,}):")
         for (name, reason), count in Counter((entry.rule, entry.reason) for entry in plan_.left_out).items():
-            out.print(f"  {count:,} {name}: {reason}", markup=False)
+            out.print(f"  {count:,} {name}: {reason}", markup=False, soft_wrap=True)
 
 
 def _change(change: Change) -> None:
     stake = f", {money(change.amount)}" if change.amount else ""
-    out.print(Text(f"{change.connection} {change.object} {change.record}  {change.record_name}{stake}", style="bold"))
+    title = f"{change.connection} {change.object} {change.record}  {change.record_name}{stake}"
+    out.print(Text(title, style="bold"), soft_wrap=True)
     match change.kind:
         case ChangeKind.SET_STAGE:
             for field, value in change.after.items():

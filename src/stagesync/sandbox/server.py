@@ -86,7 +86,8 @@ class Sandbox:
         """Use ``create`` or ``open``."""
         self.directory = directory
         self.answers_path = directory / ANSWERS
-        self.url = f"http://{HOST}:{listener.getsockname()[1]}"
+        self.port: int = listener.getsockname()[1]
+        self.url = f"http://{HOST}:{self.port}"
         self.org = Org(directory / ORG_FILE, clock=clock, base_url=self.url)
         self.portal = Portal(directory / PORTAL_FILE, clock=clock)
         self._listener = listener
@@ -131,8 +132,8 @@ class Sandbox:
         return sandbox
 
     @classmethod
-    def open(cls, directory: Path | str, *, port: int = 0, clock: Clock | None = None) -> Self:
-        """Open the sandbox that was made in a directory earlier, as it was left.
+    def open(cls, directory: Path | str, *, port: int | None = None, clock: Clock | None = None) -> Self:
+        """Open the sandbox that was made in a directory earlier, as it was left; on its first port if none is given.
 
         Raises:
             SandboxMissing: there is none.
@@ -141,6 +142,8 @@ class Sandbox:
         place = Path(directory)
         if not (place / MANIFEST).exists():
             raise SandboxMissing(errno.ENOENT, "there is no sandbox; create one first", str(place))
+        if port is None:
+            port = int(json.loads((place / MANIFEST).read_text(encoding="utf-8"))["port"])
         return cls(place, _listen(port), clock or _utc_now)
 
     @property
@@ -159,7 +162,7 @@ class Sandbox:
         return self.portal.access_token
 
     def manifest(self) -> dict[str, Any]:
-        """What the company was made from: ``seed``, ``records`` in each CRM, ``as_of`` (ISO, UTC)."""
+        """What the company was made from: ``seed``, ``records`` in each CRM, ``as_of`` (ISO, UTC), first ``port``."""
         found: dict[str, Any] = json.loads((self.directory / MANIFEST).read_text(encoding="utf-8"))
         return found
 
@@ -169,7 +172,7 @@ class Sandbox:
         with self.answers_path.open("w", encoding="utf-8") as answers:
             seed_salesforce(self.org, seed=seed, records=records, as_of=as_of, answers=answers, progress=progress)
             seed_hubspot(self.portal, seed=seed, records=records, as_of=as_of, answers=answers, progress=progress)
-        facts = {"seed": seed, "records": records, "as_of": as_of.astimezone(UTC).isoformat()}
+        facts = {"seed": seed, "records": records, "as_of": as_of.astimezone(UTC).isoformat(), "port": self.port}
         (self.directory / MANIFEST).write_text(json.dumps(facts), encoding="utf-8")
 
     # Serving
