@@ -6,12 +6,11 @@ import csv
 import io
 import json
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from rich.table import Table
 from rich.text import Text
 
 from stagesync.cli import show
@@ -34,7 +33,7 @@ def list_runs(config: Path, *, limit: int, output: Format) -> int:
         total = ledger.count(kind=EntryKind.RUN_STARTED)
     rows = [_run(run) for run in runs]
     columns = ("run", "command", "started", "result", "findings", "planned", "outcomes")
-    _rows(rows, columns, output, title="Runs", left=total - len(runs), what="runs")
+    _rows(rows, columns, output, _run_line, title="Runs", left=total - len(runs), what="runs")
     return 0
 
 
@@ -65,12 +64,9 @@ def show_run(config: Path, run_id: str, *, output: Format, limit: int) -> int:
     if output is Format.TABLE:
         _about(run, moved)
     shown = rows[:limit] if limit else rows
-    _rows(shown, tuple(_CHANGE_COLUMNS), output, title="Changes", left=len(rows) - len(shown), what="changes")
+    _rows(shown, _CHANGE_COLUMNS, output, _change_line, title="Changes", left=len(rows) - len(shown), what="changes")
     return 0
 
-
-UNBROKEN = 3
-"""How many columns, from the left, are never broken into two lines: they hold ids, kinds and times."""
 
 _FINDING_KINDS = (EntryKind.FINDING_OPENED, EntryKind.FINDING_CHANGED, EntryKind.FINDING_RESOLVED)
 _CHANGE_COLUMNS = ("change", "connection", "object", "record", "name", "before", "after", "outcome", "detail")
@@ -83,7 +79,7 @@ def show_record(config: Path, record: str, *, output: Format, limit: int) -> int
         total = ledger.count(record=record)
     rows = [_entry(entry) for entry in entries]
     columns = ("seq", "at", "run", "kind", "rule", "says")
-    _rows(rows, columns, output, title=f"Entries about {record}", left=total - len(rows), what="entries")
+    _rows(rows, columns, output, _entry_line, title=f"Entries about {record}", left=total - len(rows), what="entries")
     return 0
 
 
@@ -115,12 +111,28 @@ def _run(run: RunRecord) -> dict[str, Any]:
 def _entry(entry: Entry) -> dict[str, Any]:
     return {
         "seq": entry.seq,
-        "at": entry.at.isoformat(timespec="seconds"),
+        "at": f"{entry.at:%Y-%m-%dT%H:%M:%SZ}",
         "run": entry.run or "",
         "kind": str(entry.kind),
         "rule": entry.rule or "",
         "says": _says(entry),
     }
+
+
+def _run_line(row: dict[str, Any]) -> str:
+    said = f"{row['run']}  {row['command']:<7} {row['result']:<12} {row['findings']} findings, {row['planned']} planned"
+    return said + (f"; {row['outcomes']}" if row["outcomes"] else "")
+
+
+def _change_line(row: dict[str, Any]) -> str:
+    place = f"{row['change']:<10} {row['connection']} {row['object']} {row['record']} ({row['name']})"
+    what = f"{row['before']} -> {row['after']}" if row["before"] else row["after"]
+    outcome = f"{row['outcome']}, {row['detail']}" if row["detail"] else row["outcome"]
+    return f"{place}: {what}: {outcome}"
+
+
+def _entry_line(row: dict[str, Any]) -> str:
+    return f"{row['seq']:>6}  {row['at']}  {row['kind']:<16} {row['rule']}: {row['says']}"
 
 
 def _says(entry: Entry) -> str:
@@ -130,7 +142,9 @@ def _says(entry: Entry) -> str:
     if "change" in body:
         change = body["change"]
         after = _values(change.get("after") or {})
-        return f"{change['kind']} {_values(change.get('before') or {})} -> {after}" if after else str(change["kind"])
+        subject = (change.get("task") or {}).get("subject", "")
+        moved = f"{_values(change.get('before') or {})} -> {after}" if after else subject
+        return f"{change['kind']} {moved}".strip()
     if "outcome" in body:
         outcome = body["outcome"]
         return f"{outcome['result']} {outcome.get('detail', '')}".strip()
@@ -165,8 +179,16 @@ def _about(run: RunRecord, moved: dict[EntryKind, int]) -> None:
 
 
 def _rows(
-    rows: Sequence[dict[str, Any]], columns: Sequence[str], output: Format, *, title: str, left: int, what: str
+    rows: Sequence[dict[str, Any]],
+    columns: Sequence[str],
+    output: Format,
+    line: Callable[[dict[str, Any]], str],
+    *,
+    title: str,
+    left: int,
+    what: str,
 ) -> None:
+    """The rows in a format; people get one line a row, which a narrow terminal does not break into columns."""
     match output:
         case Format.JSON:
             _json(list(rows))
@@ -174,15 +196,10 @@ def _rows(
             sys.stdout.write(_csv(rows, columns))
         case Format.MARKDOWN:
             sys.stdout.write(_markdown(rows, columns))
-        case Format.TABLE if not rows:
-            show.out.print(f"No {what}.")
         case Format.TABLE:
-            table = Table(title=title, title_justify="left", show_edge=False, pad_edge=False)
-            for number, column in enumerate(columns):
-                table.add_column(column, overflow="fold", no_wrap=number < UNBROKEN)
+            show.out.print(f"{title}:" if rows else f"No {what}.", markup=False)
             for row in rows:
-                table.add_row(*(Text(str(row[column])) for column in columns))
-            show.out.print(table)
+                show.out.print(Text(f"  {line(row)}"), soft_wrap=True)
     if left > 0:
         show.err.print(f"{left:,} more {what} are not shown; --limit shows more.", markup=False)
 
