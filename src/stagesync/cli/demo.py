@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 import tempfile
 import time
 from collections import Counter
@@ -192,13 +193,15 @@ def _prove(agent: Agent, plan: Plan) -> None:
 def _next(config: Path) -> None:
     show.heading("Where to look next")
     folder = config.parent
+    # In a virtual environment that is not active, the plain name would not be found.
+    program = "stagesync" if shutil.which("stagesync") else os.path.relpath(sys.argv[0])
     lines = {
-        f"stagesync log -c {config}": "the runs of this demo",
-        f"stagesync log show last -c {config}": "what the last run saw and did",
-        f"stagesync log record RECORD -c {config}": "everything about one record, by its id",
-        f"stagesync sandbox --directory {folder / 'crms'}": "these two CRMs again, at the same address",
+        f"{program} log -c {config}": "the runs of this demo",
+        f"{program} log show last -c {config}": "what the last run saw and did",
+        f"{program} log record RECORD -c {config}": "everything about one record, by its id",
+        f"{program} sandbox --directory {folder / 'crms'}": "these two CRMs again, at the same address",
         str(folder / "definitions" / "recommended.yaml"): "what a stage means: change it while they run, then",
-        f"stagesync audit -c {config}": "see what that would flag",
+        f"{program} audit -c {config}": "see what that would flag",
     }
     for line, words in lines.items():
         show.out.print(f"{words}:\n  {line}", markup=False, soft_wrap=True)
