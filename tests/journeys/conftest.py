@@ -11,7 +11,7 @@ from stagesync.sandbox.server import Sandbox
 
 from .deployment import Deployment, deployment
 
-RECORDS = 60
+RECORDS = 120
 Deploy = Callable[..., Deployment]
 
 

@@ -1,57 +1,104 @@
-"""Apply: intent into the ledger, write, outcome into the ledger, batch by batch; and settling what a crash left."""
+"""Apply: intent into the ledger, write, outcome into the ledger, batch by batch."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from itertools import islice
+from collections.abc import Callable, MutableMapping, Sequence
 
 import structlog
 
 from stagesync.agent.connection import Agent, Connected
-from stagesync.connectors.base import Reader, Writer
-from stagesync.errors import Interrupted
+from stagesync.agent.settle import batches
+from stagesync.connectors.base import Writer
+from stagesync.errors import ConnectionFailed, Interrupted, StageSyncError
 from stagesync.model.changes import Change, ChangeKind, Outcome, Plan, Result
 from stagesync.planning.planner import order
-from stagesync.policy.mappings import CrmMapping
 
 log = structlog.get_logger(__name__)
 
+DONE = (Result.APPLIED, Result.ALREADY_SO)
+NOT_MOVED = "its stage was not corrected, so the task would not be true; the next run looks again"
 
-def apply(agent: Agent, run: str, plan: Plan, outcomes: list[Outcome]) -> None:
+Write = Callable[[Sequence[Change]], Sequence[Outcome]]
+Place = tuple[str, str, str]
+"""Connection, object and record."""
+
+
+def apply(
+    agent: Agent, run: str, plan: Plan, outcomes: list[Outcome], errors: MutableMapping[str, StageSyncError]
+) -> None:
     """Make the changes of a plan that the guard has passed; every batch is recorded before and after.
 
-    ``outcomes`` receives what became of each change as it happens, so that nothing is lost when it is interrupted.
+    ``outcomes`` receives what became of each change as it happens, so that nothing is lost when it is interrupted,
+    and ``errors`` the connections that failed: their other changes wait for the next run, and the rest goes on.
 
     Raises Interrupted between two batches when ``agent.stop`` is set: what was begun is finished and recorded.
     """
     connections = {connected.name: connected for connected in agent.connections}
+    applying = _Applying(agent, run, plan)
     for kind, name, changes in order(plan):
         connected = connections[name]
         if connected.writer is None:
             continue
-        for batch in _batches(changes, connected.writer.batch_size):
+        for batch in batches(changes, connected.writer.batch_size):
+            if name in errors:
+                break
             if agent.stop.is_set():
                 left = len(plan.changes) - len(outcomes)
                 raise Interrupted(f"stopped as asked; {len(outcomes)} changes are done, {left} wait for the next run")
-            outcomes += _batch(agent, run, connected, _method(connected.writer, kind), batch)
+            try:
+                applying.batch(connected, _method(connected.writer, kind), batch, outcomes)
+            except ConnectionFailed as error:
+                errors[name] = error
+                log.error("connection_failed", connection=name, kind=type(error).__name__)
             agent.progress(name, str(kind), len(outcomes))
 
 
-def _batch(
-    agent: Agent,
-    run: str,
-    connected: Connected,
-    write: Callable[[Sequence[Change]], Sequence[Outcome]],
-    batch: Sequence[Change],
-) -> Sequence[Outcome]:
-    agent.ledger.record_intents(run, at=agent.clock(), changes=batch)
-    outcomes = write(batch)
-    agent.ledger.record_outcomes(run, at=agent.clock(), connection=connected.name, outcomes=outcomes)
-    log.info("batch_applied", connection=connected.name, kind=str(batch[0].kind), changes=len(batch))
-    return outcomes
+class _Applying:
+    def __init__(self, agent: Agent, run: str, plan: Plan) -> None:
+        self.agent, self.run = agent, run
+        # A task that speaks of a move is intended together with it: after a crash nothing else would remember it.
+        self.tasks = {_place(change): change for change in plan.changes if _speaks_of_a_move(change)}
+        self.not_moved: set[Place] = set()
+
+    def batch(self, connected: Connected, write: Write, batch: Sequence[Change], outcomes: list[Outcome]) -> None:
+        """Intent, write, outcome. Raises ConnectionFailed when the CRM could not even be looked at."""
+        tasks = [self.tasks[_place(one)] for one in batch if one.after and _place(one) in self.tasks]
+        intended = [change for change in batch if not _speaks_of_a_move(change)]
+        self.agent.ledger.record_intents(self.run, at=self.agent.clock(), changes=[*intended, *tasks])
+        untrue = [one for one in batch if _speaks_of_a_move(one) and _place(one) in self.not_moved]
+        outcomes += self._recorded(connected, [_outcome(one, Result.SUPERSEDED, NOT_MOVED) for one in untrue])
+        true = [change for change in batch if change not in untrue]
+        try:
+            written = write(true) if true else ()
+        except ConnectionFailed as error:
+            # Raised only when the call wrote nothing.
+            outcomes += self._recorded(connected, [_outcome(one, Result.FAILED, str(error)) for one in [*true, *tasks]])
+            raise
+        outcomes += self._recorded(connected, written)
+        done = {outcome.key for outcome in written if outcome.result in DONE}
+        self.not_moved |= {_place(change) for change in true if change.after and change.key not in done}
+        log.info("batch_applied", connection=connected.name, kind=str(batch[0].kind), changes=len(batch))
+
+    def _recorded(self, connected: Connected, outcomes: Sequence[Outcome]) -> Sequence[Outcome]:
+        if outcomes:
+            at = self.agent.clock()
+            self.agent.ledger.record_outcomes(self.run, at=at, connection=connected.name, outcomes=outcomes)
+        return outcomes
 
 
-def _method(writer: Writer, kind: ChangeKind) -> Callable[[Sequence[Change]], Sequence[Outcome]]:
+def _speaks_of_a_move(change: Change) -> bool:
+    return change.kind is ChangeKind.OPEN_TASK and bool(change.before)
+
+
+def _place(change: Change) -> Place:
+    return change.connection, change.object, change.record
+
+
+def _outcome(change: Change, result: Result, detail: str) -> Outcome:
+    return Outcome(key=change.key, result=result, detail=detail, crm_id=change.crm_id)
+
+
+def _method(writer: Writer, kind: ChangeKind) -> Write:
     match kind:
         case ChangeKind.SET_STAGE:
             return writer.set_stage
@@ -59,59 +106,3 @@ def _method(writer: Writer, kind: ChangeKind) -> Callable[[Sequence[Change]], Se
             return writer.open_tasks
         case ChangeKind.CLOSE_TASK:
             return writer.close_tasks
-
-
-def _batches(changes: Sequence[Change], size: int) -> Iterator[list[Change]]:
-    source = iter(changes)
-    while batch := list(islice(source, size)):
-        yield batch
-
-
-def settle(agent: Agent, run: str, connected: Connected) -> int:
-    """Find out by looking at the CRM what became of changes whose outcome nobody saw; return how many there were."""
-    unsettled = agent.ledger.unsettled(connected.name)
-    if unsettled:
-        outcomes = _settled(connected.reader, connected.mapping, unsettled)
-        agent.ledger.record_outcomes(run, at=agent.clock(), connection=connected.name, outcomes=outcomes)
-        log.info("changes_settled", connection=connected.name, changes=len(outcomes))
-    return len(unsettled)
-
-
-def _settled(reader: Reader, mapping: CrmMapping, changes: Sequence[Change]) -> list[Outcome]:
-    outcomes = []
-    stages = [change for change in changes if change.kind is ChangeKind.SET_STAGE]
-    for name in dict.fromkeys(change.object for change in stages):
-        mapped = next((mapped for mapped in mapping.objects if mapped.name == name), None)
-        batch = [change for change in stages if change.object == name]
-        if mapped is None:
-            outcomes += [_not_landed(change, "the object is no longer mapped") for change in batch]
-            continue
-        rows = reader.current(mapped.table, [change.record for change in batch])
-        now = {row[mapped.table.key]: row for row in rows.iter_rows(named=True)}
-        outcomes += [_settled_stage(change, now.get(change.record)) for change in batch]
-    tasks = [change for change in changes if change.kind is ChangeKind.OPEN_TASK]
-    existing = reader.own_tasks([change.key for change in tasks]) if tasks else {}
-    for change in tasks:
-        crm_id = existing.get(change.key)
-        if crm_id is None:
-            outcomes.append(_not_landed(change, "the task was not created"))
-        else:
-            outcomes.append(Outcome(key=change.key, result=Result.APPLIED, detail="found in the CRM", crm_id=crm_id))
-    # Completing a task twice does no harm, so it is simply planned again.
-    closing = [change for change in changes if change.kind is ChangeKind.CLOSE_TASK]
-    return outcomes + [_not_landed(change, "will be tried again") for change in closing]
-
-
-def _settled_stage(change: Change, row: dict[str, object] | None) -> Outcome:
-    if row is None:
-        return _not_landed(change, "the record is gone or hidden")
-    seen = {field: str(row[field]) if row.get(field) is not None else None for field in change.after}
-    if seen == dict(change.after):
-        return Outcome(key=change.key, result=Result.APPLIED, detail="found in the CRM", seen=seen)
-    if seen == {field: change.before.get(field) for field in seen}:
-        return Outcome(key=change.key, result=Result.FAILED, detail="it did not land; planned again", seen=seen)
-    return Outcome(key=change.key, result=Result.SUPERSEDED, detail="the record holds something else", seen=seen)
-
-
-def _not_landed(change: Change, why: str) -> Outcome:
-    return Outcome(key=change.key, result=Result.FAILED, detail=why, crm_id=change.crm_id)

@@ -8,9 +8,10 @@ from datetime import UTC, datetime
 
 import structlog
 
-from stagesync.agent.apply import apply, settle
+from stagesync.agent.apply import apply
 from stagesync.agent.connection import Agent, Connected
 from stagesync.agent.pull import Pulled, pull
+from stagesync.agent.settle import settle
 from stagesync.audit.engine import Judgement, judge
 from stagesync.audit.evidence import Tables
 from stagesync.audit.masks import Frame
@@ -75,16 +76,20 @@ def run(agent: Agent, *, command: str, write: bool) -> RunResult:
     run_id = agent.ledger.start_run(command=command, at=as_of, facts=dict(agent.facts))
     result = RunResult(run=run_id, as_of=as_of)
     log.info("run_started", run=run_id, command=command)
-    ending = "interrupted"
+    ending, code = "interrupted", Interrupted.exit_code
     try:
         _steps(agent, result, write=write)
-        ending = result.ending
+        ending, code = result.ending, result.exit_code
     except StageSyncError as error:
-        ending = "interrupted" if isinstance(error, Interrupted) else "failed"
+        ending, code = "interrupted" if isinstance(error, Interrupted) else "failed", error.exit_code
+        raise
+    except Exception:
+        ending = "failed"
         raise
     finally:
-        agent.ledger.finish_run(run_id, at=agent.clock(), result=ending, facts=_summary(result))
-        log.info("run_finished", run=run_id, result=ending, exit_code=result.exit_code)
+        facts = {"exit_code": code, **_summary(result)}
+        agent.ledger.finish_run(run_id, at=agent.clock(), result=ending, facts=facts)
+        log.info("run_finished", run=run_id, result=ending, exit_code=code)
     return result
 
 
@@ -92,7 +97,7 @@ def _steps(agent: Agent, result: RunResult, *, write: bool) -> None:
     plans = []
     for connected in agent.connections:
         if agent.stop.is_set():
-            raise Interrupted("stopped as asked, before anything was written")
+            raise Interrupted("stopped as asked, before anything was changed")
         try:
             plans.append(_observe(agent, result, connected, write=write))
         except Interrupted:
@@ -106,7 +111,7 @@ def _steps(agent: Agent, result: RunResult, *, write: bool) -> None:
     result.refusals = guard.check(result.plan, scopes, agent.limits)
     if write and not result.refusals:
         result.applied = []
-        apply(agent, result.run, result.plan, result.applied)
+        apply(agent, result.run, result.plan, result.applied, result.errors)
 
 
 def _observe(agent: Agent, result: RunResult, connected: Connected, *, write: bool) -> Plan:
@@ -114,8 +119,8 @@ def _observe(agent: Agent, result: RunResult, connected: Connected, *, write: bo
     identity = connected.reader.identity()
     agent.ledger.pin(connected.name, identity, agent.clock(), run=result.run)
     result.identities[connected.name] = identity
-    if write:
-        result.settled += settle(agent, result.run, connected)
+    if write and connected.writer is not None:
+        result.settled += settle(agent, result.run, connected, connected.writer)
     pulled = pull(
         name=connected.name,
         reader=connected.reader,
@@ -124,6 +129,7 @@ def _observe(agent: Agent, result: RunResult, connected: Connected, *, write: bo
         label=result.run,
         identity=identity,
         progress=agent.progress,
+        stop=agent.stop,
     )
     agent.progress(connected.name, "audit", 0)
     judgements = audit(agent, connected, pulled, result.as_of)
@@ -200,7 +206,6 @@ def _summary(result: RunResult) -> Mapping[str, object]:
     for outcome in result.applied or ():
         outcomes[outcome.result] = outcomes.get(outcome.result, 0) + 1
     return {
-        "exit_code": result.exit_code,
         "as_of": result.as_of.isoformat(),
         "scope": scope,
         "planned": len(result.plan.changes),

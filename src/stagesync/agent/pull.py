@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from threading import Event
 
 from stagesync.agent.connection import Progress
 from stagesync.connectors.base import Reader
-from stagesync.errors import ConfigurationError, Problem
+from stagesync.errors import ConfigurationError, Interrupted, Problem
 from stagesync.mirror import Mirror
 from stagesync.model.crm import Identity, NativeStage, Owner
 from stagesync.policy.document import nearest
@@ -33,11 +34,13 @@ def pull(
     label: str,
     identity: Identity,
     progress: Progress,
+    stop: Event | None = None,
 ) -> Pulled:
     """Read all tables of a mapping into a new snapshot of the mirror.
 
     Raises ConfigurationError when the mapping names a stage that the CRM does not have, and ConnectionFailed when
-    the CRM cannot be read; the snapshot before stays current then.
+    the CRM cannot be read, and Interrupted between two pages once ``stop`` is set; the snapshot before stays current
+    then.
     """
     stages = {mapped.name: reader.stages(mapped.table.name, mapped.stage_field) for mapped in mapping.objects}
     check_stages(mapping, stages)
@@ -47,6 +50,8 @@ def pull(
         for table in mapping.tables:
             progress(name, table.name, 0)
             for page in reader.pull(table):
+                if stop is not None and stop.is_set():
+                    raise Interrupted("stopped as asked while reading; nothing was changed")
                 snapshot.add(page)
                 progress(name, page.table, snapshot.rows[page.table])
     return Pulled(identity=identity, owners=reader.owners(), stages=stages, rows=dict(snapshot.rows))

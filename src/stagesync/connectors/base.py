@@ -53,13 +53,23 @@ class Reader(Protocol):
 
 
 class Writer(Protocol):
-    """Writes to one CRM. Every method returns one outcome for each change, in order, and never raises for a row."""
+    """Writes to one CRM. Every method returns one outcome for each change, in order, and never raises for a row.
+
+    Errors: :class:`~stagesync.errors.ConnectionFailed` only when the call wrote nothing at all.
+    """
 
     batch_size: int
     """How many changes of one kind a call may hold."""
 
     def set_stage(self, changes: Sequence[Change]) -> Sequence[Outcome]:
         """Write ``after`` where the record still holds ``before`` and was not modified since, then read back."""
+
+    def finish_stage(self, changes: Sequence[Change]) -> Sequence[Outcome]:
+        """Finish moves that a crash left half done, where a CRM takes more than one request for a move.
+
+        Only for changes that were begun and whose record has a blank stage now; where a move is one request, a blank
+        is somebody else's doing and is left alone (``superseded``).
+        """
 
     def open_tasks(self, changes: Sequence[Change]) -> Sequence[Outcome]:
         """Create the tasks that do not exist yet; an existing one with the same key is ``already-so``."""

@@ -98,14 +98,14 @@ class _Planner:
         return False
 
     def correct(self, judgement: Judgement, findings: Sequence[Finding], modified: datetime | None) -> None:
-        moved = None
+        move = None
         for finding in findings:
             if finding.kind is Kind.PREMATURE and finding.mode is Mode.ENFORCE:
                 correction = self.correction(judgement.mapped, finding, modified)
                 if correction is not None:
                     self.changes.append(correction)
-                    moved = (str(correction.stage_from), str(correction.stage_to))
-        self.open_task(judgement.mapped, findings, moved)
+                    move = correction
+        self.open_task(judgement.mapped, findings, move)
 
     def correction(self, mapped: MappedObject, finding: Finding, modified: datetime | None) -> Change | None:
         target = _target(mapped, finding)
@@ -160,7 +160,7 @@ class _Planner:
                 return None if stage.writable else f"the stage '{target}' may not be written by an integration"
         return f"the CRM has no stage '{target}'"
 
-    def open_task(self, mapped: MappedObject, findings: Sequence[Finding], moved: tuple[str, str] | None) -> None:
+    def open_task(self, mapped: MappedObject, findings: Sequence[Finding], move: Change | None) -> None:
         first = findings[0]
         if (first.object, first.record) in self.with_task:
             return
@@ -171,6 +171,7 @@ class _Planner:
         criteria = tuple(
             evidence.criterion for one in findings if one.kind is Kind.PREMATURE for evidence in one.evidence
         )
+        moved = None if move is None else (str(move.stage_from), str(move.stage_to))
         self.changes.append(
             Change(
                 key=_key("task", *(f"{one.key}@{_day(one.since)}" for one in findings), *criteria),
@@ -186,6 +187,7 @@ class _Planner:
                 owner_name=self.owners[owner].name if owner in self.owners else None,
                 findings=tuple(one.key for one in findings),
                 criteria=criteria,
+                before={} if move is None else move.after,
                 amount=first.amount,
                 stage_from=self.label(mapped, first.pipeline, first.native_stage),
                 task=TaskText(
