@@ -17,7 +17,7 @@ from zoneinfo import ZoneInfo
 
 import polars as pl
 
-from stagesync.model.tables import UNREADABLE, ColumnType
+from stagesync.model.tables import POLARS, UNREADABLE, ColumnType
 from stagesync.policy.expressions.tree import (
     And,
     Arithmetic,
@@ -129,7 +129,7 @@ def _leaf(leaf: Leaf, frame: Frame) -> pl.Expr:
         case Compare(operator=operator, left=left, right=right):
             return _compare(operator, _value(left, frame), _value(right, frame))
         case IsIn(value=value, options=options):
-            return _value(value, frame).is_in([option.value for option in options])
+            return _is_in(_value(value, frame), value.type, options)
         case Like(value=name, pattern=pattern):
             return pl.col(name.name).str.contains(_regular(pattern))
         case IsBlank(value=name):
@@ -138,6 +138,14 @@ def _leaf(leaf: Leaf, frame: Frame) -> pl.Expr:
             return stated(pl.col(name.name), frame.placeholders)
         case Truth(value=name):
             return pl.col(name.name)
+
+
+def _is_in(value: pl.Expr, kind: ColumnType, options: tuple[Constant, ...]) -> pl.Expr:
+    # polars compares members of one type only, so that numbers meet as Float64.
+    if kind in (ColumnType.INTEGER, ColumnType.NUMBER):
+        numbers = [float(option.value) for option in options if isinstance(option.value, int | float)]
+        return value.cast(pl.Float64).is_in(pl.Series(numbers, dtype=pl.Float64).implode())
+    return value.is_in(pl.Series([option.value for option in options], dtype=POLARS[kind]).implode())
 
 
 def _compare(operator: str, left: pl.Expr, right: pl.Expr) -> pl.Expr:
@@ -157,8 +165,6 @@ def _value(value: Value, frame: Frame) -> pl.Expr:
         case Name(name=name):
             return pl.col(name)
         case Constant(value=constant, type=kind):
-            if isinstance(constant, datetime):
-                constant = constant.astimezone(UTC)
             return pl.lit(constant, dtype=pl.Datetime("us", "UTC") if kind is ColumnType.DATETIME else None)
         case Moment(type=kind, shift=shift, unit=unit):
             delta = timedelta(hours=shift) if unit == "hour" else timedelta(days=shift)
@@ -170,14 +176,11 @@ def _value(value: Value, frame: Frame) -> pl.Expr:
 
 
 def _calculate(operation: str, left: pl.Expr, right: pl.Expr) -> pl.Expr:
-    if operation == "+":
-        return left + right
-    if operation == "-":
-        return left - right
-    if operation == "*":
-        return left * right
-    divisor = right.cast(pl.Float64)
-    return left.cast(pl.Float64) / pl.when(divisor != 0).then(divisor)
+    # In Float64, where nothing wraps around; what is too large or divided by zero is blank and not infinite.
+    left, right = left.cast(pl.Float64), right.cast(pl.Float64)
+    operations = {"+": left + right, "-": left - right, "*": left * right, "/": left / right}
+    result = operations[operation]
+    return pl.when(result.is_finite()).then(result)
 
 
 def _regular(pattern: str) -> str:

@@ -123,7 +123,7 @@ class _Check:
             rungs=rungs,
             parking=words.parking,
             evidence=words.evidence,
-            placeholders=frozenset(text.strip().casefold() for text in words.placeholders),
+            placeholders=frozenset(text.strip().lower() for text in words.placeholders),
             contradictions=contradictions,
             rules=words.rules,
         )

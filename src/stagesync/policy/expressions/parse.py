@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Mapping
-from datetime import date, datetime
+from collections.abc import Mapping, Sequence
+from datetime import UTC, date, datetime
 from typing import NoReturn
 
 import sqlglot
-from sqlglot import exp
+from sqlglot import TokenType, exp
 
 from stagesync.model.tables import ColumnType
 from stagesync.policy.document import nearest
@@ -97,13 +97,16 @@ def parse(text: object, vocabulary: Mapping[str, ColumnType], *, what: str = "ev
         raise ExpressionError("an expression is expected here, such as: replies >= 1")
     _limit(text)
     try:
+        _refuse_tokens(text)
         statements = sqlglot.parse(text)
+    except sqlglot.errors.TokenError:
+        raise _not_closed(text) from None
     except sqlglot.errors.SqlglotError as error:
         raise _syntax_error(text, error) from None
     except RecursionError:
         raise ExpressionError(f"is nested deeper than {DEEPEST} levels") from None
     if len(statements) != 1 or statements[0] is None:
-        raise ExpressionError("one condition is expected, without a semicolon")
+        raise ExpressionError("one condition is expected here, such as: replies >= 1")
     return _Reader(text, vocabulary, what).condition(statements[0])
 
 
@@ -121,12 +124,34 @@ def _limit(text: str) -> None:
         raise ExpressionError("has too many operators; split it into several criteria")
 
 
+def _refuse_tokens(text: str) -> None:
+    """Refuse what sqlglot's tree no longer shows: most comments, and ``is unknown``, which it reads as ``is null``."""
+    before = None
+    for token in sqlglot.tokenize(text):
+        if token.comments:
+            raise ExpressionError("comments are not allowed inside a condition", token.start, token.text)
+        if token.token_type is TokenType.SEMICOLON:
+            raise ExpressionError("one condition is expected, without a semicolon", token.start, token.text)
+        if token.token_type is TokenType.UNKNOWN and before is TokenType.IS:
+            message = "after 'is' only null or not null may stand; what is unknown is never asked for"
+            raise ExpressionError(message, token.start, token.text)
+        if token.token_type is not TokenType.NOT:
+            before = token.token_type
+
+
+def _not_closed(text: str) -> ExpressionError:
+    quote = next((mark for mark in "'\"" if text.count(mark) % 2), "")
+    return ExpressionError("not a condition: a quote or a comment is not closed", max(text.rfind(quote), 0), quote)
+
+
 def _syntax_error(text: str, error: sqlglot.errors.SqlglotError) -> ExpressionError:
     details = getattr(error, "errors", None) or [{}]
     token = str(details[0].get("highlight") or "")
     reason = str(details[0].get("description") or "it cannot be read").rstrip(".")
     if reason.startswith("Required keyword"):
         reason = "something is missing beside it"
+    elif "nexpected token" in reason or "<Token" in reason:
+        reason = "this does not belong here"
     before = str(details[0].get("start_context") or "")
     offset = len(before) if token and text.startswith(before) else max(text.find(token), 0)
     near = f" near '{token}'" if token else ""
@@ -139,11 +164,21 @@ class _Reader:
         self.nodes = 0
 
     def fail(self, node: exp.Expr, message: str) -> NoReturn:
-        for part in node.walk():
-            if "start" in part.meta:
-                start, end = int(part.meta["start"]), int(part.meta["end"])
+        # sqlglot gives places to names, literals and functions only: this one, the first inside, or the one around.
+        around: exp.Expr | None = node
+        while around is not None:
+            places = [part.meta for part in around.walk() if "start" in part.meta]
+            if places:
+                place = around.meta if "start" in around.meta else self.first(around, places)
+                start, end = int(place["start"]), int(place["end"])
                 raise ExpressionError(message, start, self.text[start : end + 1])
+            around = around.parent
         raise ExpressionError(message)
+
+    @staticmethod
+    def first(node: exp.Expr, places: Sequence[Mapping[str, int]]) -> Mapping[str, int]:
+        # The new name is what is wrong with an alias; elsewhere it is the whole, which starts at its first part.
+        return places[0] if isinstance(node, exp.Alias) else min(places, key=lambda place: int(place["start"]))
 
     def check(self, node: exp.Expr) -> None:
         self.nodes += 1
@@ -152,8 +187,6 @@ class _Reader:
         allowed = ARGUMENTS.get(type(node))
         if allowed is None:
             self.fail(node, f"{_called(node)} is not allowed in a condition")
-        if node.comments:
-            self.fail(node, "comments are not allowed inside a condition")
         for argument, value in node.args.items():
             if value and argument not in allowed:
                 self.fail(node, f"'{argument}' is not allowed with {_called(node)}")
@@ -213,15 +246,15 @@ class _Reader:
             option = self.value(item)
             if not isinstance(option, Constant):
                 self.fail(item, "only plain values may stand in the list after 'in'")
-            _, fitted = self.fitted(node, value, option)
+            _, fitted = self.fitted(value, option, at=item)
             assert isinstance(fitted, Constant)
             options.append(fitted)
         return IsIn(value, tuple(options))
 
     def between(self, node: exp.Expr) -> Expression:
         value = self.value(node.this)
-        low = Compare(">=", *self.fitted(node, value, self.value(node.args["low"])))
-        high = Compare("<=", *self.fitted(node, value, self.value(node.args["high"])))
+        low = Compare(">=", *self.fitted(value, self.value(node.args["low"]), at=node.args["low"]))
+        high = Compare("<=", *self.fitted(value, self.value(node.args["high"]), at=node.args["high"]))
         both = And((low, high))
         return Not(both) if node.args.get("negate") else both
 
@@ -229,7 +262,7 @@ class _Reader:
         name = self.name_of(node.this, ColumnType.TEXT, "be compared with a pattern")
         pattern = node.expression
         if not (isinstance(pattern, exp.Literal) and pattern.is_string):
-            self.fail(node, "after 'like' a pattern in quotes is expected, such as: like 'Canceled:%'")
+            self.fail(pattern, "after 'like' a pattern in quotes is expected, such as: like 'Canceled:%'")
         if "\\" in pattern.this:
             self.fail(pattern, "a backslash is not allowed in a pattern")
         condition = Like(name, str(pattern.this))
@@ -243,7 +276,9 @@ class _Reader:
         return Stated(self.name_of(node.expressions[0], ColumnType.TEXT, "be asked for with stated()"))
 
     def comparison(self, node: exp.Expr) -> Expression:
-        return Compare(COMPARISONS[type(node)], *self.fitted(node, self.value(node.this), self.value(node.expression)))
+        left, right = self.value(node.this), self.value(node.expression)
+        at = node.this if isinstance(left, Constant) and not isinstance(right, Constant) else node.expression
+        return Compare(COMPARISONS[type(node)], *self.fitted(left, right, at=at))
 
     def value(self, node: exp.Expr) -> Value:
         self.check(node)
@@ -286,7 +321,8 @@ class _Reader:
         inner = self.value(node.this)
         if isinstance(inner, Constant) and isinstance(inner.value, int | float) and inner.type in NUMERIC:
             return Constant(-inner.value, inner.type)
-        return self.computed(node, "-", Constant(0, ColumnType.INTEGER), inner)
+        self.check_number(node.this, inner)
+        return self.computed("-", Constant(0, ColumnType.INTEGER), inner)
 
     def moment(self, node: exp.Expr) -> Moment:
         name = str(node.this).lower()
@@ -311,19 +347,26 @@ class _Reader:
             self.fail(node, f"'{text}' is not a {wanted}; write it as '{example}'")
         if value.tzinfo is None:
             self.fail(node, f"'{text}' names no time zone; end it with Z for UTC")
-        return Constant(value, wanted)
+        try:
+            return Constant(value.astimezone(UTC), wanted)
+        except OverflowError:
+            self.fail(node, f"'{text}' lies outside the years 1 to 9999 in UTC")
 
     def arithmetic(self, node: exp.Expr) -> Value:
         operation = OPERATIONS[type(node)]
         left = self.value(node.this)
         if isinstance(left, Moment) and isinstance(node.expression, exp.Interval):
             return self.shifted(node, left, operation)
-        return self.computed(node, operation, left, self.value(node.expression))
+        right = self.value(node.expression)
+        self.check_number(node.this, left)
+        self.check_number(node.expression, right)
+        return self.computed(operation, left, right)
 
-    def computed(self, node: exp.Expr, operation: Operation, left: Value, right: Value) -> Value:
-        for side in (left, right):
-            if side.type not in NUMERIC:
-                self.fail(node, f"cannot calculate with {_describe(side)}")
+    def check_number(self, node: exp.Expr, value: Value) -> None:
+        if value.type not in NUMERIC:
+            self.fail(node, f"cannot calculate with {_describe(value)}")
+
+    def computed(self, operation: Operation, left: Value, right: Value) -> Arithmetic:
         whole = left.type is right.type is ColumnType.INTEGER and operation != "/"
         return Arithmetic(operation, left, right, ColumnType.INTEGER if whole else ColumnType.NUMBER)
 
@@ -355,20 +398,20 @@ class _Reader:
             self.fail(node, f"'{name}' is of type {known} and cannot {purpose}")
         return Name(name, known)
 
-    def fitted(self, node: exp.Expr, left: Value, right: Value) -> tuple[Value, Value]:
-        """Both sides with types that can be compared; a date in quotes becomes a date."""
+    def fitted(self, left: Value, right: Value, *, at: exp.Expr) -> tuple[Value, Value]:
+        """Both sides with types that can be compared; a date in quotes becomes a date. ``at`` is where they clash."""
         if left.type in NUMERIC and right.type in NUMERIC:
             return left, right
         moments = (ColumnType.DATE, ColumnType.DATETIME)
         if left.type in moments and isinstance(right, Constant) and isinstance(right.value, str):
-            return left, self.as_moment(node, right.value, left.type)
+            return left, self.as_moment(at, right.value, left.type)
         if right.type in moments and isinstance(left, Constant) and isinstance(left.value, str):
-            return self.as_moment(node, left.value, right.type), right
+            return self.as_moment(at, left.value, right.type), right
         if left.type is not right.type:
             remedy = ""
             if left.type in moments and right.type in moments:
                 remedy = " (today() is a date, now() a datetime)"
-            self.fail(node, f"cannot compare {_describe(left)} with {_describe(right)}{remedy}")
+            self.fail(at, f"cannot compare {_describe(left)} with {_describe(right)}{remedy}")
         return left, right
 
     def unknown_function(self, node: exp.Expr) -> str:

@@ -28,7 +28,7 @@ class Name:
 
 @dataclass(frozen=True)
 class Constant:
-    """A value written in the expression."""
+    """A value written in the expression; a datetime is UTC."""
 
     value: str | float | int | bool | date | datetime
     type: ColumnType
@@ -45,7 +45,7 @@ class Moment:
 
 @dataclass(frozen=True)
 class Arithmetic:
-    """A number computed from two numbers. Division by zero is blank."""
+    """A number computed from two numbers, in floating point. What is not finite (division by zero) is blank."""
 
     operation: Operation
     left: Value

@@ -1,0 +1,394 @@
+"""A slow, obvious judge in plain Python, row by row. It shares no code with the product but the names of verdicts.
+
+Expressions are tuples, so that neither sqlglot nor the product's tree stands between what was meant and what is
+judged; ``written`` puts them into the language. A row is a dictionary; an absent item is blank (None), an item in
+``unknown`` might have any value.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+import unicodedata
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+Node = tuple[Any, ...]
+Row = Mapping[str, Any]
+UNKNOWN = "unknown"
+"""A leaf that might be true or false. Blank is None, as in SQL."""
+
+
+@dataclass(frozen=True)
+class Moment:
+    """When the audit takes place."""
+
+    now: datetime
+    zone: ZoneInfo
+    placeholders: Sequence[str] = ()
+
+    @property
+    def today(self) -> date:
+        return self.now.astimezone(self.zone).date()
+
+
+# How a tree is written -------------------------------------------------------------------------------------------
+
+
+def written(node: Node) -> str:
+    """The expression as an admin would write it, with more parentheses."""
+    match node:
+        case ("compare", operator, left, right):
+            return f"{value_written(left)} {operator} {value_written(right)}"
+        case ("in", value, options, negated):
+            inside = ", ".join(value_written(("constant", option)) for option in options)
+            return f"{value_written(value)} {'not ' if negated else ''}in ({inside})"
+        case ("between", value, low, high, negated):
+            word = "not between" if negated else "between"
+            return f"{value_written(value)} {word} {value_written(low)} and {value_written(high)}"
+        case ("like", name, pattern, negated):
+            return f"{name} {'not ' if negated else ''}like {quoted(pattern)}"
+        case ("null", name, negated):
+            return f"{name} is {'not ' if negated else ''}null"
+        case ("stated", name):
+            return f"stated({name})"
+        case ("truth", name):
+            return str(name)
+        case ("not", part):
+            return f"not ({written(part)})"
+        case ("and" | "or" as word, parts):
+            return f" {word} ".join(f"({written(part)})" for part in parts)
+    raise AssertionError(node)
+
+
+def value_written(value: Node) -> str:
+    match value:
+        case ("name", name):
+            return str(name)
+        case ("constant", bool() as constant):
+            return "true" if constant else "false"
+        case ("constant", str() as constant):
+            return quoted(constant)
+        case ("constant", datetime() as constant):
+            return quoted(constant.isoformat())
+        case ("constant", date() as constant):
+            return f"date {quoted(constant.isoformat())}"
+        case ("constant", constant):
+            return repr(constant)
+        case ("today" | "now" as word, 0, _):
+            return f"{word}()"
+        case ("today" | "now" as word, shift, unit):
+            return f"{word}() {'+' if shift > 0 else '-'} interval '{abs(shift)}' {unit}"
+        case ("arithmetic", operation, left, right):
+            return f"({value_written(left)} {operation} {value_written(right)})"
+        case ("minus", inner):
+            return f"-({value_written(inner)})"
+    raise AssertionError(value)
+
+
+def quoted(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
+
+
+# What a tree means -----------------------------------------------------------------------------------------------
+
+
+def met(node: Node, row: Row, unknown: set[str], moment: Moment) -> bool:
+    """Surely met: true although each unknown counts as blank."""
+    return kleene(node, [leaf_value(leaf, row, unknown, moment) for leaf in leaves(node)]) is True
+
+
+def possible(node: Node, row: Row, unknown: set[str], moment: Moment) -> bool:
+    """Met under some answer to the unknowns: every answer is tried."""
+    values = [leaf_value(leaf, row, unknown, moment) for leaf in leaves(node)]
+    answers = [(True, False) if value is UNKNOWN else (value,) for value in values]
+    return any(kleene(node, list(answer)) is True for answer in itertools.product(*answers))
+
+
+def leaves(node: Node) -> list[Node]:
+    match node:
+        case ("not", part):
+            return leaves(part)
+        case ("and" | "or", parts):
+            return [leaf for part in parts for leaf in leaves(part)]
+        case ("between", value, low, high, _):
+            # Two comparisons: one of them can fail although the other is blank.
+            return [("compare", ">=", value, low), ("compare", "<=", value, high)]
+    return [node]
+
+
+def kleene(node: Node, values: list[Any]) -> bool | None:
+    """The truth of a tree whose leaves have these values, taken from the list in order; unknown is blank here."""
+    match node:
+        case ("not", part):
+            return opposite(kleene(part, values))
+        case ("and", parts):
+            return all_of([kleene(part, values) for part in parts])
+        case ("or", parts):
+            return opposite(all_of([opposite(kleene(part, values)) for part in parts]))
+        case ("between", _, _, _, negated):
+            both = all_of([blank_if_unknown(values.pop(0)), blank_if_unknown(values.pop(0))])
+            return opposite(both) if negated else both
+    return blank_if_unknown(values.pop(0))
+
+
+def blank_if_unknown(value: Any) -> bool | None:
+    return None if value is UNKNOWN else value
+
+
+def opposite(value: bool | None) -> bool | None:
+    return None if value is None else not value
+
+
+def all_of(values: list[bool | None]) -> bool | None:
+    if False in values:
+        return False
+    return None if None in values else True
+
+
+def leaf_value(leaf: Node, row: Row, unknown: set[str], moment: Moment) -> Any:
+    if set(names(leaf)) & unknown:
+        return UNKNOWN
+    match leaf:
+        case ("compare", operator, left, right):
+            one, other = value_of(left, row, moment), value_of(right, row, moment)
+            return None if one is None or other is None else compared(operator, one, other)
+        case ("in", value, options, negated):
+            found = value_of(value, row, moment)
+            return None if found is None else (found in options) is not negated
+        case ("like", name, pattern, negated):
+            text = row.get(name)
+            return None if text is None else matches(text, pattern) is not negated
+        case ("null", name, negated):
+            return (row.get(name) is None) is not negated
+        case ("stated", name):
+            return says_something(row.get(name), moment.placeholders)
+        case ("truth", name):
+            return row.get(name)
+    raise AssertionError(leaf)
+
+
+def names(node: Any) -> Iterator[str]:
+    match node:
+        case ("like" | "null" | "stated" | "truth" | "name", name, *_):
+            yield name
+        case ("constant", *_):
+            return
+        case tuple() | list():
+            for part in node:
+                yield from names(part)
+
+
+def compared(operator: str, one: Any, other: Any) -> bool:
+    match operator:
+        case "=":
+            return bool(one == other)
+        case "!=" | "<>":
+            return bool(one != other)
+        case "<":
+            return bool(one < other)
+        case "<=":
+            return bool(one <= other)
+        case ">":
+            return bool(one > other)
+        case ">=":
+            return bool(one >= other)
+    raise AssertionError(operator)
+
+
+def value_of(value: Node, row: Row, moment: Moment) -> Any:
+    match value:
+        case ("name", name):
+            return row.get(name)
+        case ("constant", constant):
+            return constant
+        case ("today", shift, unit):
+            return moment.today + timedelta(**{f"{unit}s": shift})
+        case ("now", shift, unit):
+            return moment.now + timedelta(**{f"{unit}s": shift})
+        case ("minus", inner):
+            found = value_of(inner, row, moment)
+            return None if found is None else -found
+        case ("arithmetic", operation, left, right):
+            one, other = value_of(left, row, moment), value_of(right, row, moment)
+            return None if one is None or other is None else calculated(operation, float(one), float(other))
+    raise AssertionError(value)
+
+
+def calculated(operation: str, one: float, other: float) -> float | None:
+    try:
+        result = {"+": one + other, "-": one - other, "*": one * other}.get(operation)
+        result = one / other if result is None else result
+    except ZeroDivisionError:
+        return None
+    return result if math.isfinite(result) else None
+
+
+def matches(text: str, pattern: str) -> bool:
+    if not pattern:
+        return not text
+    if pattern[0] == "%":
+        return any(matches(text[cut:], pattern[1:]) for cut in range(len(text) + 1))
+    return bool(text) and pattern[0] in ("_", text[0]) and matches(text[1:], pattern[1:])
+
+
+def says_something(text: str | None, placeholders: Sequence[str]) -> bool:
+    if text is None:
+        return False
+    text = text.strip().lower()
+    letters = [character for character in text if unicodedata.category(character)[0] in "LN"]
+    return len(text) >= 2 and bool(letters) and text not in [word.strip().lower() for word in placeholders]
+
+
+# What a definition means -----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Limit:
+    """A length of time, such as 3 business days."""
+
+    count: int
+    unit: str
+
+    def __str__(self) -> str:
+        return f"{self.count} {self.unit}"
+
+
+@dataclass(frozen=True)
+class Rung:
+    """A stage of the ladder with its criteria in order."""
+
+    name: str
+    criteria: Mapping[str, Node]
+    idle: Limit | None = None
+    age: Limit | None = None
+    terminal: bool = False
+
+
+@dataclass(frozen=True)
+class Rules:
+    """A definition and a mapping, as far as findings depend on them."""
+
+    rungs: Sequence[Rung]
+    contradictions: Mapping[str, Node]
+    places: Mapping[str, str]
+    """Native stage to rung or parking place."""
+    gaps: frozenset[str] = frozenset()
+    active_owners: Mapping[str, bool] | None = None
+    """Owner to whether active; None where the source knows no owners."""
+
+
+@dataclass(frozen=True)
+class Record:
+    """One record: where it stands, what is known of it, and its past stages as (moment, native stage)."""
+
+    id: str
+    native: str
+    values: Row
+    unreadable: frozenset[str] = frozenset()
+    owner: str | None = None
+    created: datetime | None = None
+    entered: datetime | None = None
+    history: Sequence[tuple[datetime, str]] = ()
+
+
+@dataclass
+class Verdict:
+    """What there is to say about one record."""
+
+    low: int
+    high: int
+    rules: set[str] = field(default_factory=set)
+    since: datetime | None = None
+
+
+def judged(record: Record, rules: Rules, moment: Moment) -> Verdict | None:
+    """All that is found about one record, or None when its stage is not mapped."""
+    place = rules.places.get(record.native)
+    if place is None:
+        return None
+    unknown = set(rules.gaps | record.unreadable)
+    known = {item: value for item, value in record.values.items() if item not in unknown}
+    low = earned(rules.rungs, lambda node: met(node, known, unknown, moment))
+    high = earned(rules.rungs, lambda node: possible(node, known, unknown, moment))
+    verdict = Verdict(low=low, high=high, since=stands_since(record, moment))
+    for name, node in rules.contradictions.items():
+        if met(node, known, unknown, moment):
+            verdict.rules.add(f"contradiction.{name}")
+    position = next((n for n, rung in enumerate(rules.rungs) if rung.name == place), None)
+    if position is None or rules.rungs[position].terminal:
+        return verdict
+    if position > high:
+        verdict.rules.add("premature")
+    if position < low:
+        verdict.rules.add("ready")
+    if stalled(rules.rungs[position], record, verdict.since, unknown, moment):
+        verdict.rules.add("stalled")
+    for item in asked_for(rules):
+        text = known.get(item)
+        if text is not None and not says_something(text, moment.placeholders):
+            verdict.rules.add(f"placeholder.{item}")
+    if unowned(record, rules):
+        verdict.rules.add("unowned")
+    return verdict
+
+
+def earned(rungs: Sequence[Rung], holds: Any) -> int:
+    position = -1
+    for number, rung in enumerate(rungs):
+        if not all(holds(node) for node in rung.criteria.values()):
+            break
+        position = number
+    return position
+
+
+def asked_for(rules: Rules) -> set[str]:
+    trees = [node for rung in rules.rungs for node in rung.criteria.values()] + list(rules.contradictions.values())
+    return {leaf[1] for tree in trees for leaf in leaves(tree) if leaf[0] == "stated"}
+
+
+def unowned(record: Record, rules: Rules) -> bool:
+    if record.owner is None:
+        return True
+    return rules.active_owners is not None and not rules.active_owners.get(record.owner, False)
+
+
+def stands_since(record: Record, moment: Moment) -> datetime | None:
+    """The start of the last unbroken run of the current stage; else the CRM's date; else creation. Never ahead."""
+    began = None
+    # Of steps in the same second the one into the present stage came last: the record is in it.
+    for at, native in sorted(record.history, key=lambda step: (step[0], step[1] == record.native)):
+        if native != record.native:
+            began = None
+        elif began is None:
+            began = at
+    for candidate in (began, record.entered, record.created):
+        if candidate is not None and candidate <= moment.now:
+            return candidate
+    return None
+
+
+def stalled(rung: Rung, record: Record, since: datetime | None, unknown: set[str], moment: Moment) -> bool:
+    if rung.age is not None and since is not None and exceeds(since, rung.age, moment):
+        return True
+    if rung.idle is None or "last_activity" in unknown:
+        return False
+    active = record.values.get("last_activity")
+    signs = [sign for sign in (since, active) if sign is not None and sign <= moment.now]
+    return bool(signs) and exceeds(max(signs), rung.idle, moment)
+
+
+def exceeds(since: datetime, limit: Limit, moment: Moment) -> bool:
+    if limit.unit == "hours":
+        return moment.now - since >= timedelta(hours=limit.count)
+    day, passed = since.astimezone(moment.zone).date(), 0
+    while day < moment.today:
+        passed += limit.unit == "days" or day.weekday() < 5
+        day += timedelta(days=1)
+    return passed > limit.count
+
+
+NOW = datetime(2026, 3, 11, 9, 30, tzinfo=UTC)

@@ -1,0 +1,184 @@
+"""The parser against sqlglot's traps: what is in the language, what is not, and where an error stands."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from stagesync.model.tables import ColumnType
+from stagesync.policy.expressions import ExpressionError, parse
+from tests.unit import oracle
+from tests.unit.trees import EXPRESSIONS, VOCABULARY
+
+
+def refused(text: str) -> ExpressionError:
+    with pytest.raises(ExpressionError) as caught:
+        parse(text, VOCABULARY)
+    return caught.value
+
+
+# The part of the text that is wrong stands between » and «.
+REFUSED = [
+    ("replies between symmetric 3 and 1", "symmetric"),
+    ("pain ilike 'x'", "'ilike'"),
+    ("pain like 'x' escape '!'", "'escape'"),
+    ("pain like »'50\\%'«", "backslash"),
+    ("pain like »step«", "a pattern in quotes"),
+    ("pain similar to 'x'", "'similarto'"),
+    ("pain rlike 'x'", "regexp_like()"),
+    ("pain »~« 'x'", "does not belong here"),
+    ("»replys« >= 1", "unknown evidence 'replys' (did you mean 'replies'?)"),
+    ("replies >= 1 and »replys« >= 1", "did you mean 'replies'?"),
+    ("replies >= 1 and »amout«\n >= 1", "did you mean 'amount'?"),
+    ("»account«.name = 'x'", "unknown evidence 'account.name'"),
+    ('pain = »"x"«', "unknown evidence 'x'"),
+    ("amount > »'lots'«", "cannot compare 'amount' (number) with the text 'lots'"),
+    ("»'lots'« < amount", "cannot compare the text 'lots' with 'amount'"),
+    ("pain in ('a', »1«)", "with the integer '1'"),
+    ("replies between 1 and »'x'«", "with the text 'x'"),
+    ("replies in (»calls«)", "only plain values"),
+    ("close_date in ('2026-01-01', »'2026-02-30'«)", "'2026-02-30' is not a date"),
+    ("last_activity > »'2026-01-01T00:00:00'«", "no time zone"),
+    ("last_activity > »'0001-01-01T00:00:00+14:00'«", "years 1 to 9999"),
+    ("close_date > »now«()", "today() is a date, now() a datetime"),
+    ("replies + »pain« > 1", "cannot calculate with 'pain' (text)"),
+    ("-»pain« > 1", "cannot calculate"),
+    ("»read_csv«('/etc/passwd') = 1", "read_csv() is not allowed"),
+    ("»abs«(replies) > 1", "abs() is not allowed"),
+    ("»coalesce«(replies, 0) > 1", "coalesce()"),
+    ("replies = (select 1)", "query"),
+    ("exists (select 1)", "exists()"),
+    ("replies in (select 1)", "query"),
+    ("drop table deals", "'drop' is not allowed"),
+    ("case when won then won end", "case()"),
+    ("cast(replies as text) = 'x'", "only date"),
+    ("replies::text = 'x'", "only date"),
+    ("replies >= 1 as »x«", "'alias'"),
+    ("replies = 1; won", "semicolon"),
+    ("replies = 1»;«", "semicolon"),
+    ("replies >= 1 and", "something is missing"),
+    ("(replies >= 1", "Expecting )"),
+    ("replies >= 1»)«", "does not belong here"),
+    ("pain = »'«x", "not closed"),
+    ("replies = null", "null can only be used as 'is null'"),
+    ("replies is true", "after 'is' only null or not null"),
+    ("replies is »unknown«", "after 'is' only null or not null"),
+    ("replies is not »unknown«", "after 'is' only null or not null"),
+    ("replies is distinct from 1", "not allowed"),
+    ("replies", "cannot stand as a condition of its own"),
+    ("true", "is not a condition"),
+    ("1", "is not a condition"),
+    ("replies = 1 = 1", "is not a value"),
+    ("1 < replies < 3", "is not a value"),
+    ("stated(»replies«)", "cannot be asked for with stated()"),
+    ("»stated«(pain, step)", "takes the name of one"),
+    ("stated(pain) = true", "stated()"),
+    ("»pivot«", "does not belong here"),
+    ("replies > »1e400«", "too large"),
+    ("close_date > »today«() - 14", "cannot calculate with today()"),
+    ("last_activity > »now«() - interval '1' month", "write a shift of time as"),
+    ("close_date > »today«() - interval '2' hour", "cannot be shifted by hours"),
+    ("pain || 'x' = 'x'", "'dpipe'"),
+    ("replies % 2 = 1", "'mod'"),
+    ("*", "'star'"),
+    ("@replies > 1", "'parameter'"),
+    ("", "an expression is expected"),
+    ("  \n ", "an expression is expected"),
+]
+
+
+@pytest.mark.parametrize(("marked", "said"), REFUSED, ids=[text for text, _ in REFUSED])
+def test_what_is_not_in_the_language_is_refused_where_it_stands(marked: str, said: str) -> None:
+    text = marked.replace("»", "").replace("«", "")
+    error = refused(text)
+    assert said in error.message
+    if "»" in marked:
+        assert error.offset == marked.index("»")
+        assert error.token == marked[marked.index("»") + 1 : marked.index("«")]
+
+
+# A comment in a folded YAML scalar would swallow the rest of the condition, so it is refused wherever it stands.
+@pytest.mark.parametrize(
+    "text",
+    [
+        "replies >= 1 -- and won",
+        "pain like 'x' -- and won",
+        "pain is null -- and won",
+        "not -- c\n won",
+        "last_activity > now() - interval '1' /* c */ day",
+        "close_date = date '2026-01-01' -- c",
+        "date /* c */ '2026-01-01' = close_date",
+        "replies in (1) /* c */",
+        "(won) -- c",
+        "-- c\n won",
+        "stated(pain /* c */)",
+        "won {# c #}",
+        "replies = --1",
+    ],
+)
+def test_no_comment_is_swallowed(text: str) -> None:
+    assert "comments are not allowed" in refused(text).message
+
+
+def test_dashes_inside_quotes_are_no_comment() -> None:
+    parse("pain = '-- a /* b */ ; c'", VOCABULARY)
+
+
+def test_too_much_of_anything_is_refused_before_it_costs_anything() -> None:
+    too_much = {
+        "10 MB": "won or " * 1_500_000 + "won",
+        "parentheses": "(" * 500 + "won" + ")" * 500,
+        "nots": "not " * 500 + "won",
+        "nots in parentheses": "not(" * 100 + "won" + ")" * 100,
+        "minuses": "replies = " + "- " * 1_000 + "1",
+        "parts": " or ".join(["won"] * 620),
+        "sums": "replies" + " + 1" * 700 + " > 0",
+    }
+    for what, text in too_much.items():
+        began = time.perf_counter()
+        refused(text)
+        assert time.perf_counter() - began < 5, what
+
+
+@pytest.mark.parametrize(
+    "unit", ["!", "~", "[", "{", "case when ", "not\t", "@", "won = ", "select ", "exists ", "a.", "x'", "-> "]
+)
+def test_no_repetition_brings_the_parser_down(unit: str) -> None:
+    refused((unit * 4_000)[:3_990] + " won")
+
+
+def test_text_with_strange_characters_is_refused_or_read_but_never_fails() -> None:
+    for text in ("won\0", "\ufeffwon", "won\u2028", "pain = '\0'", "pain = 'é\u202e'", "replies = ٣", "\ud800 = 1"):
+        try:
+            parse(text, VOCABULARY)
+        except ExpressionError:
+            continue
+
+
+@settings(max_examples=150)
+@given(EXPRESSIONS)
+def test_whatever_is_drawn_is_in_the_language(node: oracle.Node) -> None:
+    parse(oracle.written(node), VOCABULARY)
+
+
+SIGNS = "and or not ( ) like between in is null = >= 'x' 1 - today() interval day , case select from -- /* ; stated * . as"
+WORDS = [*VOCABULARY, *SIGNS.split(), "date", "symmetric", '"', "'"]
+
+
+@settings(max_examples=300)
+@given(st.lists(st.sampled_from(WORDS), max_size=12).map(" ".join) | st.text(max_size=40))
+def test_any_text_is_read_or_refused_inside_itself(text: str) -> None:
+    error = None
+    try:
+        parse(text, VOCABULARY)
+    except ExpressionError as caught:
+        error = caught
+    assert error is None or text[error.offset :].startswith(error.token)
+
+
+def test_a_where_names_columns_not_evidence() -> None:
+    with pytest.raises(ExpressionError, match="unknown column 'Incomming'"):
+        parse("Incomming", {"Incoming": ColumnType.BOOLEAN}, what="column")
