@@ -58,12 +58,13 @@ def refreshed(shown: str, actual: str) -> str:
     for number, part in enumerate(parts):
         if number:
             kept.append(DOTS)
-        if part:
-            start = _place(known, part[0], at)
-            end = start if len(part) == 1 else _place(known, part[-1], start + 1)
+        if part or len(parts) == 1:
+            # What begins or ends the text is shown from the first line or to the last, even if lines were added.
+            start = 0 if number == 0 else _place(known, part[0], at)
+            end = _place(known, part[-1], start) if number < len(parts) - 1 else len(lines) - 1
             at = end + 1
             kept += lines[start:at]
-    return "\n".join(kept) if any(parts) else "\n".join(lines)
+    return "\n".join(kept)
 
 
 def _place(known: list[str], line: str, at: int) -> int:

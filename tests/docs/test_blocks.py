@@ -85,5 +85,6 @@ def test_an_excerpt_is_renewed_with_its_gaps() -> None:
     assert refreshed(shown, now) == expected
     assert shows(expected, now)
     assert refreshed("", now) == now.strip()
+    assert refreshed("1. Invent\nDone in 5 s", now) == now.strip()
     with pytest.raises(ValueError, match="no longer printed here: gone"):
-        refreshed("gone", now)
+        refreshed("...\ngone\n...", now)
