@@ -95,6 +95,27 @@ def check(config: Config = DEFAULT_CONFIG) -> None:
     raise typer.Exit(command.check(config))
 
 
+@app.command("test")
+def definition_tests(
+    paths: Annotated[
+        list[Path] | None,
+        typer.Argument(
+            metavar="FILE|FOLDER",
+            help="Definitions, their tests, or folders of them; those of the settings if left out.",
+        ),
+    ] = None,
+    config: Config = DEFAULT_CONFIG,
+    output: FormatOption = Format.TABLE,
+) -> None:
+    """Run the tests beside the definitions: given evidence, expected stage, verdicts and findings.
+
+    Exits with 2 when a test fails: definitions that do not say what they should are wrong.
+    """
+    from stagesync.cli import definition_tests as command
+
+    raise typer.Exit(command.test(paths or [], config, output))
+
+
 @app.command()
 def audit(  # noqa: PLR0917  (typer passes options by name)
     config: Config = DEFAULT_CONFIG,
