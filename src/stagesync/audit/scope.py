@@ -33,14 +33,11 @@ class Judged:
 def select(definition: Definition, mapped: MappedObject, rows: pl.DataFrame) -> Judged:
     """Split the rows of an object's table into records to judge and counted reasons."""
     key = mapped.table.key
-    reasons = rows.select(
-        pl.when(pl.col(key).is_null())
-        .then(pl.lit("the row has no id"))
-        .when(pl.col(key).is_duplicated() & ~pl.col(key).is_first_distinct())
-        .then(pl.lit("the id stands more than once; the first row was judged"))
-        .alias("broken"),
+    # with_columns, not select: a reason that nobody has is one constant and must be as long as the table.
+    reasons = rows.with_columns(
+        _broken(rows[key]).alias("broken"),
         _left_out(mapped, rows).alias("left_out"),
-    )
+    ).select("broken", "left_out")
     placed = rows.with_columns(_place(mapped, rows).alias("place"))
     stage = pl.col(mapped.stage_field)
     unmapped = placed.select(
@@ -60,7 +57,7 @@ def select(definition: Definition, mapped: MappedObject, rows: pl.DataFrame) -> 
     )
     keep = verdict.select(pl.all_horizontal(pl.all().is_null())).to_series()
     positions = {rung.name: rung.position for rung in definition.rungs}
-    records = placed.filter(keep).with_columns(
+    records = (placed if keep.all() else placed.filter(keep)).with_columns(
         pl.col("place").replace_strict(positions, default=PARKED, return_dtype=pl.Int16).alias("position")
     )
     return Judged(
@@ -68,6 +65,18 @@ def select(definition: Definition, mapped: MappedObject, rows: pl.DataFrame) -> 
         in_scope=rows.height,
         left_out=_counts(verdict["left_out"]),
         not_judged=_counts(verdict["broken"]) + _counts(verdict["unmapped"]),
+    )
+
+
+def _broken(keys: pl.Series) -> pl.Expr:
+    if not keys.null_count() and keys.n_unique() == len(keys):
+        return pl.lit(None, dtype=pl.String)
+    key = pl.col(keys.name)
+    return (
+        pl.when(key.is_null())
+        .then(pl.lit("the row has no id"))
+        .when(~key.is_first_distinct())
+        .then(pl.lit("the id stands more than once; the first row was judged"))
     )
 
 

@@ -1,0 +1,200 @@
+"""How fast the audit judges records, beside named rivals in the same run.
+
+    make bench            (or: python benchmarks/audit_engine.py --records 1000000)
+
+The work: 26 fields, 40 criteria in 8 stages, a third of the values blank. StageSync judges every criterion in three
+values, both bounds of the earned stage, and the findings. The rivals:
+
+* polars by hand: the same 40 criteria as one hand-written mask expression, then the numpy step from the mask to the
+  earned stage. The floor: nothing is known of unknowns, reasons, contradictions or stalls.
+* Cloud Custodian: its value filters, record by record, on a sample, scaled to the same number of records.
+
+Prints seconds and ratios; the median of a few rounds, each engine in turn in every round, because machines are noisy.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from zoneinfo import ZoneInfo
+
+import numpy as np
+import polars as pl
+
+from stagesync.audit.engine import Judgement, judge
+from stagesync.audit.evidence import Tables
+from stagesync.audit.masks import Frame
+from stagesync.policy.definitions import Definition, load_definition
+from stagesync.policy.mappings import CrmMapping, load_mapping
+
+STAGES = 8
+NUMBERS = [f"n{index}" for index in range(12)]
+TEXTS = [f"t{index}" for index in range(8)]
+FLAGS = [f"f{index}" for index in range(5)]
+NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
+WORDS = ["the line stops twice a week", "we lose orders in spring", "tbd", "audit in May", "n/a", "costs too much"]
+
+
+def criteria(stage: int) -> list[str]:
+    """Five criteria for a stage; the fields rotate, so that all 40 differ. The thresholds let most records pass."""
+    n, t, f = NUMBERS, TEXTS, FLAGS
+    return [
+        f"{n[stage]} >= {5 + stage}",
+        f"{n[(stage + 3) % 12]} between 1 and 99",
+        f"{t[stage]} is not null or {n[(stage + 5) % 12]} > 10",
+        f"{f[stage % 5]} or {n[(stage + 7) % 12]} < 95",
+        f"{n[(stage + 1) % 12]} + {n[(stage + 2) % 12]} > 3",
+    ]
+
+
+def by_hand(stage: int) -> list[pl.Expr]:
+    """The same five criteria as a person would write them in polars."""
+    n = [pl.col(name) for name in NUMBERS]
+    return [
+        n[stage] >= 5 + stage,
+        n[(stage + 3) % 12].is_between(1, 99),
+        pl.col(TEXTS[stage]).is_not_null() | (n[(stage + 5) % 12] > 10),
+        pl.col(FLAGS[stage % 5]) | (n[(stage + 7) % 12] < 95),
+        n[(stage + 1) % 12] + n[(stage + 2) % 12] > 3,
+    ]
+
+
+def table(records: int) -> pl.DataFrame:
+    """Records with ids, a stage and 26 fields (25 named ones and the amount); every field is blank in some rows."""
+    chance = np.random.default_rng(7)
+    columns: dict[str, pl.Series] = {"Id": pl.Series(np.arange(records)).cast(pl.String)}
+    columns["Stage"] = pl.Series(chance.integers(0, STAGES, records)).cast(pl.String)
+    for name in [*NUMBERS, "Amount"]:
+        columns[name] = pl.Series(chance.integers(0, 100, records)).cast(pl.Float64)
+    for name in TEXTS:
+        columns[name] = pl.Series(WORDS).gather(chance.integers(0, len(WORDS), records))
+    for name in FLAGS:
+        columns[name] = pl.Series(chance.random(records) < 0.9)
+    frame = pl.DataFrame(columns)
+    blank = {name: chance.random(records) < 0.03 for name in (*NUMBERS, *TEXTS, *FLAGS)}
+    return frame.with_columns(pl.when(~pl.Series(mask)).then(pl.col(name)).alias(name) for name, mask in blank.items())
+
+
+def configuration(folder: Path) -> tuple[Definition, CrmMapping]:
+    """The criteria as definitions and a mapping, through the ordinary loader."""
+    ladder = [f"s{stage}" for stage in range(STAGES)]
+    kinds = {**dict.fromkeys(NUMBERS, "number"), **dict.fromkeys(TEXTS, "text"), **dict.fromkeys(FLAGS, "boolean")}
+    lines = ["definition: bench", f"ladder: [{', '.join(ladder)}]", "evidence:"]
+    lines += [f"  {name}: {{type: {kind}}}" for name, kind in kinds.items()] + ["stages:"]
+    for stage, name in enumerate(ladder):
+        lines += [f"  {name}:", f"    means: stage {stage}", "    requires:"]
+        for number, check in enumerate(criteria(stage)):
+            lines.append(f"      - {{id: c{stage}-{number}, check: '{check}', because: bench, ask: bench}}")
+    (folder / "bench.yaml").write_text("\n".join(lines))
+    mapping = ["mapping: bench", "definition: bench", "crm: export", "objects:", "  Deal:", "    amount: Amount"]
+    mapping += ["    stage:", "      field: Stage", "      stages:"]
+    mapping += [f"        '{stage}': s{stage}" for stage in range(STAGES)] + ["    evidence:"]
+    mapping += [f"      {name}: {{field: {name}}}" for name in kinds]
+    (folder / "mapping.yaml").write_text("\n".join(mapping))
+    definition = load_definition(folder / "bench.yaml")
+    return definition, load_mapping(folder / "mapping.yaml", definition)
+
+
+def ours(rows: pl.DataFrame, definition: Definition, mapping: CrmMapping) -> Judgement:
+    """The whole audit: scope, evidence, verdicts, earned stages, findings."""
+    frame = Frame(now=NOW, time_zone=ZoneInfo("UTC"))
+    return judge(
+        connection="bench",
+        definition=definition,
+        mapping=mapping,
+        tables=Tables(rows={"Deal": rows}),
+        owners=[],
+        frame=frame,
+    )[0]
+
+
+def hand_written(rows: pl.DataFrame) -> np.ndarray:
+    """One mask expression and the numpy step to the earned stage."""
+    terms = [
+        expression.fill_null(value=False).cast(pl.UInt64) * pl.lit(1 << (stage * 5 + number), dtype=pl.UInt64)
+        for stage in range(STAGES)
+        for number, expression in enumerate(by_hand(stage))
+    ]
+    mask = rows.lazy().select(pl.sum_horizontal(terms)).collect(engine="streaming").to_series().to_numpy()
+    earned = np.full(len(mask), -1, dtype=np.int8)
+    still = np.ones(len(mask), dtype=bool)
+    for stage in range(STAGES):
+        bits = np.uint64(0b11111 << (stage * 5))
+        still &= (mask & bits) == bits
+        earned[still] = stage
+    return earned
+
+
+def custodian(rows: pl.DataFrame) -> Callable[[], int]:
+    """Cloud Custodian's value filters over dictionaries; a function that counts what passes."""
+    from c7n.filters.core import ValueFilter  # a rival, installed by `make bench` alone
+
+    def value(key: str, op: str, wanted: object) -> ValueFilter:
+        return ValueFilter({"type": "value", "key": key, "op": op, "value": wanted}).validate()
+
+    filters: list[list[ValueFilter]] = []
+    for stage in range(STAGES):
+        n = NUMBERS
+        filters += [
+            [value(n[stage], "gte", 5 + stage)],
+            [value(n[(stage + 3) % 12], "gte", 1)],
+            [value(TEXTS[stage], "ne", None), value(n[(stage + 5) % 12], "gt", 10)],
+            [value(FLAGS[stage % 5], "eq", True), value(n[(stage + 7) % 12], "lt", 95)],
+            [value(n[(stage + 1) % 12], "gt", 3)],
+        ]
+    for group in filters:
+        for one in group:
+            one.annotate = False
+    records = rows.to_dicts()
+
+    def run() -> int:
+        return sum(any(one(record) for one in group) for record in records for group in filters)
+
+    return run
+
+
+def seconds(work: Callable[[], object]) -> float:
+    """Wall time of one call."""
+    began = time.perf_counter()
+    work()
+    return time.perf_counter() - began
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--records", type=int, default=1_000_000)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--sample", type=int, default=5_000, help="records for Cloud Custodian")
+    options = parser.parse_args()
+    rows = table(options.records)
+    with TemporaryDirectory() as folder:
+        definition, mapping = configuration(Path(folder))
+    judged = ours(rows, definition, mapping)
+    same = bool((judged.low == hand_written(rows)).all())
+    try:
+        rival = custodian(rows.head(options.sample))
+    except ImportError:
+        rival = None
+    timings: dict[str, list[float]] = {"stagesync": [], "polars by hand": [], "cloud custodian": []}
+    for _ in range(options.rounds):
+        timings["stagesync"].append(seconds(lambda: ours(rows, definition, mapping)))
+        timings["polars by hand"].append(seconds(lambda: hand_written(rows)))
+        if rival is not None:
+            timings["cloud custodian"].append(seconds(rival) * options.records / options.sample)
+    medians = {name: statistics.median(found) for name, found in timings.items() if found}
+    print(f"{options.records:,} records, 40 criteria in 8 stages; earned stages agree: {same}")
+    print(f"{judged.findings.height:,} findings; median of {options.rounds} rounds")
+    for name, median in medians.items():
+        ratio = median / medians["stagesync"]
+        rate = options.records / median
+        print(f"{name:16} {median:10.3f} s   {rate:12,.0f} records/s   {ratio:8.2f} x the time of stagesync")
+
+
+if __name__ == "__main__":
+    main()
