@@ -192,7 +192,8 @@ def _construct_mapping(document: Document, node: yaml.MappingNode, path: KeyPath
 
 def _scalar(node: yaml.ScalarNode) -> Any:
     text = str(node.value)
-    if node.style is not None:
+    # A plain scalar has the style None in yaml's own loader and "" in that of libyaml.
+    if node.style:
         return text
     if text in WORDS:
         return WORDS[text]
