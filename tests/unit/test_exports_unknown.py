@@ -104,7 +104,9 @@ def test_a_task_of_which_nobody_can_say_whether_it_was_done_leaves_the_count_ope
 def test_a_table_without_its_id_judges_nothing_and_says_so(folder: Path) -> None:
     spoil(folder / "Opportunity.csv", "Id,IsDeleted,AccountId", "Key,IsDeleted,AccountId")
     judgement = judged(folder)["Opportunity"]
-    assert (judgement.scope.in_scope, judgement.scope.evaluated) == (0, 0)
+    assert (judgement.scope.in_scope, judgement.scope.evaluated) == (50, 0)
+    assert [count for reason, count in judgement.scope.skipped.items() if "Opportunity.Id" in reason] == [50]
+    assert not judgement.complete
 
 
 def test_deals_that_are_won_leave_no_criterion_open(folder: Path) -> None:

@@ -16,9 +16,10 @@ import polars as pl
 
 from stagesync.audit import history, scope, stalls
 from stagesync.audit.evidence import EvidenceFrame, Tables, gather
-from stagesync.audit.findings import Mask, Positions, Standing, find, matrix
+from stagesync.audit.findings import Positions, Standing, find
 from stagesync.audit.masks import Frame, met, possible
 from stagesync.audit.reasons import evidence_for, shown
+from stagesync.audit.verdicts import Bits, bits
 from stagesync.model.crm import Owner
 from stagesync.model.findings import Evidence, Finding, Kind, Scope, Severity, Verdict
 from stagesync.policy.definitions import Criterion, Definition
@@ -40,7 +41,8 @@ class Judgement:
 
     ``records`` has a row for each judged record; ``findings`` has columns ``row`` (index into records), ``kind``,
     ``rule``, ``detail`` (words, or null), ``since`` and ``severity``. ``low`` and ``high`` are the surely and possibly
-    earned positions, -1 below the first rung.
+    earned positions, -1 below the first rung. ``unread`` says why no record at all could be judged: the table, its
+    ids or its stages were not read.
     """
 
     connection: str
@@ -48,19 +50,20 @@ class Judgement:
     mapped: MappedObject
     records: pl.DataFrame
     evidence: EvidenceFrame
-    is_met: Mask
-    is_possible: Mask
+    is_met: Bits
+    is_possible: Bits
     low: Positions
     high: Positions
     findings: pl.DataFrame
     scope: Scope
+    unread: str | None
     left_out: Mapping[str, int]
     not_judged: Sequence[NotJudged]
 
     @property
     def complete(self) -> bool:
         """Every record that the mapping does not leave out on purpose was judged."""
-        return self.scope.evaluated + sum(self.left_out.values()) == self.scope.in_scope
+        return self.unread is None and self.scope.evaluated + sum(self.left_out.values()) == self.scope.in_scope
 
     def each(self) -> Iterator[Finding]:
         """The findings as objects, with their evidence."""
@@ -95,9 +98,9 @@ class Judgement:
         return {record: row for row, record in enumerate(self.records["record"].to_list())}
 
     def _verdict(self, row: int, criterion: int) -> Verdict:
-        if self.is_met[row, criterion]:
+        if self.is_met.at(row, criterion):
             return Verdict.MET
-        return Verdict.UNKNOWN if self.is_possible[row, criterion] else Verdict.NOT_MET
+        return Verdict.UNKNOWN if self.is_possible.at(row, criterion) else Verdict.NOT_MET
 
     def _finding(self, found: Mapping[str, object]) -> Finding:
         row, kind = int(str(found["row"])), Kind(str(found["kind"]))
@@ -196,10 +199,7 @@ def _judge_object(  # noqa: PLR0917  (called once, right above)
     owners: Sequence[Owner],
     frame: Frame,
 ) -> Judgement:
-    rows = tables.rows.get(mapped.table.name, pl.DataFrame())
-    absent = {mapped.table.key, mapped.stage_field} - set(rows.columns)
-    if absent:
-        rows = rows.with_columns(pl.lit(None, dtype=pl.String).alias(column) for column in sorted(absent)).clear()
+    rows, unread = _readable(mapped, tables)
     judged = scope.select(definition, mapped, rows)
     evidence = gather(
         mapping=mapping,
@@ -209,11 +209,15 @@ def _judge_object(  # noqa: PLR0917  (called once, right above)
         types=definition.vocabulary,
         frame=frame,
     )
-    frame = replace(frame, unknown=frozenset(evidence.unknown), unreadable=evidence.unreadable)
-    is_met = matrix(evidence.rows, [met(criterion.expression, frame) for criterion in definition.criteria])
-    is_possible = matrix(evidence.rows, [possible(criterion.expression, frame) for criterion in definition.criteria])
+    # The history's condition is about columns, the criteria are about evidence; only the latter can be unknown.
     records = _records(mapped, judged.records, tables, owners, frame)
-    low, high = _earned(definition, is_met), _earned(definition, is_possible)
+    frame = replace(frame, unknown=frozenset(evidence.unknown), unreadable=evidence.unreadable)
+    is_met = bits(evidence.rows, [met(criterion.expression, frame) for criterion in definition.criteria])
+    is_possible = is_met
+    if frame.unknown or frame.unreadable:
+        is_possible = bits(evidence.rows, [possible(criterion.expression, frame) for criterion in definition.criteria])
+    low = _earned(definition, is_met)
+    high = low if is_possible is is_met else _earned(definition, is_possible)
     return Judgement(
         connection=connection,
         definition=definition,
@@ -230,23 +234,41 @@ def _judge_object(  # noqa: PLR0917  (called once, right above)
         scope=Scope(
             connection=connection,
             object=mapped.name,
-            in_scope=judged.in_scope,
+            in_scope=judged.in_scope + (_height(mapped, tables) if unread else 0),
             evaluated=records.height,
-            skipped={**judged.left_out, **judged.not_judged},
+            skipped={**judged.left_out, **judged.not_judged, **({unread: _height(mapped, tables)} if unread else {})},
         ),
+        unread=unread,
         left_out=judged.left_out,
         not_judged=_not_judged(definition, evidence, records, is_met, is_possible),
     )
 
 
-def _earned(definition: Definition, mask: Mask) -> Positions:
+def _readable(mapped: MappedObject, tables: Tables) -> tuple[pl.DataFrame, str | None]:
+    """The rows of an object, or no row and the reason why none of them can be judged."""
+    table = mapped.table.name
+    needed = [mapped.table.key, mapped.stage_field, *([mapped.pipeline_field] if mapped.pipeline_field else [])]
+    rows, missing = tables.rows.get(table, pl.DataFrame()), tables.missing.get(table, {})
+    absent = [column for column in needed if column not in rows.columns]
+    if not absent:
+        return rows, None
+    nothing = rows.with_columns(pl.lit(None, dtype=pl.String).alias(column) for column in absent).clear()
+    return nothing, "; ".join(f"{table}.{column}: {missing.get(column, 'was not read')}" for column in absent)
+
+
+def _height(mapped: MappedObject, tables: Tables) -> int:
+    rows = tables.rows.get(mapped.table.name)
+    return rows.height if rows is not None else 0
+
+
+def _earned(definition: Definition, truths: Bits) -> Positions:
     """The last position, counting up from the first, whose criteria and those of all before it hold; else -1."""
-    position = np.full(mask.shape[0], -1, dtype=np.int16)
-    still = np.ones(mask.shape[0], dtype=np.bool_)
+    position = np.full(truths.records, -1, dtype=np.int16)
+    still = np.ones(truths.records, dtype=np.bool_)
     first = 0
     for rung in definition.rungs:
         last = first + len(rung.requires)
-        still &= mask[:, first:last].all(axis=1)
+        still &= truths.all_of(first, last)
         position[still] = rung.position
         first = last
     return position
@@ -289,7 +311,7 @@ def _records(
 
 
 def _not_judged(
-    definition: Definition, evidence: EvidenceFrame, records: pl.DataFrame, is_met: Mask, is_possible: Mask
+    definition: Definition, evidence: EvidenceFrame, records: pl.DataFrame, is_met: Bits, is_possible: Bits
 ) -> list[NotJudged]:
     """Criteria of the rungs that records stand on or below which an unknown left open."""
     position = records["position"].to_numpy()
@@ -297,15 +319,16 @@ def _not_judged(
     settled = np.isin(position, [rung.position for rung in definition.rungs if rung.terminal])
     result = []
     n = 0
-    for rung in definition.rungs:
+    for rung in definition.rungs if is_possible is not is_met else ():
         for criterion in rung.requires:
-            concerned = (position >= rung.position) & ~settled & ~is_met[:, n] & is_possible[:, n]
+            concerned = (position >= rung.position) & ~settled & ~is_met.of(n) & is_possible.of(n)
             n += 1
             if not rung.terminal and concerned.any():
                 said = evidence_for(criterion, Verdict.UNKNOWN, {}, evidence.unknown, evidence.sources)
                 result.append(NotJudged(criterion=criterion.id, reason=said.reason, records=int(concerned.sum())))
     idle = [rung.position for rung in definition.rungs if rung.stalls_after.idle and not rung.terminal]
-    if stalls.ACTIVITY in evidence.unknown and (concerned := np.isin(position, idle)).any():
-        reason = f"{stalls.ACTIVITY} is unknown: {evidence.unknown[stalls.ACTIVITY]}"
-        result.append(NotJudged(criterion="stalled (idle)", reason=reason, records=int(concerned.sum())))
+    quiet = np.isin(position, idle) & stalls.unknown_activity(evidence)
+    if quiet.any():
+        reason = f"{stalls.ACTIVITY} is unknown: {evidence.unknown.get(stalls.ACTIVITY, 'a value cannot be read')}"
+        result.append(NotJudged(criterion="stalled (idle)", reason=reason, records=int(quiet.sum())))
     return result

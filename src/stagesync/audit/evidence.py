@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import reduce
+from operator import or_
 
 import polars as pl
 
@@ -101,11 +103,14 @@ class _Gatherer:
         self.keys = records.select(pl.col(mapped.table.key).alias("record"))
 
     def item(self, item: str, source: EvidenceSource, kind: ColumnType) -> Iterator[pl.Series]:
-        values = self.values(source, kind)
-        yield values.cast(POLARS[kind], strict=False).alias(item)
+        values = self.values(source, kind).cast(POLARS[kind], strict=False).alias(item)
         unreadable = self.unreadable(source)
-        if unreadable is not None and unreadable.any():
-            yield unreadable.alias(item + UNREADABLE)
+        if unreadable is None or not unreadable.any():
+            yield values
+            return
+        # A figure that leaves out what cannot be read is not the figure.
+        yield values.to_frame().select(pl.when(~unreadable.fill_null(value=False)).then(pl.col(item))).to_series()
+        yield unreadable.alias(item + UNREADABLE)
 
     def values(self, source: EvidenceSource, kind: ColumnType) -> pl.Series:
         match source:
@@ -134,6 +139,9 @@ class _Gatherer:
                 return self.not_found(source)
             case RelatedSource():
                 return self.doubtful(source)
+            case LatestSource(sources=sources):
+                flags = [flag.fill_null(value=False) for flag in map(self.unreadable, sources) if flag is not None]
+                return reduce(or_, flags) if flags else None
         return None
 
     def not_found(self, source: LookupSource) -> pl.Series:
@@ -153,10 +161,15 @@ class _Gatherer:
         rows = self.tables.rows[source.table]
         used = {name.name for name in names(source.where)} if source.where is not None else set()
         flags = [flag for name in (*sorted(used), source.column) if (flag := f"{name}{UNREADABLE}") in rows.columns]
-        if not flags or source.on is None:
+        if not flags:
             return None
         doubt = rows.filter(pl.any_horizontal(pl.col(flags).fill_null(value=False)))
-        return self.keys["record"].is_in(doubt[source.on].drop_nulls().unique().implode())
+        if source.on is not None:
+            named = doubt[source.on]
+        else:
+            links = self.tables.rows[f"{source.table}~{source.via}"]
+            named = links.join(doubt, left_on="from", right_on=self.mapping.table(source.table).key, how="semi")["to"]
+        return self.keys["record"].is_in(named.drop_nulls().unique().implode())
 
     def require(self, table: str, *columns: str) -> None:
         missing = self.tables.missing.get(table, {})

@@ -9,6 +9,7 @@ import polars as pl
 from stagesync.audit.evidence import Tables
 from stagesync.audit.masks import Frame, met
 from stagesync.model.tables import ColumnType
+from stagesync.policy.expressions.tree import names
 from stagesync.policy.mappings import CrmMapping, MappedObject
 
 FROM_HISTORY = "stage history"
@@ -55,7 +56,10 @@ def _runs(mapped: MappedObject, records: pl.DataFrame, tables: Tables, frame: Fr
     empty = pl.DataFrame(schema={"record": pl.String, "history": pl.Datetime("us", "UTC"), "moved_by": pl.String})
     history = mapped.history
     rows = tables.rows.get(history.table) if history else None
-    if history is None or rows is None or not {history.record, history.stage, history.at} <= set(rows.columns):
+    if history is None or rows is None:
+        return empty
+    used = {name.name for name in names(history.where)} if history.where is not None else set()
+    if not {history.record, history.stage, history.at, *used} <= set(rows.columns):
         return empty
     if history.where is not None:
         rows = rows.filter(met(history.where, frame))
@@ -70,9 +74,9 @@ def _runs(mapped: MappedObject, records: pl.DataFrame, tables: Tables, frame: Fr
         )
         .drop_nulls(["record", "at"])
         .join(current, on="record")
-        .sort("record", "at", maintain_order=True)
-        .with_row_index("step")
         .with_columns(elsewhere=pl.col("stage").ne_missing(pl.col("current")))
+        .sort("record", "at", "elsewhere", "by", descending=[False, False, True, False])
+        .with_row_index("step")
     )
     last_elsewhere = pl.col("step").filter(pl.col("elsewhere")).max().over("record")
     run = steps.filter(~pl.col("elsewhere") & (last_elsewhere.is_null() | (pl.col("step") > last_elsewhere)))

@@ -129,7 +129,7 @@ def _leaf(leaf: Leaf, frame: Frame) -> pl.Expr:
         case Compare(operator=operator, left=left, right=right):
             return _compare(operator, _value(left, frame), _value(right, frame))
         case IsIn(value=value, options=options):
-            return _is_in(_value(value, frame), value.type, options)
+            return _is_in(value, options, frame)
         case Like(value=name, pattern=pattern):
             return pl.col(name.name).str.contains(_regular(pattern))
         case IsBlank(value=name):
@@ -140,12 +140,16 @@ def _leaf(leaf: Leaf, frame: Frame) -> pl.Expr:
             return pl.col(name.name)
 
 
-def _is_in(value: pl.Expr, kind: ColumnType, options: tuple[Constant, ...]) -> pl.Expr:
-    # polars compares members of one type only, so that numbers meet as Float64.
-    if kind in (ColumnType.INTEGER, ColumnType.NUMBER):
+def _is_in(value: Value, options: tuple[Constant, ...], frame: Frame) -> pl.Expr:
+    column = _value(value, frame)
+    if not any(names(value)):
+        # polars takes a constant looked up in a list for a column of one row; a comparison stays a constant.
+        return reduce(or_, (column == _value(option, frame) for option in options))
+    if value.type in (ColumnType.INTEGER, ColumnType.NUMBER):
+        # polars compares members of one type only, so that numbers meet as Float64.
         numbers = [float(option.value) for option in options if isinstance(option.value, int | float)]
-        return value.cast(pl.Float64).is_in(pl.Series(numbers, dtype=pl.Float64).implode())
-    return value.is_in(pl.Series([option.value for option in options], dtype=POLARS[kind]).implode())
+        return column.cast(pl.Float64).is_in(pl.Series(numbers, dtype=pl.Float64).implode())
+    return column.is_in(pl.Series([option.value for option in options], dtype=POLARS[value.type]).implode())
 
 
 def _compare(operator: str, left: pl.Expr, right: pl.Expr) -> pl.Expr:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from datetime import datetime
 
 from stagesync.model.findings import Evidence, Verdict
+from stagesync.model.tables import UNREADABLE
 from stagesync.policy.definitions import Criterion
 from stagesync.policy.expressions.tree import names
 
@@ -27,7 +28,7 @@ def evidence_for(
         )
         reason = reason or "a value cannot be read"
     else:
-        reason = "; ".join(_said(item, values.get(item)) for item in items if item not in unknown)
+        reason = "; ".join(_said(item, values) for item in items if item not in unknown)
         reason += f"; needs {criterion.text}" if verdict is Verdict.NOT_MET else ""
     return Evidence(
         criterion=criterion.id,
@@ -39,7 +40,10 @@ def evidence_for(
     )
 
 
-def _said(item: str, value: object) -> str:
+def _said(item: str, values: Mapping[str, object]) -> str:
+    if values.get(item + UNREADABLE):
+        return f"{item} cannot be read"
+    value = values.get(item)
     return f"{item} is blank" if value is None else f"{item} is {shown(value)}"
 
 

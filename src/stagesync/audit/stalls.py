@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
+import numpy as np
+import numpy.typing as npt
 import polars as pl
 
 from stagesync.audit.evidence import EvidenceFrame
 from stagesync.audit.masks import Frame
+from stagesync.model.tables import UNREADABLE
 from stagesync.policy.definitions import Definition
 from stagesync.policy.durations import Duration, Unit
 
@@ -20,6 +25,7 @@ def reasons(definition: Definition, records: pl.DataFrame, evidence: EvidenceFra
     A record without either date is not stalled: nothing says since when.
     """
     known = ACTIVITY in evidence.rows.columns
+    unknown = pl.Series(unknown_activity(evidence))
     activity = evidence.rows[ACTIVITY] if known else pl.Series([None], dtype=pl.Datetime("us", "UTC"))
     moment = pl.lit(frame.now).cast(pl.Datetime("us", "UTC"))
     rows = records.select("position", "since", "since_source").with_columns(
@@ -32,7 +38,7 @@ def reasons(definition: Definition, records: pl.DataFrame, evidence: EvidenceFra
     for rung in definition.rungs:
         here = pl.col("position") == rung.position
         if rung.stalls_after.idle is not None and known:
-            over = here & _exceeds(pl.col("quiet"), rung.stalls_after.idle, frame)
+            over = here & ~unknown & _exceeds(pl.col("quiet"), rung.stalls_after.idle, frame)
             reason = pl.when(reason.is_null() & over).then(_idle_words(rung.stalls_after.idle)).otherwise(reason)
         if rung.stalls_after.age is not None:
             over = here & _exceeds(pl.col("since"), rung.stalls_after.age, frame)
@@ -40,9 +46,18 @@ def reasons(definition: Definition, records: pl.DataFrame, evidence: EvidenceFra
     return rows.select(reason.alias("reason"), "quiet")
 
 
+def unknown_activity(evidence: EvidenceFrame) -> npt.NDArray[np.bool_]:
+    """For each record whether nobody can say when people last did something; such a record is never called idle."""
+    flag = ACTIVITY + UNREADABLE
+    if flag in evidence.rows.columns:
+        return evidence.rows[flag].fill_null(value=False).to_numpy()
+    return np.full(evidence.rows.height, ACTIVITY in evidence.unknown, dtype=np.bool_)
+
+
 def _exceeds(since: pl.Expr, limit: Duration, frame: Frame) -> pl.Expr:
-    if limit.unit is Unit.HOURS:
-        return (pl.lit(frame.now).cast(pl.Datetime("us", "UTC")) - since).dt.total_hours() >= limit.count
+    if limit.unit in (Unit.MINUTES, Unit.HOURS):
+        passed = pl.lit(frame.now).cast(pl.Datetime("us", "UTC")) - since
+        return passed >= pl.lit(timedelta(**{str(limit.unit): limit.count}))
     day = since.dt.convert_time_zone(frame.time_zone.key).dt.date()
     if limit.unit is Unit.DAYS:
         return (pl.lit(frame.today) - day).dt.total_days() > limit.count

@@ -13,14 +13,16 @@ def due_date(today: date, length: Duration) -> date:
     """The working day on which something is due that may take this long."""
     if length.unit is Unit.BUSINESS_DAYS:
         return _business(today, length.count)
-    days = length.count if length.unit is Unit.DAYS else -(-length.count // 24)
+    days = {Unit.MINUTES: -(-length.count // (24 * 60)), Unit.HOURS: -(-length.count // 24)}.get(
+        length.unit, length.count
+    )
     return _business(today + timedelta(days=days), 0)
 
 
 def is_over(since: datetime, length: Duration, now: datetime) -> bool:
     """Whether this much time has passed since a moment (both UTC)."""
-    if length.unit is Unit.HOURS:
-        return now - since >= timedelta(hours=length.count)
+    if length.unit in (Unit.MINUTES, Unit.HOURS):
+        return now - since >= timedelta(**{str(length.unit): length.count})
     start, end = since.astimezone(UTC).date(), now.astimezone(UTC).date()
     if length.unit is Unit.DAYS:
         return (end - start).days > length.count

@@ -1,4 +1,4 @@
-"""Lengths of time as an admin writes them: ``14 business days``, ``60 days``, ``36 hours``."""
+"""Lengths of time as an admin writes them: ``14 business days``, ``60 days``, ``36 hours``, ``15 minutes``."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ PATTERN = re.compile(r"\s*([0-9]{1,5})\s+(business\s+days?|days?|hours?|weeks?|m
 class Unit(StrEnum):
     """What a length of time is counted in. Business days are Monday to Friday."""
 
+    MINUTES = "minutes"
     HOURS = "hours"
     DAYS = "days"
     BUSINESS_DAYS = "business days"
@@ -19,7 +20,7 @@ class Unit(StrEnum):
 
 @dataclass(frozen=True)
 class Duration:
-    """A number of hours, calendar days or business days."""
+    """A number of minutes, hours, calendar days or business days."""
 
     count: int
     unit: Unit
@@ -43,4 +44,5 @@ class Duration:
             return cls(count * 7, Unit.DAYS)
         if word.startswith("business"):
             return cls(count, Unit.BUSINESS_DAYS)
-        return cls(count, Unit.HOURS if word.startswith("hour") else Unit.DAYS)
+        units = {"minute": Unit.MINUTES, "hour": Unit.HOURS, "day": Unit.DAYS}
+        return cls(count, units[word.rstrip("s")])

@@ -1,0 +1,245 @@
+"""A definition, a mapping and a table at once: drawn by hypothesis, written as files, and told to the oracle."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import polars as pl
+from hypothesis import strategies as st
+
+from stagesync.audit.engine import Judgement, judge
+from stagesync.audit.evidence import Tables
+from stagesync.audit.masks import Frame
+from stagesync.model.crm import Owner
+from stagesync.model.tables import POLARS, UNREADABLE, ColumnType
+from stagesync.policy.definitions import load_definition
+from stagesync.policy.mappings import load_mapping
+from tests.unit.oracle import NOW, Limit, Moment, Node, Record, Rules, Rung, written
+from tests.unit.trees import EXPRESSIONS, PLACEHOLDERS, VOCABULARY, rows
+
+STAMP = pl.Datetime("us", "UTC")
+ZONES = ("UTC", "Pacific/Auckland", "America/Los_Angeles")
+OWNERS = {"ann": True, "bob": False, "queue": True}
+
+
+@dataclass(frozen=True)
+class World:
+    """Rules and records with the moment at which they are judged."""
+
+    rules: Rules
+    records: Sequence[Record]
+    moment: Moment
+    absent: frozenset[str] = frozenset()
+    """Items that are mapped to a column which was not read; as unknown as a gap."""
+
+    @property
+    def known_to_oracle(self) -> Rules:
+        return replace(self.rules, gaps=self.rules.gaps | self.absent)
+
+
+limits = st.none() | st.builds(
+    Limit, st.integers(1, 12), st.sampled_from(["days", "business days", "business days", "hours"])
+)
+moments = st.integers(-24 * 40, 24 * 3).map(lambda hours: NOW + timedelta(hours=hours))
+trees = st.one_of(EXPRESSIONS, st.sampled_from(["pain", "step"]).map(lambda name: ("stated", name)))
+
+
+@st.composite
+def rungs(draw: st.DrawFn) -> list[Rung]:
+    """One to four rungs; the last may be terminal."""
+    count = draw(st.integers(1, 4))
+    result = []
+    for number in range(count):
+        nodes: list[Node] = draw(st.lists(trees, max_size=2))
+        result.append(
+            Rung(
+                name=f"rung{number}",
+                criteria={f"c{number}-{n}": node for n, node in enumerate(nodes)},
+                idle=draw(limits),
+                age=draw(limits),
+                terminal=number == count - 1 and draw(st.booleans()),
+            )
+        )
+    return result
+
+
+@st.composite
+def rules(draw: st.DrawFn) -> Rules:
+    """A ladder with two native stages for each rung and one for parking; a native stage nobody mapped exists too."""
+    ladder = draw(rungs())
+    places = {f"{rung.name} {letter}": rung.name for rung in ladder for letter in "ab"} | {"Parked": "aside"}
+    return Rules(
+        rungs=ladder,
+        contradictions=dict(enumerate_named("x", draw(st.lists(trees, max_size=2)))),
+        places=places,
+        gaps=frozenset(draw(st.sets(st.sampled_from(sorted(VOCABULARY)), max_size=3))),
+        active_owners=draw(st.sampled_from([None, OWNERS])),
+    )
+
+
+def enumerate_named(prefix: str, nodes: Sequence[Node]) -> list[tuple[str, Node]]:
+    """Nodes with names that are unique."""
+    return [(f"{prefix}{number}", node) for number, node in enumerate(nodes)]
+
+
+@st.composite
+def worlds(draw: st.DrawFn) -> World:
+    """Everything that an audit looks at."""
+    drawn = draw(rules())
+    natives = st.sampled_from([*drawn.places, "Nobody mapped this"])
+    history = st.lists(st.tuples(moments, natives), max_size=5)
+    record = st.builds(
+        Record,
+        id=st.just(""),
+        native=natives,
+        values=rows(),
+        unreadable=st.frozensets(st.sampled_from(sorted(VOCABULARY)), max_size=2),
+        owner=st.sampled_from([None, *OWNERS, "gone"]),
+        created=st.none() | moments,
+        entered=st.none() | moments,
+        history=history,
+    )
+    records = draw(st.lists(record, min_size=1, max_size=8))
+    return World(
+        rules=drawn,
+        records=[replace(one, id=f"r{number}") for number, one in enumerate(records)],
+        moment=Moment(NOW, ZoneInfo(draw(st.sampled_from(ZONES))), PLACEHOLDERS),
+        absent=frozenset(draw(st.sets(st.sampled_from(sorted(VOCABULARY)), max_size=2))) - drawn.gaps,
+    )
+
+
+# As files and tables ----------------------------------------------------------------------------------------------
+
+
+def definition_words(rules_: Rules) -> dict[str, Any]:
+    """The definition file as plain data."""
+
+    def criterion(name: str, node: Node) -> dict[str, str]:
+        return {"id": name, "check": written(node), "because": "it says so", "ask": "write it down"}
+
+    def stage(rung: Rung) -> dict[str, Any]:
+        stalls = {"idle": rung.idle, "age": rung.age}
+        return {
+            "means": "a rung",
+            "terminal": rung.terminal,
+            "requires": [criterion(name, node) for name, node in rung.criteria.items()],
+            "stalls_after": {key: str(limit) for key, limit in stalls.items() if limit},
+        }
+
+    return {
+        "definition": "drawn",
+        "ladder": [rung.name for rung in rules_.rungs],
+        "parking": {"aside": "not now"},
+        "evidence": {name: {"type": str(kind)} for name, kind in VOCABULARY.items()},
+        "placeholders": list(PLACEHOLDERS),
+        "stages": {rung.name: stage(rung) for rung in rules_.rungs},
+        "contradictions": [criterion(name, node) for name, node in rules_.contradictions.items()],
+    }
+
+
+def mapping_words(rules_: Rules) -> dict[str, Any]:
+    """The mapping file as plain data."""
+    return {
+        "mapping": "drawn",
+        "definition": "drawn",
+        "crm": "export",
+        "tables": {"DealHistory": {"DealId": "text", "Stage": "text", "At": "datetime"}},
+        "objects": {
+            "Deal": {
+                "name": "Name",
+                "owner": "Owner",
+                "created": "Created",
+                "stage": {
+                    "field": "Stage",
+                    "stages": dict(rules_.places),
+                    "entered": "Entered",
+                    "history": {"table": "DealHistory", "record": "DealId", "stage": "Stage", "at": "At"},
+                },
+                "evidence": {
+                    name: {"gap": "not here"} if name in rules_.gaps else {"field": f"its_{name}"}
+                    for name in VOCABULARY
+                },
+            }
+        },
+    }
+
+
+def tables(world: World) -> Tables:
+    """What would have been read."""
+    known = {name: kind for name, kind in VOCABULARY.items() if name not in world.rules.gaps | world.absent}
+    columns: dict[str, list[Any]] = {
+        "Id": [one.id for one in world.records],
+        "Name": [f"Deal {one.id}" for one in world.records],
+        "Owner": [one.owner for one in world.records],
+        "Stage": [one.native for one in world.records],
+        "Created": [one.created for one in world.records],
+        "Entered": [one.entered for one in world.records],
+    }
+    schema: dict[str, Any] = dict.fromkeys(("Id", "Name", "Owner", "Stage"), pl.String) | dict.fromkeys(
+        ("Created", "Entered"), STAMP
+    )
+    for name, kind in known.items():
+        column = f"its_{name}"
+        broken = [name in one.unreadable for one in world.records]
+        columns[column] = [None if name in one.unreadable else one.values[name] for one in world.records]
+        schema[column] = POLARS[ColumnType(kind)]
+        if any(broken):
+            columns[column + UNREADABLE], schema[column + UNREADABLE] = broken, pl.Boolean
+    steps = [(one.id, native, at) for one in world.records for at, native in one.history]
+    history = pl.DataFrame(
+        steps, schema={"DealId": pl.String, "Stage": pl.String, "At": STAMP}, orient="row"
+    ).with_columns(pl.Series("Id", [f"h{n}" for n in range(len(steps))], dtype=pl.String))
+    absent = {f"its_{name}": "this token may not read it" for name in world.absent}
+    return Tables(rows={"Deal": pl.DataFrame(columns, schema=schema), "DealHistory": history}, missing={"Deal": absent})
+
+
+def owners(world: World) -> list[Owner]:
+    """The people, where the source knows them."""
+    people = world.rules.active_owners or {}
+    return [
+        Owner(id=name, name=name.title(), email=None, active=active, queue=name == "queue")
+        for name, active in people.items()
+    ]
+
+
+def judgement(world: World, folder: Path, read: Tables | None = None) -> Judgement:
+    """The engine's judgement of the only object."""
+    return judge_words(definition_words(world.rules), mapping_words(world.rules), folder, world, read)
+
+
+def judge_words(
+    definition: Mapping[str, Any], mapping: Mapping[str, Any], folder: Path, world: World, read: Tables | None = None
+) -> Judgement:
+    """The same from the words of the files."""
+    # JSON is YAML.
+    (folder / "definition.yaml").write_text(json.dumps(definition, ensure_ascii=False), encoding="utf-8")
+    (folder / "mapping.yaml").write_text(json.dumps(mapping, ensure_ascii=False), encoding="utf-8")
+    loaded = load_definition(folder / "definition.yaml")
+    (judged,) = judge(
+        connection="crm",
+        definition=loaded,
+        mapping=load_mapping(folder / "mapping.yaml", loaded),
+        tables=read or tables(world),
+        owners=owners(world),
+        frame=Frame(now=world.moment.now, time_zone=world.moment.zone),
+    )
+    return judged
+
+
+def found(judged: Judgement) -> dict[str, set[str]]:
+    """The rules that each judged record breaks."""
+    result: dict[str, set[str]] = {str(record): set() for record in judged.records["record"]}
+    for finding in judged.each():
+        result[finding.record].add(finding.rule)
+    return result
+
+
+def since(judged: Judgement) -> dict[str, datetime | None]:
+    """Since when each judged record stands in its stage."""
+    return dict(zip(judged.records["record"].to_list(), judged.records["since"].to_list(), strict=True))
