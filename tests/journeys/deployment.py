@@ -149,8 +149,7 @@ def deployment(folder: Path, sandbox: Sandbox, *, enforce: bool = True) -> Deplo
                     "token": {"env": "JOURNEY_HUBSPOT_TOKEN"},
                 },
             },
-            "ledger": "sqlite:///ledger.db",
-            "mirror": "mirror",
+            "data": ".",
             "rules": {"premature": {"mode": "enforce" if enforce else "suggest"}},
             "guard": {"stage_changes": 1000, "share": 1.0, "tasks": 1000},
             "health": {"host": "127.0.0.1", "port": 0},
@@ -165,7 +164,7 @@ def deployment(folder: Path, sandbox: Sandbox, *, enforce: bool = True) -> Deplo
     return made
 
 
-def wait_until(holds: Callable[[], object], what: str, *, seconds: float = PATIENCE, step: float = 0.01) -> None:
+def wait_until(holds: Callable[[], object], what: str, *, seconds: float = PATIENCE, step: float = 0.02) -> None:
     """Look again and again; fail when it does not come true."""
     deadline = time.monotonic() + seconds
     while not holds():

@@ -55,17 +55,13 @@ def _stages(connected: Connected, writer: Writer, changes: Sequence[Change]) -> 
 def _tasks(connected: Connected, writer: Writer, changes: Sequence[Change]) -> list[Outcome]:
     existing = connected.reader.own_tasks([change.key for change in changes])
     absent = [change for change in changes if change.key not in existing]
-    outcomes = [
-        Outcome(key=change.key, result=Result.APPLIED, detail="found in the CRM", crm_id=existing[change.key])
-        for change in changes
-        if change.key in existing
-    ]
-    # The next plan knows no more of a record that was moved: its finding is gone, so its task is opened now.
+    # The next plan knows no more of a record that was moved: its finding is gone, so its task is opened now. One
+    # that exists is opened again too, which makes no second one: it may not be attached to its record yet.
     now = _rows(connected.reader, connected.mapping, [change for change in absent if change.before])
     due = [change for change in absent if change.before and _holds(now.get(_place(change)), change.before)]
-    opened = {change.key for change in due}
-    outcomes += [_not_landed(change, "the task was not created") for change in absent if change.key not in opened]
-    return outcomes + _written(writer.open_tasks, due, writer.batch_size)
+    kept = {*existing, *(change.key for change in due)}
+    outcomes = [_not_landed(change, "the task was not created") for change in absent if change.key not in kept]
+    return outcomes + _written(writer.open_tasks, [one for one in changes if one.key in kept], writer.batch_size)
 
 
 def _closings(_connected: Connected, _writer: Writer, changes: Sequence[Change]) -> list[Outcome]:

@@ -5,16 +5,30 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from stagesync import __version__
 from stagesync.cli.options import FailOn, Format
+from stagesync.cli.output import outlive_the_reader
 from stagesync.errors import Interrupted, StageSyncError
+
+
+class _Commands(TyperGroup):
+    """Ctrl-C gets our own message and exit code; Typer would end with one that means something else here."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            raise Interrupted("stopped; what was begun is in the ledger, and the next run carries on") from None
+
 
 app = typer.Typer(
     name="stagesync",
+    cls=_Commands,
     help="Keeps a CRM's stages true: pulls Salesforce and HubSpot, audits every record against stage definitions, "
     "and writes corrected stages and tasks back, with a record of every decision.",
     epilog="Exit codes: 0 done, 1 findings at or above --fail-on, 2 wrong usage or configuration, 3 incomplete, "
@@ -236,18 +250,12 @@ def log_verify(config: Config = DEFAULT_CONFIG) -> None:
 
 def main() -> None:
     """The program. Errors are one message for a person and an exit code, never a traceback."""
+    outlive_the_reader()
     try:
         app()
     except StageSyncError as error:
         _say(str(error))
         code = error.exit_code
-    except KeyboardInterrupt:
-        _say("stopped; what was begun is in the ledger, and the next run carries on")
-        code = Interrupted.exit_code
-    except BrokenPipeError:
-        # The reader of our output (head, less) has seen enough.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = 0
     except Exception as error:
         if os.environ.get("STAGESYNC_DEBUG"):
             raise
