@@ -1,7 +1,7 @@
 # The agent as a container: built in one stage, run in another that has neither pip's cache nor build tools.
 #
 #   docker build -t stagesync .
-#   docker run --read-only --tmpfs /tmp -v stagesync:/data -v ./stagesync.yaml:/etc/stagesync/stagesync.yaml:ro stagesync
+#   docker run --read-only --tmpfs /tmp -v stagesync:/data -v ./config:/etc/stagesync:ro --env-file secrets.env stagesync
 #
 # tests/container/follow.py follows these lines without Docker, so keep each RUN one plain shell line.
 ARG BASE=python:3.11-slim-bookworm
@@ -24,7 +24,7 @@ FROM ${BASE}
 LABEL org.opencontainers.image.title="StageSync" \
       org.opencontainers.image.description="Keeps a CRM's stages true" \
       org.opencontainers.image.licenses="Apache-2.0"
-ENV PATH=/opt/stagesync/bin:$PATH PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1
+ENV PATH=/opt/stagesync/bin:$PATH PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 STAGESYNC_DATA=/data
 RUN groupadd --system --gid 10001 stagesync && useradd --system --uid 10001 --gid 10001 --home-dir /data --no-create-home --shell /usr/sbin/nologin stagesync && install -d -o 10001 -g 10001 -m 0750 /data
 COPY --from=builder /opt/stagesync /opt/stagesync
 # By number, so that an orchestrator can see that it is not root.

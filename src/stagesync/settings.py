@@ -1,6 +1,7 @@
 """What an operator sets: connections, where the ledger and the mirror are, limits, schedule. Secrets are never here.
 
-Relative paths are relative to the folder of the settings file.
+Relative paths are relative to the folder of the settings file. The variable STAGESYNC_DATA, which the container sets,
+says where the ledger and the mirror are, whatever the file says.
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ from stagesync.policy.durations import Duration, Unit
 from stagesync.policy.mappings import CrmMapping, load_mapping
 from stagesync.policy.schema import Identifier, Length, Strict, Words
 from stagesync.policy.validation import validate
+
+SQLITE = "sqlite:///"
 
 
 class Secret(Strict):
@@ -127,8 +130,10 @@ class SettingsFile(Strict):
 
     definitions: Words
     connections: Annotated[dict[Identifier, ConnectionSettings], Field(min_length=1)]
-    ledger: Words = "sqlite:///data/ledger.db"
-    mirror: Words = "data/mirror"
+    data: Words = Field(
+        "data", description="folder of the ledger and the mirror; the variable STAGESYNC_DATA goes first"
+    )
+    ledger: Words | None = Field(None, description="a database's URL; SQLite in the data folder if left out")
     time_zone: Words = "UTC"
     rules: dict[Kind, RuleOverride] = Field(default_factory=dict)
     guard: GuardSettings = GuardSettings()
@@ -153,17 +158,20 @@ class Settings:
         return self.file.parent
 
     @property
+    def data_folder(self) -> Path:
+        """Where this deployment keeps what it writes."""
+        return self.folder / (os.environ.get("STAGESYNC_DATA") or self.words.data)
+
+    @property
     def ledger_url(self) -> str:
-        """The ledger's database; a relative SQLite path is taken from the folder of the settings."""
-        prefix = "sqlite:///"
-        if self.words.ledger.startswith(prefix):
-            return prefix + str(self.folder / self.words.ledger.removeprefix(prefix))
-        return self.words.ledger
+        """The ledger's database: SQLite in the data folder unless a URL is given; its path may be relative too."""
+        url = self.words.ledger or f"{SQLITE}{self.data_folder / 'ledger.db'}"
+        return SQLITE + str(self.folder / url.removeprefix(SQLITE)) if url.startswith(SQLITE) else url
 
     @property
     def mirror_folder(self) -> Path:
         """Where the mirror's files lie."""
-        return self.folder / self.words.mirror
+        return self.data_folder / "mirror"
 
 
 def load_settings(file: Path) -> Settings:
@@ -194,7 +202,7 @@ def load_settings(file: Path) -> Settings:
 def _time_zone(document: Document, words: SettingsFile) -> ZoneInfo:
     try:
         return ZoneInfo(words.time_zone)
-    except (ZoneInfoNotFoundError, ValueError):
+    except (ZoneInfoNotFoundError, ValueError, OSError):  # OSError: 'Europe' is a folder
         document.problem(("time_zone",), f"'{words.time_zone}' is not a time zone; write one such as Europe/Berlin")
         document.raise_problems()
         raise

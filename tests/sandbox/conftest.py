@@ -27,7 +27,12 @@ def serve() -> Iterator[Serve]:
     def start(routes: Sequence[BaseRoute]) -> str:
         # The sandbox sends its own Date header, by the sandbox's clock.
         config = uvicorn.Config(
-            Starlette(routes=list(routes)), host="127.0.0.1", port=0, log_level="critical", date_header=False
+            Starlette(routes=list(routes)),
+            host="127.0.0.1",
+            port=0,
+            log_level="critical",
+            date_header=False,
+            timeout_keep_alive=65,
         )
         server = uvicorn.Server(config)
         thread = threading.Thread(target=server.run, daemon=True)

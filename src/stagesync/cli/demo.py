@@ -40,8 +40,7 @@ connections:
     mapping: mappings/hubspot.yaml
     base_url: {url}
     token: {{file: secrets/hubspot-token}}
-ledger: sqlite:///ledger.db
-mirror: mirror
+data: .
 # The definitions only suggest; here the stages of premature records may be corrected.
 rules:
   premature: {{mode: enforce}}

@@ -52,8 +52,9 @@ class Change:
     ``key`` is stable: the same change of the same record has the same key in the plan, the ledger and the
     CRM. ``before`` are the field values that the plan saw and that must still be there (native spelling, None
     for blank), ``modified`` the record's last modification as the plan saw it (UTC). ``after`` are the fields
-    to write; a task has none, and as ``before`` the corrected stage that its text speaks of, if it does. ``crm_id`` is the CRM's id of the task to close. ``findings`` are the keys
-    of the findings behind the change, ``criteria`` the ids of the criteria that a task asks the rep to meet.
+    to write; a task has none, and as ``before`` the corrected stage that its text speaks of, if it does.
+    ``crm_id`` is the CRM's id of the task to close. ``findings`` are the keys of the findings behind the change,
+    ``criteria`` the ids of the criteria that a task asks the rep to meet.
     ``stage_from``, ``stage_to`` and ``owner_name`` are for people: the CRM's labels, not its values.
     """
 

@@ -39,6 +39,7 @@ Clock = Callable[[], datetime]
 HOST = "127.0.0.1"
 START_SECONDS = 10
 STOP_SECONDS = 3
+KEEP_ALIVE_SECONDS = 65
 # Written last: a directory without it holds at most a seeding that was interrupted.
 MANIFEST, ORG_FILE, PORTAL_FILE, ANSWERS = "sandbox.json", "salesforce.db", "hubspot.db", "answers.jsonl"
 
@@ -212,6 +213,8 @@ class Sandbox:
             lifespan="off",
             date_header=False,  # the CRMs send their own, by the sandbox's clock
             timeout_graceful_shutdown=STOP_SECONDS,
+            # Clients poll every 5 s, which is also uvicorn's default: they would meet a closing connection.
+            timeout_keep_alive=KEEP_ALIVE_SECONDS,
         )
         self._server = uvicorn.Server(config)
         self._thread = threading.Thread(
