@@ -25,7 +25,7 @@ from stagesync.errors import ConfigurationError, IncompleteError, UsageError
 from stagesync.mirror import Mirror
 from stagesync.model.findings import Finding, Severity
 from stagesync.policy.definitions import Definition, load_definition
-from stagesync.policy.mappings import CrmMapping, load_mapping
+from stagesync.policy.mappings import CrmMapping, load_mapping, mappings_for
 from stagesync.settings import load_settings, shipped_configuration
 from stagesync.wiring import opened, utc_now
 
@@ -79,11 +79,10 @@ def audit_export(
 
 
 def _fitting(folder: Path, definition: Definition) -> CrmMapping:
-    shipped = sorted((shipped_configuration() / "mappings").glob("*.yaml"))
-    mappings = [load_mapping(file, definition) for file in shipped]
+    mappings = mappings_for(definition, shipped_configuration() / "mappings")
     found = fitting(folder, [one for one in mappings if one.crm == "export"])
     if not found:
-        names = ", ".join(one.name for one in mappings if one.crm == "export")
+        names = ", ".join(one.name for one in mappings if one.crm == "export") or f"none for '{definition.name}'"
         raise ConfigurationError(
             f"no shipped mapping fits the files in {folder} (there are {names}); copy the nearest one from "
             f"{shipped_configuration() / 'mappings'}, name your columns in it, and give it with --mapping"

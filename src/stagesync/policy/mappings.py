@@ -132,7 +132,23 @@ class CrmMapping:
 
 def load_mapping(file: Path, definition: Definition) -> CrmMapping:
     """Read a mapping file and check it against a definition. Raises ConfigurationError with every problem."""
-    document = read_document(file)
+    return _checked(read_document(file), definition)
+
+
+def mappings_for(definition: Definition, folder: Path) -> list[CrmMapping]:
+    """The mappings in a folder that are written for these definitions, by name of their file; others are not checked.
+
+    Raises ConfigurationError for a file that is not YAML, and for every problem of a mapping that is meant.
+    """
+    documents = [read_document(file) for file in sorted(folder.glob("*.yaml"))]
+    return [
+        _checked(document, definition)
+        for document in documents
+        if isinstance(document.data, dict) and document.data.get("definition") == definition.name
+    ]
+
+
+def _checked(document: Document, definition: Definition) -> CrmMapping:
     words = validate(document, MappingFile)
     document.raise_problems()
     assert words is not None
