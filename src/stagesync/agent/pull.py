@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from threading import Event
 
 from stagesync.agent.connection import Progress
@@ -45,8 +45,10 @@ def pull(
     stages = {mapped.name: reader.stages(mapped.table.name, mapped.stage_field) for mapped in mapping.objects}
     check_stages(mapping, stages)
     missing = reader.missing(mapping.tables)
+    owners = reader.owners()
     with mirror.replace(name, label) as snapshot:
         snapshot.expect(mapping.tables, missing)
+        snapshot.facts = {"run": label, "org": identity.key, "owners": [asdict(owner) for owner in owners]}
         for table in mapping.tables:
             progress(name, table.name, 0)
             for page in reader.pull(table):
@@ -54,7 +56,7 @@ def pull(
                     raise Interrupted("stopped as asked while reading; nothing was changed")
                 snapshot.add(page)
                 progress(name, page.table, snapshot.rows[page.table])
-    return Pulled(identity=identity, owners=reader.owners(), stages=stages, rows=dict(snapshot.rows))
+    return Pulled(identity=identity, owners=owners, stages=stages, rows=dict(snapshot.rows))
 
 
 def check_stages(mapping: CrmMapping, stages: Mapping[str, Sequence[NativeStage]]) -> None:

@@ -75,12 +75,16 @@ class Judgement:
         row = self._rows_by_record.get(record)
         if row is None:
             return {}
-        return {criterion.id: self._verdict(row, n) for n, criterion in enumerate(self.definition.criteria)}
+        return {criterion.id: self.verdict(row, n) for n, criterion in enumerate(self.definition.criteria)}
 
     @property
     def modified(self) -> Mapping[str, datetime | None]:
         """When each judged record was last modified (UTC), as far as the mapping says."""
         return dict(zip(self.records["record"].to_list(), self.records["modified"].to_list(), strict=True))
+
+    def row_of(self, record: str) -> int | None:
+        """The row of a record in ``records``; None when it was not judged."""
+        return self._rows_by_record.get(record)
 
     def name_of(self, record: str) -> str:
         """The name of a record, or its id where it was not judged."""
@@ -97,7 +101,8 @@ class Judgement:
     def _rows_by_record(self) -> Mapping[str, int]:
         return {record: row for row, record in enumerate(self.records["record"].to_list())}
 
-    def _verdict(self, row: int, criterion: int) -> Verdict:
+    def verdict(self, row: int, criterion: int) -> Verdict:
+        """The verdict of the n-th criterion of the ladder for a row of ``records``."""
         if self.is_met.at(row, criterion):
             return Verdict.MET
         return Verdict.UNKNOWN if self.is_possible.at(row, criterion) else Verdict.NOT_MET
@@ -144,7 +149,7 @@ class Judgement:
             return tuple(
                 evidence_for(criterion, wanted, values, self.evidence.unknown, self.evidence.sources)
                 for n, (criterion, rung) in enumerate(self._ladder())
-                if rung <= reach and self._verdict(row, n) is wanted and (kind is Kind.PREMATURE or rung > position)
+                if rung <= reach and self.verdict(row, n) is wanted and (kind is Kind.PREMATURE or rung > position)
             )
         item = rule.partition(".")[2]
         value = shown(values.get(item)) if item else None

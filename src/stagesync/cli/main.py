@@ -162,6 +162,31 @@ def audit(  # noqa: PLR0917  (typer passes options by name)
 
 
 @app.command()
+def explain(
+    record: Annotated[str, typer.Argument(help="A record's id in its CRM, or its name.")],
+    config: Config = DEFAULT_CONFIG,
+    output: FormatOption = Format.TABLE,
+) -> None:
+    """Why a record is judged as it is, from what was last pulled: every criterion with verdict, value and source."""
+    from stagesync.cli import explain as command
+
+    raise typer.Exit(command.explain(config, record, output))
+
+
+@app.command("list")
+def list_stage(
+    stage: Annotated[str, typer.Argument(help="A stage of the ladder; a plural does too.")],
+    config: Config = DEFAULT_CONFIG,
+    output: FormatOption = Format.TABLE,
+    limit: Limit = 40,
+) -> None:
+    """Who has earned a stage, whatever the field says: by the evidence that was last pulled."""
+    from stagesync.cli import explain as command
+
+    raise typer.Exit(command.list_earned(config, stage, output, limit))
+
+
+@app.command()
 def plan(
     config: Config = DEFAULT_CONFIG,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Write the plan to this file as JSON.")] = None,

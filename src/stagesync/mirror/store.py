@@ -11,6 +11,7 @@ import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import polars as pl
@@ -36,19 +37,16 @@ class Mirror:
         ``label`` names the snapshot (the run's id). Raises StageSyncError when the disk cannot be written.
         """
         home = self.folder / quote(connection, safe="")
-        try:
+        with _writing(home):
             home.mkdir(parents=True, exist_ok=True)
-            snapshot = Snapshot(home / quote(label, safe=""))
-            shutil.rmtree(snapshot.folder, ignore_errors=True)
-            snapshot.folder.mkdir()
-            yield snapshot
+            snapshot = Snapshot(_fresh(home, quote(label, safe="")))
+        # What goes wrong while a CRM is read is not the mirror's fault, so that it passes through as it is.
+        yield snapshot
+        with _writing(home):
             snapshot.finish()
             pointer = home / f"{CURRENT}.new"
             pointer.write_text(snapshot.folder.name, encoding="utf-8")
             os.replace(pointer, home / CURRENT)
-        except OSError as error:
-            remedy = "free some space or change 'mirror' in the settings"
-            raise StageSyncError(f"the mirror {home} cannot be written: {error.strerror}; {remedy}") from error
         for other in home.iterdir():
             if other.is_dir() and other != snapshot.folder:
                 shutil.rmtree(other, ignore_errors=True)
@@ -56,17 +54,59 @@ class Mirror:
     def read(self, connection: str) -> tuple[Mapping[str, pl.DataFrame], Mapping[str, Mapping[str, str]]]:
         """Rows by table and missing columns by table, as of the last complete pull; empty before the first."""
         home = self.folder / quote(connection, safe="")
-        try:
-            folder = home / (home / CURRENT).read_text(encoding="utf-8")
-            manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-        except FileNotFoundError:
+        found = _current(home)
+        if found is None:
             return {}, {}
-        except (OSError, ValueError) as error:
-            raise StageSyncError(
-                f"the mirror {home} cannot be read: {error}; remove the folder and run again"
-            ) from error
-        rows = {name: _read(folder, name, schema) for name, schema in manifest["tables"].items()}
-        return rows, manifest["missing"]
+        folder, manifest = found
+        try:
+            rows = {name: _read(folder, name, columns) for name, columns in manifest["tables"].items()}
+            return rows, manifest["missing"]
+        except (OSError, TypeError, KeyError, AttributeError, ValueError, pl.exceptions.PolarsError) as error:
+            raise _unreadable(home, error) from error
+
+    def facts(self, connection: str) -> Mapping[str, Any]:
+        """What the last complete pull noted besides the rows; empty before the first."""
+        found = _current(self.folder / quote(connection, safe=""))
+        noted: Mapping[str, Any] = found[1].get("facts", {}) if found is not None else {}
+        return noted
+
+
+def _current(home: Path) -> tuple[Path, dict[str, Any]] | None:
+    try:
+        folder = home / (home / CURRENT).read_text(encoding="utf-8")
+        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        raise _unreadable(home, error) from error
+    if not isinstance(manifest, dict):
+        raise _unreadable(home, ValueError("its manifest is not a mapping"))
+    return folder, manifest
+
+
+def _unreadable(home: Path, error: Exception) -> StageSyncError:
+    return StageSyncError(f"the mirror {home} cannot be read: {error}; remove the folder and run again")
+
+
+@contextmanager
+def _writing(home: Path) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, pl.exceptions.ComputeError) as error:  # polars says ComputeError for a full disk
+        remedy = "free some space or change 'mirror' in the settings"
+        said = getattr(error, "strerror", None) or error
+        raise StageSyncError(f"the mirror {home} cannot be written: {said}; {remedy}") from error
+
+
+def _fresh(home: Path, name: str) -> Path:
+    """An empty folder for a snapshot; the current one is never reused, so that it stays whole until the end."""
+    current = home / CURRENT
+    if current.exists() and current.read_text(encoding="utf-8") == name:
+        name += "~"
+    folder = home / name
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    return folder
 
 
 class Snapshot:
@@ -79,6 +119,8 @@ class Snapshot:
         self._files: dict[str, int] = {}
         self._missing: Sequence[Missing] = ()
         self.rows: dict[str, int] = {}
+        self.facts: dict[str, Any] = {}
+        """What else the pull brought and a later reader needs, as JSON: the owners, the moment."""
 
     def expect(self, tables: Sequence[Table], missing: Sequence[Missing]) -> None:
         """Declare the tables, so that one without a row is an empty table and not an absent one."""
@@ -108,6 +150,7 @@ class Snapshot:
         manifest = {
             "tables": {name: sorted(schema) for name, schema in self._schemas.items()},
             "missing": {entry.table: dict(entry.columns) for entry in self._missing},
+            "facts": self.facts,
         }
         for name, schema in self._schemas.items():
             if name not in self._files:
@@ -122,11 +165,12 @@ class Snapshot:
     def _write(self, name: str, rows: pl.DataFrame) -> None:
         number = self._files[name] = self._files.get(name, 0) + 1
         self._schemas.setdefault(name, dict(rows.schema))
-        rows.write_parquet(self.folder / f"{quote(name, safe='')}.{number:05}.parquet", compression="lz4")
+        with _writing(self.folder.parent):
+            rows.write_parquet(self.folder / f"{quote(name, safe='')}.{number:05}.parquet", compression="lz4")
 
 
 def _read(folder: Path, name: str, columns: Sequence[str]) -> pl.DataFrame:
     files = sorted(folder.glob(f"{quote(name, safe='')}.[0-9][0-9][0-9][0-9][0-9].parquet"))
-    frames = [pl.read_parquet(file) for file in files]
+    frames = [pl.read_parquet(file, glob=False) for file in files]
     rows = pl.concat(frames, how="diagonal")
     return rows.select(*columns, *(extra for extra in rows.columns if extra not in columns))

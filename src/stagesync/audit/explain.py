@@ -1,0 +1,113 @@
+"""Why a record is judged as it is: the whole ladder, every criterion with its verdict, value and source."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+
+from stagesync.audit.engine import Judgement
+from stagesync.audit.reasons import evidence_for
+from stagesync.model.findings import Evidence, Finding
+
+
+@dataclass(frozen=True, kw_only=True)
+class Step:
+    """A rung of the ladder and what the record has of it. ``surely`` and ``possibly`` include all rungs below."""
+
+    stage: str
+    means: str
+    stands_here: bool
+    surely: bool
+    possibly: bool
+    criteria: tuple[Evidence, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Explanation:
+    """Everything that an audit knows about one record. ``earned`` and ``could_have_earned`` are None below the first
+    stage; ``since`` and ``last_activity`` are UTC."""
+
+    connection: str
+    object: str
+    record: str
+    record_name: str
+    owner: str | None
+    stage: str
+    native_stage: str | None
+    pipeline: str | None
+    since: datetime | None
+    since_source: str | None
+    moved_by: str | None
+    last_activity: datetime | None
+    amount: float | None
+    earned: str | None
+    could_have_earned: str | None
+    ladder: tuple[Step, ...]
+    findings: tuple[Finding, ...]
+
+
+def explain(judgement: Judgement, record: str) -> Explanation | None:
+    """The explanation of one record, None when it was not judged."""
+    row = judgement.row_of(record)
+    if row is None:
+        return None
+    facts = judgement.records.row(row, named=True)
+    values = judgement.evidence.rows.row(row, named=True)
+    activity = values.get("last_activity")
+    low, high = int(judgement.low[row]), int(judgement.high[row])
+    rungs = judgement.definition.rungs
+    return Explanation(
+        connection=judgement.connection,
+        object=judgement.mapped.name,
+        record=record,
+        record_name=facts["name"],
+        owner=facts["owner_name"] or facts["owner"],
+        stage=facts["place"],
+        native_stage=facts["native"],
+        pipeline=facts["pipeline"],
+        since=facts["since"],
+        since_source=facts["since_source"],
+        moved_by=facts["moved_by"],
+        last_activity=activity if isinstance(activity, datetime) else None,
+        amount=facts["amount"],
+        earned=rungs[low].name if low >= 0 else None,
+        could_have_earned=rungs[high].name if high >= 0 else None,
+        ladder=tuple(_steps(judgement, row, str(facts["place"]))),
+        findings=tuple(finding for finding in judgement.each() if finding.record == record),
+    )
+
+
+def _steps(judgement: Judgement, row: int, place: str) -> Iterator[Step]:
+    values = judgement.evidence.rows.row(row, named=True)
+    number = 0
+    for rung in judgement.definition.rungs:
+        criteria = []
+        for criterion in rung.requires:
+            verdict = judgement.verdict(row, number)
+            criteria.append(
+                evidence_for(criterion, verdict, values, judgement.evidence.unknown, judgement.evidence.sources)
+            )
+            number += 1
+        yield Step(
+            stage=rung.name,
+            means=rung.means,
+            stands_here=rung.name == place,
+            surely=rung.position <= int(judgement.low[row]),
+            possibly=rung.position <= int(judgement.high[row]),
+            criteria=tuple(criteria),
+        )
+
+
+def find(judgements: list[Judgement], wanted: str) -> list[tuple[Judgement, str]]:
+    """The judged records that a person means: by id, or by name if no id matches (case does not matter)."""
+    by_id = [(judgement, wanted) for judgement in judgements if judgement.row_of(wanted) is not None]
+    if by_id:
+        return by_id
+    name = wanted.strip().casefold()
+    return [
+        (judgement, record)
+        for judgement in judgements
+        for record, called in zip(judgement.records["record"], judgement.records["name"], strict=True)
+        if str(called).casefold() == name
+    ]

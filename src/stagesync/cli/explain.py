@@ -1,0 +1,176 @@
+"""``stagesync explain`` and ``stagesync list``: from the mirror, so that no CRM is asked."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import sys
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+
+from rich.text import Text
+
+from stagesync.audit.engine import Judgement, judge
+from stagesync.audit.evidence import Tables
+from stagesync.audit.explain import Explanation, Step, find
+from stagesync.audit.explain import explain as explain_record
+from stagesync.audit.masks import Frame
+from stagesync.cli import show
+from stagesync.cli.options import Format
+from stagesync.errors import IncompleteError, UsageError
+from stagesync.mirror import Mirror
+from stagesync.model.crm import Owner
+from stagesync.model.findings import Evidence, Kind, Verdict
+from stagesync.policy.document import nearest
+from stagesync.settings import Settings, load_settings
+from stagesync.wiring import utc_now
+
+MARKS = {Verdict.MET: ("+", "green"), Verdict.NOT_MET: ("-", "red"), Verdict.UNKNOWN: ("?", "yellow")}
+
+
+def judged_from_mirror(settings: Settings) -> list[Judgement]:
+    """Judge what was last pulled, as of now. Raises IncompleteError when nothing was pulled yet."""
+    mirror = Mirror(settings.mirror_folder)
+    judgements = []
+    for name, mapping in settings.mappings.items():
+        rows, missing = mirror.read(name)
+        if rows:
+            judgements += judge(
+                connection=name,
+                definition=settings.definition,
+                mapping=mapping,
+                tables=Tables(rows=rows, missing=missing),
+                owners=[Owner(**owner) for owner in mirror.facts(name).get("owners", ())],
+                frame=Frame(now=utc_now(), time_zone=settings.time_zone),
+            )
+    if not judgements:
+        raise IncompleteError(f"nothing was pulled yet into {settings.mirror_folder}; run `stagesync audit` first")
+    return judgements
+
+
+def explain(config: Path, wanted: str, output: Format) -> int:
+    """One record, or all that have the name."""
+    judgements = judged_from_mirror(load_settings(config))
+    found = find(judgements, wanted)
+    if not found:
+        left_out = ", ".join(
+            f"{count:,} {judgement.mapped.name} ({reason})"
+            for judgement in judgements
+            for reason, count in judgement.scope.skipped.items()
+        )
+        raise UsageError(
+            f"no judged record has the id or the name '{wanted}'; it may be newer than the last pull"
+            + (f", or among those that were left out: {left_out}" if left_out else "")
+        )
+    explanations = [one for judgement, record in found if (one := explain_record(judgement, record)) is not None]
+    match output:
+        case Format.JSON:
+            documents = [asdict(one) for one in explanations]
+            sys.stdout.write(json.dumps(documents, ensure_ascii=False, indent=2, default=str) + "\n")
+        case Format.TABLE:
+            for number, one in enumerate(explanations):
+                if number:
+                    show.out.print()
+                _tell(one)
+        case _:
+            raise UsageError(f"an explanation is shown as table or json, not as {output}")
+    return 0
+
+
+def _tell(one: Explanation) -> None:
+    lines = [
+        f"{one.record_name}",
+        f"{one.connection} {one.object} {one.record}, owned by {one.owner or 'nobody'}",
+        f"stands on '{one.stage}' ({one.native_stage})" + (f" since {one.since:%Y-%m-%d}" if one.since else ""),
+        _earned(one),
+        f"last activity: {f'{one.last_activity:%Y-%m-%d %H:%M} UTC' if one.last_activity else 'none known'}",
+    ]
+    if one.since is not None:
+        lines[2] += f", says {one.since_source}" + (f"; moved there by {one.moved_by}" if one.moved_by else "")
+    show.out.print(Text(lines[0], style="bold"), soft_wrap=True)
+    for line in lines[1:]:
+        show.out.print(Text(line), soft_wrap=True)
+    for step in one.ladder:
+        _step(step)
+    show.out.print()
+    for finding in one.findings:
+        earned = f" (earned: {finding.earned or 'no stage'})" if finding.kind in (Kind.PREMATURE, Kind.READY) else ""
+        why = "; ".join(evidence.reason for evidence in finding.evidence)
+        show.out.print(Text(f"Finding: {finding.rule}{earned}: {why}"), soft_wrap=True)
+    if not one.findings:
+        show.out.print("No finding: the record stands where it has earned.")
+
+
+def _earned(one: Explanation) -> str:
+    if one.earned == one.could_have_earned:
+        return f"has earned '{one.earned}'" if one.earned else "has earned no stage"
+    surely = f"'{one.earned}'" if one.earned else "no stage"
+    return f"has surely earned {surely}, and could have earned '{one.could_have_earned}' (some evidence is unknown)"
+
+
+def _step(step: Step) -> None:
+    state = "earned" if step.surely else "possible" if step.possibly else "not earned"
+    here = "  <- stands here" if step.stands_here else ""
+    show.out.print(Text(f"\n{step.stage}: {step.means} [{state}]{here}", style="bold"), soft_wrap=True)
+    for evidence in step.criteria:
+        _criterion(evidence)
+
+
+def _criterion(evidence: Evidence) -> None:
+    mark, style = MARKS[evidence.verdict]
+    line = Text("  ")
+    line.append(f"{mark} {evidence.criterion}: {evidence.verdict}", style=style)
+    line.append(f"; {evidence.reason}")
+    show.out.print(line, soft_wrap=True)
+    if evidence.source:
+        show.out.print(Text(f"      looked at: {evidence.source}", style="dim"), soft_wrap=True)
+    if evidence.verdict is not Verdict.MET:
+        show.out.print(Text(f"      to mend it: {evidence.ask}", style="dim"), soft_wrap=True)
+
+
+def list_earned(config: Path, wanted: str, output: Format, limit: int) -> int:
+    """The records whose surely earned stage is this one."""
+    settings = load_settings(config)
+    names = [rung.name for rung in settings.definition.rungs]
+    stage = wanted if wanted in names else wanted.removesuffix("s")
+    if stage not in names:
+        raise UsageError(f"'{wanted}' is no stage of '{settings.definition.name}'{nearest(wanted, names)}")
+    rows = [row for judgement in judged_from_mirror(settings) for row in _earners(judgement, names.index(stage))]
+    columns = ("connection", "object", "record", "name", "owner", "native_stage", "stands_on", "amount")
+    match output:
+        case Format.JSON:
+            sys.stdout.write(json.dumps(rows, ensure_ascii=False, indent=2) + "\n")
+        case Format.CSV:
+            out = io.StringIO()
+            writer = csv.DictWriter(out, fieldnames=columns, lineterminator="\n")
+            writer.writeheader()
+            writer.writerows(rows)
+            sys.stdout.write(out.getvalue())
+        case Format.TABLE:
+            shown = rows[:limit] if limit else rows
+            show.out.print(f"{len(rows):,} records have earned '{stage}' and no more:", markup=False)
+            for row in shown:
+                elsewhere = "" if row["stands_on"] == stage else f", stands on '{row['stands_on']}'"
+                place = f"  {row['connection']} {row['object']} {row['record']}  {row['name']}{elsewhere}"
+                show.out.print(Text(place), soft_wrap=True)
+            show.left_out(len(rows) - len(shown), "records")
+        case _:
+            raise UsageError(f"a list is shown as table, json or csv, not as {output}")
+    return 0
+
+
+def _earners(judgement: Judgement, position: int) -> Iterator[dict[str, object]]:
+    records = judgement.records.filter(judgement.low == position)
+    for row in records.iter_rows(named=True):
+        yield {
+            "connection": judgement.connection,
+            "object": judgement.mapped.name,
+            "record": row["record"],
+            "name": row["name"],
+            "owner": row["owner_name"] or row["owner"],
+            "native_stage": row["native"],
+            "stands_on": row["place"],
+            "amount": row["amount"],
+        }
