@@ -34,7 +34,8 @@ def check(plan: Plan, scopes: Sequence[Scope], limits: Limits) -> tuple[Refusal,
     """The limits that the plan breaks; none means that it may be applied."""
     stages = [change for change in plan.changes if change.kind is ChangeKind.SET_STAGE]
     tasks = [change for change in plan.changes if change.kind is ChangeKind.OPEN_TASK]
-    money = sum(change.amount or 0.0 for change in stages)
+    # A credit moved is money moved as well; it does not make room for more.
+    money = sum(abs(change.amount or 0.0) for change in stages)
     refusals = []
     if len(stages) > limits.stage_changes:
         refusals.append(_refusal("stage_changes", len(stages), limits.stage_changes, "stages would be changed"))

@@ -59,8 +59,9 @@ def plan(judgements: Sequence[Judgement], situation: Situation) -> Plan:
     planner = _Planner(situation)
     for judgement in judgements:
         planner.take(judgement)
-    changes = sorted(planner.changes, key=lambda change: (CHANGE_ORDER[change.kind], change.object, change.record))
-    return Plan(changes=tuple(changes), left_out=tuple(planner.left_out))
+    changes = sorted(planner.changes, key=lambda one: (CHANGE_ORDER[one.kind], one.object, one.record, one.key))
+    left_out = sorted(planner.left_out, key=lambda one: (one.object, one.record, one.rule, one.reason))
+    return Plan(changes=tuple(changes), left_out=tuple(left_out))
 
 
 def joined(plans: Sequence[Plan]) -> Plan:
@@ -101,14 +102,14 @@ class _Planner:
         move = None
         for finding in findings:
             if finding.kind is Kind.PREMATURE and finding.mode is Mode.ENFORCE:
-                correction = self.correction(judgement.mapped, finding, modified)
+                correction = self.correction(judgement, finding, modified)
                 if correction is not None:
                     self.changes.append(correction)
                     move = correction
         self.open_task(judgement.mapped, findings, move)
 
-    def correction(self, mapped: MappedObject, finding: Finding, modified: datetime | None) -> Change | None:
-        target = _target(mapped, finding)
+    def correction(self, judgement: Judgement, finding: Finding, modified: datetime | None) -> Change | None:
+        mapped, target = judgement.mapped, _target(judgement, finding)
         if target is None:
             self.skip(finding, "there is no earlier stage in this pipeline to move the record to; a task asks instead")
             return None
@@ -166,7 +167,9 @@ class _Planner:
             return
         owner = self.assignee(first)
         if owner is None:
-            self.skip(first, "no active person owns the record, and the connection has no fallback_owner for its task")
+            self.skip(
+                first, "no active person owns the record, and no fallback_owner of the connection can get its task"
+            )
             return
         criteria = tuple(
             evidence.criterion for one in findings if one.kind is Kind.PREMATURE for evidence in one.evidence
@@ -217,8 +220,10 @@ class _Planner:
             if not verdicts:
                 continue  # gone, hidden or left out: nothing says that what was asked for is there
             asked = {verdicts.get(criterion, Verdict.MET) for criterion in task.criteria}
-            if asked <= {Verdict.MET} or not judgement.is_worked_on(task.record):
-                self.changes.append(_closing(judgement, task))
+            if asked <= {Verdict.MET}:
+                self.changes.append(_closing(judgement, task, "what the task asked for is there"))
+            elif not judgement.is_worked_on(task.record):
+                self.changes.append(_closing(judgement, task, "the record is no longer worked on"))
 
     def skip(self, finding: Finding, reason: str) -> None:
         self.left_out.append(
@@ -233,17 +238,30 @@ class _Planner:
         )
 
 
-def _target(mapped: MappedObject, finding: Finding) -> str | None:
-    """The native stage to move to: the last of the earned rung, or the first of the object's lowest rung."""
-    places = [place for (pipeline, _), place in mapped.stages.items() if pipeline == finding.pipeline]
-    if finding.earned in places:
-        return mapped.native_stage_for(str(finding.earned), finding.pipeline)
-    lowest = next((native for (pipeline, native) in mapped.stages if pipeline == finding.pipeline), None)
-    same_rung = lowest is not None and mapped.stages[finding.pipeline, lowest] == finding.stage
-    return None if lowest is None or same_rung or lowest == finding.native_stage else lowest
+def _target(judgement: Judgement, finding: Finding) -> str | None:
+    """The native stage to move to, or None where the pipeline has none below the present one.
+
+    It is the last listed of the highest rung that is earned and that the pipeline has; when all its rungs are above
+    what is earned, the first listed of the lowest. Never a parking place, and never the blank that ``""`` stands for.
+    """
+    mapped, definition = judgement.mapped, judgement.definition
+    positions = {rung.name: rung.position for rung in definition.rungs if not rung.terminal}
+    ladder = [
+        (positions[place], native)
+        for (pipeline, native), place in mapped.stages.items()
+        if pipeline == finding.pipeline and place in positions and native
+    ]
+    present, earned = positions.get(str(finding.stage), -1), positions.get(str(finding.earned), -1)
+    below = [(position, native) for position, native in ladder if position < present]
+    if not below:
+        return None
+    reached = [position for position, _ in below if position <= earned]
+    rung = max(reached) if reached else min(position for position, _ in below)
+    natives = [native for position, native in below if position == rung]
+    return natives[-1] if reached else natives[0]
 
 
-def _closing(judgement: Judgement, task: OpenTask) -> Change:
+def _closing(judgement: Judgement, task: OpenTask, reason: str) -> Change:
     return Change(
         key=_key("close", judgement.connection, task.object, task.record, str(task.crm_id)),
         kind=ChangeKind.CLOSE_TASK,
@@ -253,7 +271,7 @@ def _closing(judgement: Judgement, task: OpenTask) -> Change:
         record_name=judgement.name_of(task.record),
         rule="task",
         mode=Mode.SUGGEST,
-        reason="what the task asked for is there",
+        reason=reason,
         findings=task.findings,
         crm_id=task.crm_id,
     )

@@ -30,11 +30,12 @@ def body(findings: Sequence[Finding], moved: tuple[str, str] | None) -> str:
     lines = []
     if moved is not None:
         lines += [f"This record was moved from '{moved[0]}' to '{moved[1]}', the stage that its evidence supports.", ""]
+    asked = any(finding.kind is not Kind.READY for finding in findings)
     for finding in findings:
         lines += _about(finding, moved=moved is not None)
         lines.append("")
     lines += [
-        "This task closes by itself once that is in the CRM.",
+        "This task closes by itself once that is in the CRM." if asked else "This task closes by itself then.",
         "If you disagree, leave a note on the record and tell your CRM admin: an exception can be granted.",
     ]
     return "\n".join(lines)
@@ -47,6 +48,10 @@ def _about(finding: Finding, *, moved: bool) -> list[str]:
             lines = [f"{wanted}, please:"]
         case Kind.STALLED:
             lines = ["Nothing has moved here, please:"]
+        case Kind.READY:
+            # What was asked for is there: to ask for it again would be an insult.
+            lines = [f"The evidence for the stage '{finding.earned}' is there; please move the record forward:"]
+            return lines + [f"- {evidence.reason}" for evidence in finding.evidence]
         case _:
             lines = ["Please:"]
     for evidence in finding.evidence:

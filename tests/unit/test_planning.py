@@ -1,0 +1,415 @@
+"""From findings to a plan: total order, one task a record, stable keys, the right stage, and the guard's numbers."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from stagesync.audit.engine import Judgement
+from stagesync.audit.evidence import Tables
+from stagesync.model.changes import Change, ChangeKind, Mode, Plan
+from stagesync.model.crm import NativeStage, Owner
+from stagesync.model.findings import Kind, Scope
+from stagesync.planning import texts
+from stagesync.planning.calendar import due_date, is_over
+from stagesync.planning.guard import Limits, check
+from stagesync.planning.planner import OpenTask, Situation, plan
+from stagesync.policy.durations import Duration, Unit
+from tests.unit.oracle import NOW, Moment, Record, Rules, Rung
+from tests.unit.worlds import OWNERS, World, definition_words, judge_words, mapping_words, tables
+
+LADDER = (
+    Rung("lead", {"reachable": ("stated", "pain")}),
+    Rung("prospect", {"answered": ("compare", ">=", ("name", "replies"), ("constant", 1))}),
+    Rung("deal", {"met": ("compare", ">=", ("name", "calls"), ("constant", 1))}),
+    Rung("customer", {"bought": ("truth", "won")}, terminal=True),
+)
+PLACES = {
+    "Lost": "aside",
+    "Offer": "deal",
+    "Contract": "deal",
+    "New": "lead",
+    "Working": "lead",
+    "": "lead",
+    "Qualified": "prospect",
+    "Nurtured": "prospect",
+    "Won": "customer",
+}
+PEOPLE = [
+    Owner(id=name, name=name.title(), email=None, active=active, queue=name == "queue")
+    for name, active in {**OWNERS, "boss": True}.items()
+]
+LONG_AGO = NOW - timedelta(days=30)
+
+
+def deal(record: str, native: str, *, owner: str | None = "ann", entered: datetime = LONG_AGO, **values: Any) -> Record:
+    return Record(record, native, {**dict.fromkeys(("pain", "replies", "calls", "won")), **values}, frozenset(), owner,
+                  None, entered)  # fmt: skip
+
+
+def judged(
+    folder: Path,
+    *records: Record,
+    rules: Mapping[str, Mapping[str, str]] | None = None,
+    places: Mapping[str, str] = PLACES,
+    shuffle: int | None = None,
+) -> Judgement:
+    world = World(Rules(LADDER, {}, places), records, Moment(NOW, ZoneInfo("UTC")))
+    full = [
+        replace(one, values={**dict.fromkeys(definition_words(world.rules)["evidence"]), **one.values})
+        for one in records
+    ]
+    world = replace(world, records=full)
+    words = definition_words(world.rules) | {"rules": rules or {"premature": {"mode": "enforce"}}}
+    read = tables(world)
+    if shuffle is not None:
+        order = list(range(len(records)))
+        random.Random(shuffle).shuffle(order)
+        read = Tables(rows={name: rows[order] if name == "Deal" else rows for name, rows in read.rows.items()})
+    return judge_words(words, mapping_words(world.rules), folder, world, read)
+
+
+def situation(**changed: Any) -> Situation:
+    given: dict[str, Any] = {
+        "connection": "crm",
+        "now": NOW,
+        "today": NOW.date(),
+        "task_due": Duration(3, Unit.BUSINESS_DAYS),
+        "owners": PEOPLE,
+    }
+    return Situation(**given | changed)
+
+
+def of(kind: ChangeKind, planned: Plan) -> list[Change]:
+    return [change for change in planned.changes if change.kind is kind]
+
+
+# Where a record is moved to ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("native", "values", "places", "target"),
+    [
+        ("Contract", {"pain": "slow", "replies": 1}, PLACES, "Nurtured"),
+        ("Contract", {"pain": "slow"}, PLACES, "Working"),
+        ("Contract", {}, PLACES, "New"),
+        ("Qualified", {}, PLACES, "New"),
+        ("Working", {}, PLACES, None),
+        # What is earned is no stage of this pipeline: the highest that it has below it, or its lowest of all.
+        ("Offer", {"pain": "slow", "replies": 1}, {"Offer": "deal", "New": "lead", "Working": "lead"}, "Working"),
+        ("Offer", {"pain": "slow"}, {"Offer": "deal", "Qualified": "prospect", "Nurtured": "prospect"}, "Qualified"),
+        ("Offer", {}, {"Lost": "aside", "Offer": "deal", "Won": "customer"}, None),
+        ("Offer", {}, {"Lost": "aside", "Contract": "deal", "Offer": "deal", "": "lead"}, None),
+    ],
+)
+def test_the_smallest_step_back_that_is_earned(
+    tmp_path: Path, native: str, values: dict[str, Any], places: Mapping[str, str], target: str | None
+) -> None:
+    planned = plan([judged(tmp_path, deal("1", native, **values), places=places)], situation())
+    moves = of(ChangeKind.SET_STAGE, planned)
+    assert [(dict(move.before), dict(move.after)) for move in moves] == (
+        [({"Stage": native}, {"Stage": target})] if target else []
+    )
+    assert len(of(ChangeKind.OPEN_TASK, planned)) == 1
+    if target is None:
+        assert ["no earlier stage" in entry.reason for entry in planned.left_out] == [True]
+
+
+@pytest.mark.parametrize(
+    ("stage", "said"),
+    [
+        (NativeStage(pipeline=None, value="New", label="New", position=0, active=False), "no longer active"),
+        (NativeStage(pipeline=None, value="New", label="New", position=0, writable=False), "may not be written"),
+        (NativeStage(pipeline=None, value="Other", label="Other", position=0), "has no stage 'New'"),
+    ],
+)
+def test_a_stage_that_cannot_be_written_is_left_out_and_a_task_asks(
+    tmp_path: Path, stage: NativeStage, said: str
+) -> None:
+    planned = plan([judged(tmp_path, deal("1", "Offer"))], situation(stages={"Deal": [stage]}))
+    assert [change.kind for change in planned.changes] == [ChangeKind.OPEN_TASK]
+    assert [said in entry.reason for entry in planned.left_out] == [True]
+
+
+# Order, keys, grace ----------------------------------------------------------------------------------------------
+
+
+def many() -> list[Record]:
+    natives = [native for native in PLACES if native]
+    return [
+        deal(
+            f"{n:02}",
+            natives[n % len(natives)],
+            owner=["ann", "bob", "queue", None][n % 4],
+            pain=["tbd", "slow"][n % 2],
+        )
+        for n in range(40)
+    ]
+
+
+RULES = {kind: {"mode": "suggest"} for kind in ("stalled", "placeholder", "unowned", "ready")} | {
+    "premature": {"mode": "enforce"}
+}
+
+
+def test_the_plan_is_the_same_whatever_the_order_of_rows_and_tasks(tmp_path: Path) -> None:
+    tasks = [
+        OpenTask(object="Deal", record=f"{n:02}", crm_id=f"t{n}", findings=(), criteria=()) for n in range(0, 40, 3)
+    ]
+    tasks += [replace(task, crm_id=f"{task.crm_id}-2") for task in tasks]
+    plans = []
+    for seed in range(5):
+        random.Random(seed).shuffle(tasks)
+        judgement = judged(tmp_path, *many(), rules=RULES, shuffle=seed)
+        plans.append(plan([judgement], situation(open_tasks=list(tasks), fallback_owner="boss")))
+    assert all(other == plans[0] for other in plans)
+    keys = [change.key for change in plans[0].changes]
+    assert len(keys) == len(set(keys))
+    kinds = [list(ChangeKind).index(change.kind) for change in plans[0].changes]
+    assert kinds == sorted(kinds)
+
+
+def test_a_record_gets_one_task_however_much_is_wrong(tmp_path: Path) -> None:
+    planned = plan([judged(tmp_path, *many(), rules=RULES)], situation(fallback_owner="boss"))
+    records = [task.record for task in of(ChangeKind.OPEN_TASK, planned)]
+    assert len(records) == len(set(records))
+    assert max(len(task.findings) for task in of(ChangeKind.OPEN_TASK, planned)) >= 2
+
+
+def test_keys_do_not_change_from_run_to_run_but_with_what_is_asked(tmp_path: Path) -> None:
+    def key(native: str = "Offer", later: int = 0, **values: Any) -> list[str]:
+        judgement = judged(tmp_path, deal("1", native, **values))
+        return [change.key for change in plan([judgement], situation(now=NOW + timedelta(days=later))).changes]
+
+    assert key() == key(later=9)
+    assert set(key()).isdisjoint(key(pain="slow"))
+    assert all(one.startswith("stagesync-") and len(one) == 30 for one in key())
+
+
+@pytest.mark.parametrize(("days", "acts"), [(1, False), (2, False), (5, True)])
+def test_nothing_is_done_within_the_grace(tmp_path: Path, days: int, acts: bool) -> None:
+    rules = {"premature": {"mode": "suggest", "grace": "2 business days"}}
+    judgement = judged(tmp_path, deal("1", "Offer", entered=NOW - timedelta(days=days)), rules=rules)
+    planned = plan([judgement], situation())
+    assert bool(planned.changes) is acts
+    assert [entry.reason for entry in planned.left_out] == (
+        [] if acts else ["in this stage for less than the grace of 2 business days"]
+    )
+
+
+def test_a_rule_in_audit_changes_nothing(tmp_path: Path) -> None:
+    assert plan([judged(tmp_path, *many(), rules={"premature": {"mode": "audit"}})], situation()) == Plan(changes=())
+
+
+def test_suggesting_asks_and_does_not_move(tmp_path: Path) -> None:
+    (task,) = plan(
+        [judged(tmp_path, deal("1", "Offer"), rules={"premature": {"mode": "suggest"}})], situation()
+    ).changes
+    assert (task.kind, task.mode, task.criteria) == (
+        ChangeKind.OPEN_TASK,
+        Mode.SUGGEST,
+        ("reachable", "answered", "met"),
+    )
+    assert task.task is not None
+    assert "moved" not in task.task.body
+
+
+# Who gets a task --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("owner", "people", "fallback", "gets"),
+    [
+        ("ann", PEOPLE, "boss", "ann"),
+        ("bob", PEOPLE, "boss", "boss"),
+        ("queue", PEOPLE, "boss", "boss"),
+        ("gone", PEOPLE, "boss", "boss"),
+        (None, PEOPLE, "boss", "boss"),
+        ("bob", PEOPLE, None, None),
+        ("bob", PEOPLE, "bob", None),
+        ("bob", PEOPLE, "queue", None),
+        ("anybody", [], None, "anybody"),
+        (None, [], "boss", "boss"),
+        (None, [], None, None),
+    ],
+)
+def test_tasks_go_to_people_who_work_here(
+    tmp_path: Path, owner: str | None, people: Sequence[Owner], fallback: str | None, gets: str | None
+) -> None:
+    judgement = judged(tmp_path, deal("1", "Working", owner=owner))
+    planned = plan([judgement], situation(owners=people, fallback_owner=fallback))
+    assert [change.owner for change in planned.changes] == ([gets] if gets else [])
+    assert any("no active person" in entry.reason for entry in planned.left_out) is (gets is None)
+
+
+# Closing tasks ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("native", "values", "criteria", "closes"),
+    [
+        ("Working", {"pain": "slow"}, ("reachable",), "what the task asked for is there"),
+        ("Working", {"pain": "slow"}, ("reachable", "gone from the definitions"), "what the task asked for is there"),
+        ("Working", {"pain": "slow"}, ("reachable", "answered"), None),
+        ("Working", {}, ("reachable",), None),
+        ("Lost", {}, ("reachable",), "the record is no longer worked on"),
+        ("Won", {}, ("reachable",), "the record is no longer worked on"),
+        ("Working", {"pain": "slow"}, (), "what the task asked for is there"),
+        ("Nobody mapped this", {"pain": "slow"}, ("reachable",), None),
+    ],
+)
+def test_a_task_is_closed_when_what_it_asked_for_is_there_or_nobody_works_on_it(
+    tmp_path: Path, native: str, values: dict[str, Any], criteria: tuple[str, ...], closes: str | None
+) -> None:
+    task = OpenTask(object="Deal", record="1", crm_id="t1", findings=("crm:Deal:1:premature",), criteria=criteria)
+    planned = plan([judged(tmp_path, deal("1", native, **values))], situation(open_tasks=[task]))
+    assert [change.reason for change in of(ChangeKind.CLOSE_TASK, planned)] == ([closes] if closes else [])
+    assert not of(ChangeKind.OPEN_TASK, planned), "a record with an open task gets no second one"
+
+
+def test_what_is_unknown_closes_no_task(tmp_path: Path) -> None:
+    task = OpenTask(object="Deal", record="1", crm_id="t1", findings=("k",), criteria=("reachable",))
+    hidden = replace(deal("1", "Working"), unreadable=frozenset({"pain"}))
+    assert plan([judged(tmp_path, hidden)], situation(open_tasks=[task])) == Plan(changes=())
+
+
+@pytest.mark.parametrize("task", [{"crm_id": None}, {"record": "gone"}, {"object": "Lead"}])
+def test_tasks_of_which_nothing_is_known_are_left_alone(tmp_path: Path, task: dict[str, Any]) -> None:
+    given = {"object": "Deal", "record": "1", "crm_id": "t", "findings": (), "criteria": ()} | task
+    assert plan(
+        [judged(tmp_path, deal("1", "Working", pain="slow"))], situation(open_tasks=[OpenTask(**given)])
+    ) == Plan(changes=())
+
+
+# What a rep reads -------------------------------------------------------------------------------------------------
+
+
+def test_a_task_says_what_is_missing_why_and_how_to_disagree(tmp_path: Path) -> None:
+    (move, task) = plan([judged(tmp_path, deal("1", "Offer", pain="tbd"))], situation()).changes
+    assert task.task is not None
+    assert task.task.subject == "Check the stage: evidence is missing for the stage - Deal 1"
+    assert "moved from 'Offer' to 'New'" in task.task.body
+    assert "write it down" in task.task.body
+    assert "pain is 'tbd'" in task.task.body
+    assert "If you disagree" in task.task.body
+    assert task.task.due == date(2026, 3, 16)
+    assert move.reason.startswith("reachable: pain is 'tbd'")
+
+
+def test_who_is_ready_is_not_asked_for_what_is_there(tmp_path: Path) -> None:
+    ready = {"ready": {"mode": "suggest"}}
+    (task,) = plan([judged(tmp_path, deal("1", "New", pain="slow", replies=2), rules=ready)], situation()).changes
+    assert task.task is not None
+    assert "The evidence for the stage 'prospect' is there" in task.task.body
+    assert "write it down" not in task.task.body
+
+
+def test_a_long_name_is_cut_in_the_subject(tmp_path: Path) -> None:
+    (finding,) = judged(tmp_path, deal("1", "Offer")).each()
+    assert len(texts.subject([replace(finding, record_name="x" * 500)])) < 160
+    assert "(+1 more)" in texts.subject([finding, replace(finding, kind=Kind.STALLED)])
+
+
+# The guard --------------------------------------------------------------------------------------------------------
+
+
+def changes(kind: ChangeKind, count: int, amount: float | None = None, of_object: str = "Deal") -> list[Change]:
+    return [
+        Change(key=f"{kind}{n}", kind=kind, connection="crm", object=of_object, record=str(n), record_name="x",
+               rule="premature", mode=Mode.ENFORCE, reason="", amount=amount)
+        for n in range(count)
+    ]  # fmt: skip
+
+
+LOOSE = Limits(stage_changes=10, share=1.0, money=None, tasks=10)
+SCOPE = [Scope(connection="crm", object="Deal", in_scope=200, evaluated=100)]
+
+
+@pytest.mark.parametrize(
+    ("planned", "limits", "said"),
+    [
+        (changes(ChangeKind.SET_STAGE, 10), LOOSE, []),
+        (changes(ChangeKind.SET_STAGE, 11), LOOSE, ["11 stages would be changed; the limit guard.stage_changes is 10"]),
+        (changes(ChangeKind.OPEN_TASK, 11), LOOSE, ["11 tasks would be opened; the limit guard.tasks is 10"]),
+        (changes(ChangeKind.CLOSE_TASK, 99), LOOSE, []),
+        (changes(ChangeKind.SET_STAGE, 10), replace(LOOSE, share=0.1), []),
+        (
+            changes(ChangeKind.SET_STAGE, 10),
+            replace(LOOSE, share=0.09),
+            ["10.0% of the records of crm Deal would change their stage (10 of 100); the limit guard.share is 9.0%"],
+        ),
+        (
+            changes(ChangeKind.SET_STAGE, 1, of_object="Lead"),
+            replace(LOOSE, share=0.5),
+            ["100.0% of the records of crm Lead"],
+        ),
+        (changes(ChangeKind.SET_STAGE, 2, amount=50.0), replace(LOOSE, money=100.0), []),
+        (changes(ChangeKind.SET_STAGE, 2, amount=50.5), replace(LOOSE, money=100.0), ["101 in amounts of deals"]),
+        (changes(ChangeKind.SET_STAGE, 2, amount=-50.5), replace(LOOSE, money=100.0), ["101 in amounts of deals"]),
+        (changes(ChangeKind.OPEN_TASK, 2, amount=500.0), replace(LOOSE, money=100.0), []),
+        (
+            changes(ChangeKind.SET_STAGE, 1),
+            Limits(stage_changes=0, share=0.0, money=0.0, tasks=0),
+            ["1 stages", "1.0% of"],
+        ),
+    ],
+)
+def test_the_guard_refuses_by_number(planned: list[Change], limits: Limits, said: list[str]) -> None:
+    refusals = check(Plan(changes=tuple(planned)), SCOPE, limits)
+    assert len(refusals) == len(said)
+    for refusal, words in zip(refusals, said, strict=True):
+        assert words in refusal.message
+        assert "Nothing was written" in refusal.message
+
+
+# The calendar -----------------------------------------------------------------------------------------------------
+
+FRIDAY, SATURDAY, SUNDAY, MONDAY = (date(2026, 3, day) for day in (13, 14, 15, 16))
+
+
+@pytest.mark.parametrize(
+    ("start", "length", "due"),
+    [
+        (FRIDAY, "0 business days", FRIDAY),
+        (FRIDAY, "1 business day", MONDAY),
+        (SATURDAY, "0 business days", MONDAY),
+        (SATURDAY, "3 business days", date(2026, 3, 19)),
+        (SUNDAY, "3 business days", date(2026, 3, 19)),
+        (MONDAY, "5 business days", date(2026, 3, 23)),
+        (FRIDAY, "1 day", MONDAY),
+        (MONDAY, "2 days", date(2026, 3, 18)),
+        (MONDAY, "1 week", date(2026, 3, 23)),
+        (MONDAY, "25 hours", date(2026, 3, 18)),
+        (MONDAY, "24 hours", date(2026, 3, 17)),
+        (MONDAY, "30 minutes", date(2026, 3, 17)),
+    ],
+)
+def test_a_task_is_due_on_a_working_day(start: date, length: str, due: date) -> None:
+    assert due_date(start, Duration.parse(length)) == due
+
+
+@pytest.mark.parametrize(
+    ("length", "after", "over"),
+    [
+        ("2 business days", timedelta(days=2), False),
+        ("2 business days", timedelta(days=3), False),
+        ("2 business days", timedelta(days=4), False),
+        ("2 business days", timedelta(days=5), True),
+        ("2 days", timedelta(days=2), False),
+        ("2 days", timedelta(days=3), True),
+        ("36 hours", timedelta(hours=35, minutes=59), False),
+        ("36 hours", timedelta(hours=36), True),
+        ("30 minutes", timedelta(minutes=29), False),
+        ("30 minutes", timedelta(minutes=30), True),
+    ],
+)
+def test_business_days_do_not_pass_on_a_weekend(length: str, after: timedelta, over: bool) -> None:
+    thursday = datetime(2026, 3, 12, 12, tzinfo=UTC)
+    assert is_over(thursday, Duration.parse(length), thursday + after) is over
