@@ -25,7 +25,7 @@ from stagesync.errors import ConfigurationError, UsageError
 from stagesync.model.crm import Owner
 from stagesync.model.findings import Verdict
 from stagesync.model.tables import POLARS, ColumnType, Table
-from stagesync.policy.definition_tests import NO_STAGE, SUFFIX, Case, DefinitionTests, load_tests, tests_beside
+from stagesync.policy.definition_tests import NO_STAGE, SUFFIX, Case, DefinitionTests, load_tests, place_of_tests
 from stagesync.policy.definitions import Definition, load_definition
 from stagesync.policy.document import read_document
 from stagesync.policy.mappings import CrmMapping, EvidenceSource, FieldSource, Gap, MappedObject
@@ -91,7 +91,7 @@ def test(paths: Sequence[Path], config: Path, output: Format) -> int:
 
 
 def _expected_place(tested: Sequence[Tested]) -> str:
-    return str(tests_beside(tested[0].definition.file)) if tested else f"NAME{SUFFIX}"
+    return str(place_of_tests(tested[0].definition.file)) if tested else f"NAME{SUFFIX}"
 
 
 def _definitions(paths: Sequence[Path], config: Path) -> list[Path]:
@@ -124,7 +124,7 @@ def _tested_by(file: Path) -> Path:
 
 
 def _tested(file: Path) -> Tested:
-    definition, beside = load_definition(file), tests_beside(file)
+    definition, beside = load_definition(file), place_of_tests(file)
     if not beside.exists():
         return Tested(definition=definition, tests=None, outcomes=())
     return Tested(definition=definition, tests=beside, outcomes=outcomes(load_tests(beside, definition)))
@@ -271,7 +271,7 @@ def _why(judgement: Judgement, row: int, criterion: str, verdict: Verdict) -> st
 def _show(tested: Sequence[Tested]) -> None:
     for one in tested:
         if one.tests is None:
-            place = tests_beside(one.definition.file).name
+            place = place_of_tests(one.definition.file).name
             show.out.print(f"{one.definition.name}: no tests; they would stand in {place}", markup=False)
             continue
         for outcome in one.failed:

@@ -95,7 +95,7 @@ class DefinitionTests:
     cases: Sequence[Case]
 
 
-def tests_beside(definition: Path) -> Path:
+def place_of_tests(definition: Path) -> Path:
     """Where the tests of a definition file stand."""
     return definition.with_name(definition.name.removesuffix(".yaml") + SUFFIX)
 
