@@ -15,6 +15,12 @@ RECORDS = 120
 Deploy = Callable[..., Deployment]
 
 
+@pytest.fixture(autouse=True)
+def _plain_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("STAGESYNC_DEBUG", "STAGESYNC_DATA"):
+        monkeypatch.delenv(name, raising=False)
+
+
 @pytest.fixture
 def sandbox(tmp_path: Path) -> Iterator[Sandbox]:
     """Two small CRMs that this test may change."""

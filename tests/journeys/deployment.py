@@ -52,6 +52,10 @@ class Deployment:
     def config(self) -> Path:
         return self.folder / "stagesync.yaml"
 
+    @property
+    def ledger_file(self) -> Path:
+        return self.folder / "ledger.db"
+
     def save(self) -> None:
         self.config.write_text(yaml.safe_dump(self.words, sort_keys=False), encoding="utf-8")
 
@@ -111,7 +115,7 @@ class Deployment:
     @contextmanager
     def ledger(self) -> Iterator[Ledger]:
         """The ledger, opened beside whatever runs."""
-        with Ledger.open(f"sqlite:///{self.folder / 'ledger.db'}") as ledger:
+        with Ledger.open(f"sqlite:///{self.ledger_file}") as ledger:
             yield ledger
 
     def files(self) -> list[Path]:

@@ -49,9 +49,8 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, str
 
 def count(agent: Deployment, kind: EntryKind) -> int:
     """Entries of a kind, looked up so cheaply that it can be done over and over beside the run."""
-    file = agent.folder / "ledger.db"
     try:
-        with closing(sqlite3.connect(f"file:{file}?mode=ro", uri=True)) as ledger:
+        with closing(sqlite3.connect(f"file:{agent.ledger_file}?mode=ro", uri=True)) as ledger:
             return int(ledger.execute("SELECT count(*) FROM entries WHERE kind = ?", (kind,)).fetchone()[0])
     except sqlite3.OperationalError:
         return 0  # not there yet

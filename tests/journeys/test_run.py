@@ -133,7 +133,7 @@ def test_an_empty_ledger_makes_no_second_task(sandbox: Sandbox, deploy: Deploy) 
     agent = deploy(sandbox, enforce=False)
     agent.run("run")
     made = tasks(sandbox)
-    (agent.folder / "ledger.db").unlink()
+    agent.ledger_file.unlink()
     done = agent.run("run")
     assert done.code == 0, done.said
     assert "already so" in done.out

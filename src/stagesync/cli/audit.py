@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -51,7 +51,7 @@ def audit_connections(config: Path, options: Options) -> int:
         _show(result.run, result.as_of, result.judgements, found, options)
     show.errors(result.errors)
     # What a run would be refused is of no concern to an audit, which plans nothing for anybody.
-    code = result.exit_code if not result.refusals or result.errors else 0
+    code = replace(result, refusals=()).exit_code
     return code or _failing(found, options.fail_on)
 
 

@@ -255,9 +255,10 @@ def outcomes(changes: Sequence[Change], results: Sequence[Outcome]) -> None:
 
 
 def errors(failed: Mapping[str, StageSyncError]) -> None:
-    """Connections that failed, each with its message."""
-    for error in failed.values():
-        err.print(f"stagesync: {error}", markup=False)
+    """Connections that failed, each with its name and its message."""
+    for name, error in failed.items():
+        place = "" if name in str(error) else f"connection {name}: "
+        err.print(f"stagesync: {place}{error}", markup=False, soft_wrap=True)
 
 
 def heading(text: str) -> None:

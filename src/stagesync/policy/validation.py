@@ -54,7 +54,9 @@ def _note(document: Document, words: type[BaseModel], detail: ErrorDetails) -> N
             "model": "a mapping",
             "bool": "true or false",
         }
-        document.problem(path, f"{wanted[kind.split('_')[0]]} is expected here, not {_named(detail['input'])}")
+        # Where a mapping belongs, people also write a secret: what they wrote is not repeated.
+        found = "text" if isinstance(detail["input"], str) and kind == "model_type" else _named(detail["input"])
+        document.problem(path, f"{wanted[kind.split('_')[0]]} is expected here, not {found}")
     else:
         document.problem(path, detail["msg"][:1].lower() + detail["msg"][1:])
 
