@@ -130,6 +130,19 @@ def definition_tests(
     raise typer.Exit(command.test(paths or [], config, output))
 
 
+@app.command("schema")
+def json_schema(
+    kind: Annotated[
+        str | None, typer.Argument(help="definition, tests, mapping or settings; each into a folder with --out.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="Write them into this folder.")] = None,
+) -> None:
+    """Print the JSON Schema of the files that people write, so that an editor completes and underlines."""
+    from stagesync.cli import schema as command
+
+    raise typer.Exit(command.schema(kind, out))
+
+
 @app.command()
 def audit(  # noqa: PLR0917  (typer passes options by name)
     config: Config = DEFAULT_CONFIG,

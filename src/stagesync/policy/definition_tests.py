@@ -33,12 +33,16 @@ OwnerState = Literal["active", "inactive", "nobody"]
 class Expectation(Strict):
     """What the definitions must say of a record; what is not named may be anything."""
 
-    earned: Identifier | None = Field(None, description="the stage it has earned, whatever the unknown may be; or none")
-    surely: Identifier | None = Field(None, description="the stage it has earned even if all that is unknown is not so")
-    could: Identifier | None = Field(None, description="the stage it has earned if all that is unknown is so")
-    verdicts: dict[Identifier, Verdict] = Field({}, description="criterion: met, not met or unknown")
-    findings: list[Words] | None = Field(None, description="exactly these rules, in any order; [] for none")
-    not_findings: list[Words] = Field([], description="none of these rules")
+    earned: Identifier | None = Field(
+        default=None, description="the stage it has earned, whatever the unknown may be; or none"
+    )
+    surely: Identifier | None = Field(
+        default=None, description="the stage it has earned even if all that is unknown is not so"
+    )
+    could: Identifier | None = Field(default=None, description="the stage it has earned if all that is unknown is so")
+    verdicts: dict[Identifier, Verdict] = Field(default={}, description="criterion: met, not met or unknown")
+    findings: list[Words] | None = Field(default=None, description="exactly these rules, in any order; [] for none")
+    not_findings: list[Words] = Field(default=[], description="none of these rules")
 
     @model_validator(mode="after")
     def _something(self) -> Expectation:
@@ -54,9 +58,9 @@ class CaseWords(Strict):
 
     name: Words
     stage: Identifier = Field(description="the stage or parking place on which the record stands")
-    given: dict[Identifier, Value] = Field({}, description="evidence item: value")
-    unknown: dict[Identifier, Words] = Field({}, description="evidence item: why it cannot be known")
-    since: Words | None = Field(None, description="since when it stands there; without it nothing says so")
+    given: dict[Identifier, Value] = Field(default={}, description="evidence item: value")
+    unknown: dict[Identifier, Words] = Field(default={}, description="evidence item: why it cannot be known")
+    since: Words | None = Field(default=None, description="since when it stands there; without it nothing says so")
     owner: OwnerState = "active"
     expect: Expectation
 

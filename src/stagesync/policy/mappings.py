@@ -12,11 +12,10 @@ from stagesync.model.tables import ColumnType, Table
 from stagesync.policy.definitions import Definition, read_expression
 from stagesync.policy.document import Document, KeyPath, nearest, read_document
 from stagesync.policy.expressions import Expression
-from stagesync.policy.schema import ExportFormat, MappingFile, ObjectMapping, Source
+from stagesync.policy.schema import KINDS, ExportFormat, MappingFile, ObjectMapping, Source
 from stagesync.policy.validation import validate
 
 KEYS: Mapping[str, str] = {"salesforce": "Id", "hubspot": "hs_object_id", "export": "Id"}
-KINDS = ("field", "lookup", "count", "max", "min", "latest", "gap", "blank")
 NUMERIC = (ColumnType.INTEGER, ColumnType.NUMBER)
 HISTORY = ".history"
 

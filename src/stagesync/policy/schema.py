@@ -33,16 +33,16 @@ class EvidenceItem(Strict):
     """One item of the vocabulary."""
 
     type: ColumnType
-    means: Words = "-"
+    means: Words = Field(default="-", description="in words, for whoever maps it to a CRM")
 
 
 class Criterion(Strict):
     """A condition that a record must meet to earn a stage."""
 
-    id: Identifier
-    check: Words
-    because: Words
-    ask: Words
+    id: Identifier = Field(description="unique in the file; findings, tests and waivers name it")
+    check: Words = Field(description="a condition on the evidence, such as: replies >= 1 or stated(phone)")
+    because: Words = Field(description="why the stage needs it; the owner of a record reads this in the task")
+    ask: Words = Field(description="what the owner is asked to do")
     severity: Severity = Severity.MEDIUM
 
 
@@ -57,9 +57,11 @@ class Stage(Strict):
     """A rung of the ladder. On a terminal one nothing but contradictions is looked for: it states a fact."""
 
     means: Words
-    requires: list[Criterion] = []
+    requires: list[Criterion] = Field(default=[], description="all of these, and all of the stages below")
     stalls_after: StallLimits = StallLimits()
-    terminal: bool = False
+    terminal: bool = Field(
+        default=False, description="a fact such as having bought: only contradictions are looked for"
+    )
 
 
 class Rule(Strict):
@@ -67,7 +69,9 @@ class Rule(Strict):
 
     mode: Mode = Mode.AUDIT
     move_to: Literal["earned"] = "earned"
-    grace: Length | None = None
+    grace: Length | None = Field(
+        default=None, description="how long after its stage was entered a record is left alone"
+    )
     severity: Severity = Severity.MEDIUM
 
 
@@ -76,34 +80,45 @@ class DefinitionFile(Strict):
 
     definition: Identifier
     means: Words = "-"
-    ladder: Annotated[list[Identifier], Field(min_length=1)]
-    parking: dict[Identifier, Words] = {}
-    evidence: Annotated[dict[Identifier, EvidenceItem], Field(min_length=1)]
-    placeholders: list[Words] = []
-    stages: dict[Identifier, Stage]
-    contradictions: list[Criterion] = []
-    rules: dict[Kind, Rule] = {}
+    ladder: list[Identifier] = Field(min_length=1, description="the stages from the bottom up")
+    parking: dict[Identifier, Words] = Field(default={}, description="places that are on no rung, and what each is for")
+    evidence: dict[Identifier, EvidenceItem] = Field(min_length=1, description="the names that conditions may use")
+    placeholders: list[Words] = Field(
+        default=[], description="texts that say nothing, so that stated() is false for them"
+    )
+    stages: dict[Identifier, Stage] = Field(description="what each stage of the ladder means and requires")
+    contradictions: list[Criterion] = Field(
+        default=[], description="what can never be right; `check` says when it is so"
+    )
+    rules: dict[Kind, Rule] = Field(default={}, description="what may be done about each kind of finding")
+
+
+KINDS = ("field", "lookup", "count", "max", "min", "latest", "gap", "blank")
 
 
 class Source(Strict):
     """Where one evidence item comes from. Exactly one of field, lookup, count, max, min, latest, gap, blank."""
 
-    field: Words | None = None
+    model_config = ConfigDict(json_schema_extra={"oneOf": [{"required": [kind]} for kind in KINDS]})
+
+    field: Words | None = Field(default=None, description="column of the record itself")
     lookup: Words | None = Field(
-        None, description="table in which the record that `by` names is looked up; give `take`"
+        default=None, description="table in which the record that `by` names is looked up; give `take`"
     )
     by: Words | None = None
     take: Words | None = None
-    count: Words | None = Field(None, description="table whose rows are counted; give `on` or `via`")
-    max: Words | None = Field(None, description="column whose largest value is taken; give `of` and `on` or `via`")
+    count: Words | None = Field(default=None, description="table whose rows are counted; give `on` or `via`")
+    max: Words | None = Field(
+        default=None, description="column whose largest value is taken; give `of` and `on` or `via`"
+    )
     min: Words | None = None
     of: Words | None = None
-    on: Words | None = Field(None, description="column of the table that holds the record's id")
-    via: Words | None = Field(None, description="association from the table to the object (HubSpot)")
+    on: Words | None = Field(default=None, description="column of the table that holds the record's id")
+    via: Words | None = Field(default=None, description="association from the table to the object (HubSpot)")
     where: Words | None = None
-    latest: list[Source] | None = Field(None, description="the largest of several sources")
-    gap: Words | None = Field(None, description="why this cannot be known here: the item is unknown")
-    blank: Words | None = Field(None, description="why this never has a value here: the item is blank")
+    latest: list[Source] | None = Field(default=None, description="the largest of several sources")
+    gap: Words | None = Field(default=None, description="why this cannot be known here: the item is unknown")
+    blank: Words | None = Field(default=None, description="why this never has a value here: the item is blank")
 
 
 class History(Strict):
@@ -124,7 +139,7 @@ class StageMapping(Strict):
     pipeline: Words | None = None
     stages: Annotated[dict[str, str | dict[str, str]], Field(min_length=1)]
     history: History | None = None
-    entered: Words | None = Field(None, description="column with the moment at which the stage was entered")
+    entered: Words | None = Field(default=None, description="column with the moment at which the stage was entered")
 
 
 class ObjectMapping(Strict):
@@ -137,7 +152,7 @@ class ObjectMapping(Strict):
     created: Words | None = None
     modified: Words | None = None
     amount: Words | None = None
-    skip: dict[Words, Words] = Field({}, description="boolean column: reason for leaving such records out")
+    skip: dict[Words, Words] = Field(default={}, description="boolean column: reason for leaving such records out")
     stage: StageMapping
     evidence: dict[str, Source]
 
