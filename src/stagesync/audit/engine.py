@@ -22,7 +22,7 @@ from stagesync.audit.reasons import evidence_for, shown
 from stagesync.audit.verdicts import Bits, bits
 from stagesync.model.crm import Owner
 from stagesync.model.findings import Evidence, Finding, Kind, Scope, Severity, Verdict
-from stagesync.policy.definitions import Criterion, Definition
+from stagesync.policy.definitions import ACTIVITY, Criterion, Definition
 from stagesync.policy.mappings import CrmMapping, MappedObject
 
 
@@ -334,6 +334,6 @@ def _not_judged(
     idle = [rung.position for rung in definition.rungs if rung.stalls_after.idle and not rung.terminal]
     quiet = np.isin(position, idle) & stalls.unknown_activity(evidence)
     if quiet.any():
-        reason = f"{stalls.ACTIVITY} is unknown: {evidence.unknown.get(stalls.ACTIVITY, 'a value cannot be read')}"
+        reason = f"{ACTIVITY} is unknown: {evidence.unknown.get(ACTIVITY, 'a value cannot be read')}"
         result.append(NotJudged(criterion="stalled (idle)", reason=reason, records=int(quiet.sum())))
     return result

@@ -11,11 +11,8 @@ import polars as pl
 from stagesync.audit.evidence import EvidenceFrame
 from stagesync.audit.masks import Frame
 from stagesync.model.tables import UNREADABLE
-from stagesync.policy.definitions import Definition
+from stagesync.policy.definitions import ACTIVITY, Definition
 from stagesync.policy.durations import Duration, Unit
-
-ACTIVITY = "last_activity"
-"""The evidence item that says when people last did something on the record."""
 
 
 def reasons(definition: Definition, records: pl.DataFrame, evidence: EvidenceFrame, frame: Frame) -> pl.DataFrame:

@@ -18,6 +18,8 @@ from stagesync.policy.validation import validate
 
 # Stands for an expression that could not be read; a document with problems raises before anything is judged.
 NEVER = Or(())
+ACTIVITY = "last_activity"
+"""The evidence item that says when people last did something on the record."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,6 +113,7 @@ class _Check:
         words = self.words
         self.ladder()
         rungs = tuple(self.rung(position, name) for position, name in enumerate(words.ladder) if name in words.stages)
+        self.activity()
         contradictions = tuple(
             self.criterion(item, ("contradictions", index), "contradictions")
             for index, item in enumerate(words.contradictions)
@@ -142,6 +145,17 @@ class _Check:
             if name not in words.ladder:
                 message = f"stage '{name}' is not in the ladder{nearest(name, words.ladder)}"
                 document.problem(("stages", name), message, key=True)
+
+    def activity(self) -> None:
+        """Idle time counts from the item ``last_activity``; without it no record would ever be idle."""
+        known = self.vocabulary.get(ACTIVITY)
+        if known is not None and known is not ColumnType.DATETIME:
+            message = f"'{ACTIVITY}' is of type {known}; idle time counts from it, so that it must be a datetime"
+            self.document.problem(("evidence", ACTIVITY, "type"), message)
+        for name, stage in self.words.stages.items():
+            if known is None and stage.stalls_after.idle is not None:
+                message = f"'idle' counts from the evidence '{ACTIVITY}', which is not in the vocabulary"
+                self.document.problem(("stages", name, "stalls_after", "idle"), message, key=True)
 
     def rung(self, position: int, name: str) -> Rung:
         stage = self.words.stages[name]

@@ -1,7 +1,7 @@
 """Strict YAML with positions: every value knows its line and column, so that every error can name them.
 
 YAML 1.2's core schema decides what a plain scalar is (``on``, ``yes`` and ``2026-01-01`` are text). Duplicate
-keys, anchors and aliases, tabs and several documents in one file are errors.
+keys, anchors and aliases, tags, tabs and several documents in one file are errors.
 """
 
 from __future__ import annotations
@@ -44,7 +44,8 @@ WORDS: dict[str, object] = {
 class Document:
     """A YAML file as plain data, with the position (1-based line, column) of every key path.
 
-    ``keys`` holds where the key of a mapping entry stands, ``values`` where its value starts.
+    ``keys`` holds where the key of a mapping entry stands, ``values`` where its value starts, ``scalars`` from and
+    up to which character of the source a text is written, without the header of a block.
     """
 
     file: Path
@@ -52,7 +53,7 @@ class Document:
     data: Any = None
     keys: dict[KeyPath, Position] = field(default_factory=dict)
     values: dict[KeyPath, Position] = field(default_factory=dict)
-    starts: dict[KeyPath, int] = field(default_factory=dict)
+    scalars: dict[KeyPath, tuple[int, int]] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
 
     def at(self, path: KeyPath, *, key: bool = False) -> Position:
@@ -74,12 +75,15 @@ class Document:
         same occurrence of it, counted from the start of the value.
         """
         value = self._value(path)
-        start = self.starts.get(path)
-        if start is None or not token or not isinstance(value, str):
+        start, end = self.scalars.get(path, (0, 0))
+        if not token or not isinstance(value, str):
             return self.problem(path, message)
+        # Offsets count from the first character that is no space: the words of a file are read without margins.
+        before = value[: offset + len(value) - len(value.lstrip())].count(token)
+        token = _as_quoted(token, self.source[start : start + 1])
         index = start - 1
-        for _ in range(value[:offset].count(token) + 1):
-            index = self.source.find(token, index + 1)
+        for _ in range(before + 1):
+            index = self.source.find(token, index + 1, end)
             if index < 0:
                 return self.problem(path, message)
         line = self.source.count("\n", 0, index) + 1
@@ -111,13 +115,17 @@ def read_document(file: Path) -> Document:
     document = Document(file=file)
     text = document.source = _read_text(document)
     try:
-        _refuse_aliases(document, text)
+        _refuse_references(document, text)
         node = yaml.compose(text, Loader=yaml.CSafeLoader)
         document.data = _construct(document, node, (), 0)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
-        _fail(document, line, column, _plain(error))
+        _fail(document, line, column, _plain(error, text, mark))
+    except yaml.reader.ReaderError as error:
+        line = text.count("\n", 0, error.position) + 1
+        column = error.position - text.rfind("\n", 0, error.position)
+        _fail(document, line, column, f"a control character (U+{error.character:04X}) cannot stand in the file")
     except yaml.YAMLError as error:
         _fail(document, 1, 1, f"is not YAML: {error}".splitlines()[0])
     except RecursionError:
@@ -141,13 +149,15 @@ def _read_text(document: Document) -> str:
         return _fail(document, line, 1, "is not UTF-8 text; save the file as UTF-8")
 
 
-def _refuse_aliases(document: Document, text: str) -> None:
+def _refuse_references(document: Document, text: str) -> None:
     for depth, event in _events_with_depth(text):
         line, column = (event.start_mark.line + 1, event.start_mark.column + 1) if event.start_mark else (1, 1)
         if depth > DEEPEST:
             _fail(document, line, column, f"is nested deeper than {DEEPEST} levels")
         if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
             _fail(document, line, column, "anchors and aliases (& and *) are not allowed here")
+        if getattr(event, "tag", None):
+            _fail(document, line, column, "tags (!) are not allowed here")
 
 
 def _events_with_depth(text: str) -> Iterator[tuple[int, yaml.Event]]:
@@ -170,7 +180,7 @@ def _construct(document: Document, node: yaml.Node | None, path: KeyPath, depth:
         return [_construct(document, item, (*path, index), depth + 1) for index, item in enumerate(node.value)]
     if not isinstance(node, yaml.ScalarNode):
         return None
-    document.starts[path] = node.start_mark.index
+    document.scalars[path] = (_first_character(document.source, node), node.end_mark.index)
     return _scalar(node)
 
 
@@ -190,6 +200,16 @@ def _construct_mapping(document: Document, node: yaml.MappingNode, path: KeyPath
     return result
 
 
+def _as_quoted(token: str, quote: str) -> str:
+    return {"'": token.replace("'", "''"), '"': token.replace('"', '\\"')}.get(quote, token)
+
+
+def _first_character(source: str, node: yaml.ScalarNode) -> int:
+    start: int = node.start_mark.index
+    # The header of a block, such as ``>-``, holds characters that expressions hold as well.
+    return source.find("\n", start) + 1 if node.style in ("|", ">") else start
+
+
 def _scalar(node: yaml.ScalarNode) -> Any:
     text = str(node.value)
     # A plain scalar has the style None in yaml's own loader and "" in that of libyaml.
@@ -204,9 +224,9 @@ def _scalar(node: yaml.ScalarNode) -> Any:
     return text
 
 
-def _plain(error: yaml.MarkedYAMLError) -> str:
+def _plain(error: yaml.MarkedYAMLError, text: str, mark: yaml.Mark | None) -> str:
     words = " ".join(part for part in (error.context, error.problem) if part)
-    if "\\t" in words:
+    if "a tab" in words or (mark is not None and text[mark.index : mark.index + 1] == "\t"):
         return "a tab cannot be used for indentation; use spaces"
     return f"is not YAML: {words}"
 

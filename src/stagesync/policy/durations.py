@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 from enum import StrEnum
 
+LONGEST_SHOWN = 80
 PATTERN = re.compile(r"\s*([0-9]{1,5})\s+(business\s+days?|days?|hours?|weeks?|minutes?)\s*")
 
 
@@ -36,8 +37,9 @@ class Duration:
             return text
         match = PATTERN.fullmatch(text) if isinstance(text, str) else None
         if match is None:
+            shown = repr(str(text)[:LONGEST_SHOWN])
             raise ValueError(
-                f"{text!r} is not a length of time; write it as '14 business days', '60 days' or '36 hours'"
+                f"{shown} is not a length of time; write it as '14 business days', '60 days' or '36 hours'"
             )
         count, word = int(match[1]), match[2]
         if word.startswith("week"):

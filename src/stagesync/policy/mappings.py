@@ -17,6 +17,17 @@ from stagesync.policy.validation import validate
 
 KEYS: Mapping[str, str] = {"salesforce": "Id", "hubspot": "hs_object_id", "export": "Id"}
 NUMERIC = (ColumnType.INTEGER, ColumnType.NUMBER)
+COMPANIONS = ("by", "take", "of", "on", "via", "where")
+TAKES: Mapping[str, tuple[str, ...]] = {
+    "field": (),
+    "lookup": ("by", "take"),
+    "count": ("on", "via", "where"),
+    "max": ("of", "on", "via", "where"),
+    "min": ("of", "on", "via", "where"),
+    "latest": (),
+    "gap": (),
+    "blank": (),
+}
 HISTORY = ".history"
 
 
@@ -243,8 +254,11 @@ class _Check:
         columns = self.related_columns(history.table, (*where, "table"))
         wanted = {"record": history.record, "stage": history.stage, "at": history.at, "by": history.by}
         for key, column in wanted.items():
-            if column is not None and columns:
-                self.known_column(column, columns, history.table, (*where, key))
+            if column is not None and columns and self.known_column(column, columns, history.table, (*where, key)):
+                kind = ColumnType.DATETIME if key == "at" else ColumnType.TEXT
+                if columns[column] is not kind:
+                    message = f"'{column}' is of type {columns[column]}; '{key}' of a history is of type {kind}"
+                    self.document.problem((*where, key), message)
         condition = None
         if history.where:
             condition = read_expression(self.document, (*where, "where"), history.where, columns, "column")
@@ -279,6 +293,10 @@ class _Check:
             have = " and ".join(given) or "none"
             self.document.problem(path, f"exactly one of {', '.join(KINDS)} is expected; there is {have}", key=True)
             return Gap(reason="")
+        for extra in [word for word in COMPANIONS if getattr(source, word) is not None]:
+            if extra not in TAKES[given[0]]:
+                # What nobody reads is worse than an error: a 'where' that changes nothing looks as if it did.
+                self.document.problem((*path, extra), f"'{extra}' means nothing beside '{given[0]}'", key=True)
         match given[0]:
             case "field":
                 return FieldSource(column=str(source.field))
@@ -287,7 +305,7 @@ class _Check:
             case "blank":
                 return Blank(reason=str(source.blank))
             case "lookup":
-                return self.lookup(source, path)
+                return self.lookup(source, wanted, path)
             case "latest":
                 parts = source.latest or []
                 return LatestSource(
@@ -298,37 +316,43 @@ class _Check:
                 )
         return self.related(source, wanted, path, object_name)
 
-    def lookup(self, source: Source, path: KeyPath) -> EvidenceSource:
+    def lookup(self, source: Source, wanted: ColumnType, path: KeyPath) -> EvidenceSource:
         columns = self.related_columns(str(source.lookup), (*path, "lookup"))
         if source.by is None or source.take is None:
             self.document.problem(path, "a lookup needs 'by' (the column with the id) and 'take' (the column wanted)")
-        elif columns:
-            self.known_column(source.take, columns, str(source.lookup), (*path, "take"))
+        elif columns and self.known_column(source.take, columns, str(source.lookup), (*path, "take")):
+            self.check_type(source.take, columns[source.take], wanted, (*path, "take"))
         return LookupSource(table=str(source.lookup), by=str(source.by), column=str(source.take))
 
     def related(self, source: Source, wanted: ColumnType, path: KeyPath, object_name: str) -> EvidenceSource:
         figure: Literal["count", "max", "min"] = "count" if source.count else "max" if source.max else "min"
+        if not source.count and source.of is None:
+            self.document.problem(path, f"a {figure} needs 'of': the table whose column it is", key=True)
+            return Gap(reason="")
         table = str(source.count or source.of)
         columns = self.related_columns(table, (*path, "count" if source.count else "of"))
         column = source.max or source.min
         if figure == "count" and wanted not in NUMERIC:
             self.document.problem(path, f"a count is a number, but this item is of type {wanted}")
         if column and columns and self.known_column(column, columns, table, (*path, figure)):
-            found = columns[column]
-            if found is not wanted and not (found in NUMERIC and wanted in NUMERIC):
-                self.document.problem((*path, figure), f"'{column}' is of type {found}, this item of type {wanted}")
+            self.check_type(column, columns[column], wanted, (*path, figure))
         self.link(source, table, columns, path, object_name)
         where = None
         if source.where:
             where = read_expression(self.document, (*path, "where"), source.where, columns, "column")
         return RelatedSource(figure=figure, table=table, column=column, on=source.on, via=source.via, where=where)
 
+    def check_type(self, column: str, found: ColumnType, wanted: ColumnType, path: KeyPath) -> None:
+        if found is not wanted and not (found in NUMERIC and wanted in NUMERIC):
+            self.document.problem(path, f"'{column}' is of type {found}, this item of type {wanted}")
+
     def link(self, source: Source, table: str, columns: Mapping[str, ColumnType], path: KeyPath, owner: str) -> None:
         if (source.on is None) == (source.via is None):
             message = "say how rows belong to the record: 'on' (a column) or 'via' (an association), one of them"
             self.document.problem(path, message, key=True)
         elif source.on is not None and columns:
-            self.known_column(source.on, columns, table, (*path, "on"))
+            if self.known_column(source.on, columns, table, (*path, "on")):
+                self.check_type(source.on, columns[source.on], ColumnType.TEXT, (*path, "on"))
         elif source.via is not None:
             if self.words.crm != "hubspot":
                 self.document.problem((*path, "via"), "associations exist in HubSpot only; use 'on' with a column")

@@ -12,6 +12,7 @@ from pydantic_core import ErrorDetails
 
 from stagesync.policy.document import Document, KeyPath, nearest
 
+LONGEST_SHOWN = 80
 Words = TypeVar("Words", bound=BaseModel)
 
 
@@ -39,14 +40,16 @@ def _note(document: Document, words: type[BaseModel], detail: ErrorDetails) -> N
         document.problem(tuple(detail["loc"][:-1]), f"'{detail['loc'][-1]}' is missing here")
     elif kind in ("enum", "literal_error"):
         choices = _choices(words, path) or [str(detail.get("ctx", {}).get("expected", ""))]
-        hint = nearest(str(detail["input"]), choices)
-        document.problem(path, f"'{detail['input']}' is not one of {', '.join(choices)}{hint}")
+        hint = nearest(_shortened(detail["input"]), choices)
+        message = f"'{_shortened(detail['input'])}' is not one of {', '.join(choices)}{hint}"
+        document.problem(path, message, key=detail["loc"][-1:] == ("[key]",))
     elif kind == "string_pattern_mismatch":
-        message = f"'{detail['input']}' is not a name: letters, digits, - and _, beginning with a letter, at most 63"
+        name = _shortened(detail["input"])
+        message = f"'{name}' is not a name: letters, digits, - and _, beginning with a letter, at most 63"
         document.problem(path, message, key=detail["loc"][-1:] == ("[key]",))
     elif kind == "value_error":
         document.problem(path, str(detail["ctx"]["error"]))
-    elif kind in ("string_type", "dict_type", "list_type", "model_type", "bool_type"):
+    elif kind in ("string_type", "dict_type", "list_type", "model_type", "bool_type", "bool_parsing"):
         wanted = {
             "string": "text",
             "dict": "a mapping",
@@ -134,4 +137,9 @@ def _named(value: object) -> str:
             return "a mapping"
         case list():
             return "a list"
-    return f"'{value}'"
+    return f"'{_shortened(value)}'"
+
+
+def _shortened(value: object) -> str:
+    text = str(value)
+    return text if len(text) <= LONGEST_SHOWN else text[: LONGEST_SHOWN - 1] + "…"

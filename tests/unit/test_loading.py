@@ -1,0 +1,356 @@
+"""Settings, definitions and mappings: all problems at once, each at its place; whatever is mutated, no traceback."""
+
+from __future__ import annotations
+
+import copy
+import json
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from stagesync.errors import ConfigurationError
+from stagesync.policy.definitions import Definition, load_definition
+from stagesync.policy.mappings import CrmMapping, load_mapping
+from stagesync.settings import load_settings, shipped_configuration
+
+SHIPPED = shipped_configuration()
+RECOMMENDED = SHIPPED / "definitions" / "recommended.yaml"
+ALL_MAPPINGS = sorted((SHIPPED / "mappings").glob("*.yaml"))
+MAPPINGS = [file for file in ALL_MAPPINGS if "definition: recommended\n" in file.read_text(encoding="utf-8")]
+
+
+def recommended() -> Definition:
+    return load_definition(RECOMMENDED)
+
+
+def words(file: Path) -> Any:
+    return yaml.load(file.read_text(encoding="utf-8"), Loader=yaml.BaseLoader)
+
+
+def problems(file: Path, content: str, definition: Definition | None = None) -> list[str]:
+    """What is wrong with a file, as line:column: message."""
+    file.write_text(content, encoding="utf-8")
+    try:
+        if definition is None:
+            load_definition(file)
+        else:
+            load_mapping(file, definition)
+    except ConfigurationError as error:
+        return [f"{problem.line}:{problem.column}: {problem.message}" for problem in error.problems]
+    return []
+
+
+def test_what_is_shipped_is_right() -> None:
+    assert load_settings(SHIPPED / "stagesync.yaml").definition.name == "recommended"
+    for file in ALL_MAPPINGS:
+        definition = load_definition(SHIPPED / "definitions" / f"{words(file)['definition']}.yaml")
+        assert load_mapping(file, definition).objects
+
+
+def test_every_problem_of_a_definition_comes_at_once(tmp_path: Path) -> None:
+    found = problems(
+        tmp_path / "d.yaml",
+        """\
+definition: 1x
+ladder: [lead, lead, deal]
+evidence:
+  replies: {type: integr}
+stages:
+  lead:
+    means: m
+    requires:
+      - {id: a, check: replies >= 1, because: b, aks: c}
+    stalls_after: {idle: 14 busines days}
+  prospect: {means: m, terminal: maybe}
+rules: {prematur: {mode: sugest}}
+placeholders: tbd
+surplus: 1
+""",
+    )
+    text = "\n".join(found)
+    for said in (
+        "1:13: '1x' is not a name",
+        "4:19: 'integr' is not one of",
+        "did you mean 'integer'?",
+        "9:50: unknown key 'aks' (did you mean 'ask'?)",
+        "'ask' is missing here",
+        "10:26: '14 busines days' is not a length of time",
+        "11:34: true or false is expected here, not 'maybe'",
+        "12:9: 'prematur' is not one of",
+        "did you mean 'premature'?",
+        "12:26: 'sugest' is not one of",
+        "13:15: a list is expected here, not 'tbd'",
+        "14:1: unknown key 'surplus'",
+    ):
+        assert said in text
+
+
+def test_what_a_definition_means_is_checked_at_once_too(tmp_path: Path) -> None:
+    found = problems(
+        tmp_path / "d.yaml",
+        """\
+definition: x
+ladder: [lead, deal, deal]
+parking: {lead: here}
+evidence:
+  replies: {type: integer}
+  last_activity: {type: date}
+stages:
+  lead:
+    means: m
+    requires:
+      - {id: a, check: replys >= 1, because: b, ask: c}
+      - {id: a, check: stated(replies), because: b, ask: c}
+  deals: {means: m}
+""",
+    )
+    assert found == [
+        "2:16: stage 'deal' is in the ladder but not under stages (did you mean 'deals'?)",
+        "2:22: 'deal' stands twice in the ladder",
+        "2:22: stage 'deal' is in the ladder but not under stages (did you mean 'deals'?)",
+        "3:11: 'lead' is both on the ladder and a parking place",
+        "6:25: 'last_activity' is of type date; idle time counts from it, so that it must be a datetime",
+        "11:24: unknown evidence 'replys' (did you mean 'replies'?)",
+        "12:14: id 'a' is already used in stage 'lead'",
+        "12:31: 'replies' is of type integer and cannot be asked for with stated()",
+        "13:3: stage 'deals' is not in the ladder (did you mean 'deal'?)",
+    ]
+
+
+def test_idle_without_anything_to_count_from_is_an_error(tmp_path: Path) -> None:
+    (found,) = problems(
+        tmp_path / "d.yaml",
+        "definition: x\nladder: [a]\nevidence: {b: {type: text}}\n"
+        "stages:\n  a: {means: m, stalls_after: {idle: 1 day}}\n",
+    )
+    assert found.startswith("5:32: 'idle' counts from the evidence 'last_activity'")
+
+
+MAPPING = """\
+mapping: m
+definition: recommended
+crm: salesforce
+tables:
+  Task: {WhoId: text, Minutes: integer, At: datetime, Id2: integer}
+  Account: {Size: text}
+objects:
+  Lead:
+    stage:
+      field: Status
+      stages: {New: leed, Old: lead}
+      history: {table: Task, record: Minutes, stage: WhoId, at: WhoId}
+    evidence:
+      email: {field: Email, where: Minutes > 1}
+      phone: {max: At}
+      people: {count: Task, on: WhoId, of: Task}
+      calls: {count: Task, on: Minutes}
+      employees: {lookup: Account, by: AccountId, take: Size}
+      last_activity: {max: Minutes, of: Task, on: WhoId}
+      pain: {field: A, gap: b}
+      replies: {count: Tusk, on: WhoId}
+      meetings: {count: Task, on: WhoID, where: Minuts > 1}
+      nonsense: {gap: x}
+"""
+
+
+def test_every_problem_of_a_mapping_comes_at_once(tmp_path: Path) -> None:
+    text = "\n".join(problems(tmp_path / "m.yaml", MAPPING, recommended()))
+    for said in (
+        "11:21: 'leed' is neither a stage nor a parking place of 'recommended' (did you mean 'lead'?)",
+        "12:38: 'Minutes' is of type integer; 'record' of a history is of type text",
+        "12:65: 'WhoId' is of type text; 'at' of a history is of type datetime",
+        "Lead says nothing about decision_makers",
+        "14:29: 'where' means nothing beside 'field'",
+        "15:7: a max needs 'of'",
+        "16:40: 'of' means nothing beside 'count'",
+        "17:32: 'Minutes' is of type integer, this item of type text",
+        "18:57: 'Size' is of type text, this item of type integer",
+        "19:28: 'Minutes' is of type integer, this item of type datetime",
+        "20:7: exactly one of field,",
+        "21:24: table 'Tusk' is not listed under tables (did you mean 'Task'?)",
+        "22:35: column 'WhoID' is not listed under tables: Task (did you mean 'WhoId'?)",
+        "22:49: unknown column 'Minuts' (did you mean 'Minutes'?)",
+        "23:7: unknown evidence 'nonsense'",
+    ):
+        assert said in text
+
+
+@pytest.mark.parametrize("content", ["", "# nothing\n", "[a, b]\n", "text\n", "42\n", "~\n", "{}\n"])
+def test_a_file_that_is_no_mapping_is_said_so(tmp_path: Path, content: str) -> None:
+    assert problems(tmp_path / "d.yaml", content)
+    assert problems(tmp_path / "m.yaml", content, recommended())
+
+
+# Mutations of what is shipped -------------------------------------------------------------------------------------
+
+JUNK: st.SearchStrategy[Any] = st.sampled_from(
+    [None, True, 0, -1, 1e99, "", " ", "x", "é\n", "1 day", "2026-01-01", [], ["x"], [[]], {}, {"x": "y"}, {"": None},
+     "a" * 3_000, "lead", "{{", "-- c", "'"]
+)  # fmt: skip
+
+
+def paths(data: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    inner = data.items() if isinstance(data, dict) else enumerate(data) if isinstance(data, list) else ()
+    return [path, *(deeper for key, value in inner for deeper in paths(value, (*path, key)))]
+
+
+@st.composite
+def mutations(draw: st.DrawFn, file: Path) -> str:
+    """The file with a few entries replaced, removed, renamed or doubled."""
+    data = copy.deepcopy(words(file))
+    for _ in range(draw(st.integers(1, 3))):
+        path = draw(st.sampled_from(paths(data)[1:] or [()]))
+        if not path:
+            break
+        parent = data
+        for step in path[:-1]:
+            parent = parent[step]
+        match draw(st.sampled_from(["junk", "remove", "rename", "swap"])):
+            case "junk":
+                parent[path[-1]] = draw(JUNK)
+            case "remove":
+                del parent[path[-1]]
+            case "rename" if isinstance(parent, dict):
+                parent[str(draw(st.sampled_from(["", "x", f"{path[-1]}s", "é", "<<"])))] = parent.pop(path[-1])
+            case _:
+                other = draw(st.sampled_from(paths(data)))
+                value = data
+                for step in other:
+                    value = value[step]
+                parent[path[-1]] = copy.deepcopy(value)
+    return json.dumps(data, ensure_ascii=False, indent=1)
+
+
+def holds_or_says_where(load: Any, *arguments: Any) -> Definition | CrmMapping | None:
+    error = None
+    try:
+        return load(*arguments)  # type: ignore[no-any-return]
+    except ConfigurationError as caught:
+        error = caught
+    assert error.problems
+    assert all(problem.line >= 1 and problem.column >= 1 and problem.message for problem in error.problems)
+    assert all(len(str(problem)) < 5_000 for problem in error.problems)
+    return None
+
+
+@pytest.fixture(scope="session")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("mutated")
+
+
+@settings(max_examples=120)
+@given(mutations(RECOMMENDED))
+def test_no_mutation_of_the_definitions_is_a_traceback(folder: Path, content: str) -> None:
+    (folder / "d.yaml").write_text(content, encoding="utf-8")
+    holds_or_says_where(load_definition, folder / "d.yaml")
+
+
+@settings(max_examples=120)
+@given(st.sampled_from(MAPPINGS).flatmap(mutations))
+def test_no_mutation_of_a_mapping_is_a_traceback(folder: Path, content: str) -> None:
+    (folder / "m.yaml").write_text(content, encoding="utf-8")
+    holds_or_says_where(load_mapping, folder / "m.yaml", DEFINITION)
+
+
+DEFINITION = recommended()
+
+
+@settings(max_examples=40)
+@given(mutations(SHIPPED / "stagesync.yaml"))
+def test_no_mutation_of_the_settings_is_a_traceback(folder: Path, content: str) -> None:
+    for part in ("definitions", "mappings"):
+        if not (folder / part).exists():
+            shutil.copytree(SHIPPED / part, folder / part)
+    (folder / "stagesync.yaml").write_text(content, encoding="utf-8")
+    try:
+        load_settings(folder / "stagesync.yaml")
+    except ConfigurationError as error:
+        assert str(error)  # noqa: PT017  (a file that is not there has no line)
+
+
+@settings(max_examples=150)
+@given(st.data())
+def test_no_mutated_byte_is_a_traceback(folder: Path, data: st.DataObject) -> None:
+    file = data.draw(st.sampled_from([RECOMMENDED, *MAPPINGS]))
+    raw = bytearray(file.read_bytes())
+    for _ in range(data.draw(st.integers(1, 4))):
+        at = data.draw(st.integers(0, len(raw) - 1))
+        raw[at : at + data.draw(st.integers(0, 3))] = data.draw(
+            st.sampled_from(
+                [b"", b"\t", b"\0", b"\xff", b":", b"'", b'"', b"\n", b"- ", b"&a ", b"*a", b"{", b"]", b"|", b"\r"]
+            )
+        )
+    (folder / "b.yaml").write_bytes(raw)
+    if file == RECOMMENDED:
+        holds_or_says_where(load_definition, folder / "b.yaml")
+    else:
+        holds_or_says_where(load_mapping, folder / "b.yaml", DEFINITION)
+
+
+# Settings ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("time_zone: Europe", "5:12: 'Europe' is not a time zone"),
+        ("time_zone: ../UTC", "is not a time zone"),
+        ("time_zone: Mars/Olympus", "is not a time zone"),
+        (f"time_zone: {'x' * 300}", "is not a time zone"),
+        ("guard: {share: 1.5}", "5:16: input should be less than or equal to 1"),
+        ("guard: {tasks: -1}", "greater than or equal to 0"),
+        ("guard: {shares: 1}", "5:9: unknown key 'shares' (did you mean 'share'?)"),
+        ("schedule: {every: 1 hours, cron: '* * * * *'}", "write either every"),
+        ("schedule: {}", "write either every"),
+        ("health: {port: 70000}", "less than or equal to 65535"),
+        ("tasks: {due: tomorrow}", "5:14: 'tomorrow' is not a length of time"),
+        ("rules: {premature: {mode: enforced}}", "did you mean 'enforce'?"),
+        ("tokn: x", "unknown key 'tokn'"),
+    ],
+)
+def test_settings_are_checked_at_their_place(tmp_path: Path, line: str, said: str) -> None:
+    for part in ("definitions", "mappings"):
+        shutil.copytree(SHIPPED / part, tmp_path / part)
+    (tmp_path / "s.yaml").write_text(
+        "definitions: definitions/recommended.yaml\nconnections:\n"
+        "  h: {crm: hubspot, mapping: mappings/hubspot.yaml, token: {env: T}}\n# more\n" + line + "\n"
+    )
+    with pytest.raises(ConfigurationError) as caught:
+        load_settings(tmp_path / "s.yaml")
+    assert said in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("token", "said"),
+    [
+        ("hunter2-secret", "a mapping is expected"),
+        ("{env: A, file: b}", "write {env: NAME} or {file: PATH}"),
+        ("{}", "write {env: NAME} or {file: PATH}"),
+    ],
+)
+def test_a_secret_is_named_and_never_written(tmp_path: Path, token: str, said: str) -> None:
+    (tmp_path / "s.yaml").write_text(
+        f"definitions: d\nconnections:\n  h: {{crm: hubspot, mapping: m, token: {token}}}\n"
+    )
+    with pytest.raises(ConfigurationError, match=re.escape(said)) as caught:
+        load_settings(tmp_path / "s.yaml")
+    assert "hunter2" not in str(caught.value)
+
+
+def test_a_mapping_for_another_crm_is_refused(tmp_path: Path) -> None:
+    for part in ("definitions", "mappings"):
+        shutil.copytree(SHIPPED / part, tmp_path / part)
+    (tmp_path / "s.yaml").write_text(
+        "definitions: definitions/recommended.yaml\nconnections:\n"
+        "  h: {crm: hubspot, mapping: mappings/salesforce.yaml, token: {env: T}}\n"
+    )
+    with pytest.raises(
+        ConfigurationError, match="3:30: connection 'h' is a hubspot, but its mapping is for salesforce"
+    ):
+        load_settings(tmp_path / "s.yaml")
