@@ -13,12 +13,13 @@ from datetime import datetime
 from typing import Any
 
 from stagesync.audit.engine import Judgement
-
 from stagesync.model.changes import Change, Plan
 from stagesync.model.findings import Finding, Severity
 
 REPORT_VERSION = 1
 SEVERITIES = (Severity.LOW, Severity.MEDIUM, Severity.HIGH)
+FORMULA = tuple("=+-@\t\r\n＝＋－＠")
+"""What a spreadsheet takes for the start of a formula, the wide forms of East Asian keyboards too."""
 FINDING_COLUMNS = (
     "connection",
     "object",
@@ -141,7 +142,10 @@ def _row(finding: Finding) -> dict[str, str]:
 
 
 def _harmless(text: str) -> str:
-    return "'" + text if text[:1] in ("=", "+", "-", "@", "\t", "\r") and not _is_number(text) else text
+    if text[:1] in FORMULA and not _is_number(text):
+        text = "'" + text
+    # csv quotes line feeds but not a lone carriage return, at which readers would begin a new row.
+    return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
 def _is_number(text: str) -> bool:
@@ -153,7 +157,10 @@ def _is_number(text: str) -> bool:
 
 
 def _cell(text: str) -> str:
-    return text.replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;").replace("\n", " ")
+    """Text in a cell of a Markdown table: no new cell, no new line, no HTML, no link and no picture."""
+    for character in ("\\", "|", "[", "`"):
+        text = text.replace(character, "\\" + character)
+    return " ".join(text.replace("<", "&lt;").splitlines())
 
 
 def plan_as_json(run: str, as_of: datetime, plan: Plan, identities: Mapping[str, str]) -> str:
