@@ -35,6 +35,7 @@ from stagesync.settings import SettingsFile, shipped_configuration
 
 # Columns of the made-up table that are no evidence; no evidence item can be called so.
 KEY, STAGE, OWNER, ENTERED = ":case", ":stage", ":owner", ":entered"
+HERE = Path("config/definitions")
 OWNERS = (
     Owner(id="active", name="somebody", email=None, active=True),
     Owner(id="inactive", name="somebody who left", email=None, active=False),
@@ -73,7 +74,7 @@ class Tested:
         return [outcome for outcome in self.outcomes if outcome.differences]
 
 
-def test(paths: Sequence[Path], config: Path, output: Format) -> int:
+def test(paths: Sequence[Path], config: Path | None, output: Format) -> int:
     """Run the tests beside the named definitions. Returns 0 when all hold, 2 when one fails or there is none."""
     tested = [_tested(file) for file in _definitions(paths, config)]
     match output:
@@ -94,17 +95,17 @@ def _expected_place(tested: Sequence[Tested]) -> str:
     return str(place_of_tests(tested[0].definition.file)) if tested else f"NAME{SUFFIX}"
 
 
-def _definitions(paths: Sequence[Path], config: Path) -> list[Path]:
-    """The definition files that are meant: named, in a named folder, in the settings, or the shipped ones."""
+def _definitions(paths: Sequence[Path], config: Path | None) -> list[Path]:
+    """The definition files that are meant: named, in a named folder, in the settings, here, or the shipped ones."""
     if paths:
         return list(dict.fromkeys(file for path in paths for file in _named(path)))
-    if config.exists():
+    if config is not None:
         document = read_document(config)
         settings = validate(document, SettingsFile)
         document.raise_problems()
         assert settings is not None
         return [config.parent / settings.definitions]
-    return _named(shipped_configuration() / "definitions")
+    return _named(HERE if HERE.is_dir() else shipped_configuration() / "definitions")
 
 
 def _named(path: Path) -> list[Path]:

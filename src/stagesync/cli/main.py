@@ -127,7 +127,8 @@ def definition_tests(
     """
     from stagesync.cli import definition_tests as command
 
-    raise typer.Exit(command.test(paths or [], config, output))
+    settings = config if config.exists() or config != DEFAULT_CONFIG else None
+    raise typer.Exit(command.test(paths or [], settings, output))
 
 
 @app.command("schema")
