@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from stagesync.cli.definition_tests import outcomes
+from stagesync.policy.definition_tests import load_tests
 from stagesync.policy.definitions import load_definition
 from stagesync.policy.mappings import load_mapping
 from stagesync.settings import load_settings
@@ -86,17 +88,27 @@ def load(block: Block, folder: Path) -> None:
     if block.mark == "fragment":
         assert block.value, f"{block}: say what it is a fragment of"
         return
-    target = folder / f"line{block.line}.yaml"
+    # Under its own name, so that what follows in the same document can build on it.
+    target = folder / f"{written['definition'] if 'ladder' in written else f'line{block.line}'}.yaml"
     target.write_text(block.text, encoding="utf-8")
     keys = set(written)
     if "ladder" in keys:
         load_definition(target)
+    elif "tests" in keys:
+        results = outcomes(load_tests(target, load_definition(definitions(written["tests"], folder))))
+        assert not [result for result in results if result.differences], f"{block}: not all of these tests hold"
     elif "mapping" in keys:
-        load_mapping(target, load_definition(folder / f"config/definitions/{written['definition']}.yaml"))
+        load_mapping(target, load_definition(definitions(written["definition"], folder)))
     elif "connections" in keys:
         load_settings(target)
     else:
-        pytest.fail(f"{block}: neither definitions, a mapping nor settings; mark it <!-- fragment: OF WHAT -->")
+        pytest.fail(f"{block}: neither definitions, tests, a mapping nor settings; mark it <!-- fragment: OF WHAT -->")
+
+
+def definitions(name: str, folder: Path) -> Path:
+    """Those that the document showed, or the shipped ones."""
+    shown = folder / f"{name}.yaml"
+    return shown if shown.exists() else folder / f"config/definitions/{name}.yaml"
 
 
 @pytest.mark.parametrize("file", DOCUMENTS)

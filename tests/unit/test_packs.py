@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -18,7 +19,7 @@ from stagesync.model.findings import Kind, Verdict
 from stagesync.policy.definition_tests import DefinitionTests, load_tests, place_of_tests
 from stagesync.policy.definitions import Criterion, Definition, load_definition
 from stagesync.policy.expressions.tree import And, Or, names
-from stagesync.policy.mappings import Gap, load_mapping, mappings_for
+from stagesync.policy.mappings import CrmMapping, Gap, load_mapping, mappings_for
 from stagesync.sandbox.server import Sandbox
 from stagesync.settings import load_settings
 from stagesync.wiring import opened
@@ -27,6 +28,10 @@ CONFIG = Path(__file__).parents[2] / "config"
 FROM_DOMAIN = ["bant", "discovery-call", "pain-interest-fit", "qualified-value", "two-way-engagement"]
 PACKS = [*FROM_DOMAIN, "recommended"]
 ALWAYS, NEVER = And(()), Or(())
+HUBSPOT_CUSTOM = frozenset(
+    "assessed_by budget budget_confirmed buyer_role can_help decision_date fit has_authority interest meeting_agreed "
+    "need needs next_step_date pain pain_years stagesync_key stagesync_score timeline use_case worth_nurturing".split()
+)
 
 
 def pack(name: str) -> Definition:
@@ -116,6 +121,29 @@ def test_a_pack_is_mapped_to_both_crms(name: str, crm: str) -> None:
         for rung in definition.rungs[: lowest + 1]:
             for criterion in rung.requires:
                 assert not {item.name for item in names(criterion.expression)} <= gaps
+
+
+@pytest.mark.parametrize("name", PACKS)
+def test_every_custom_field_of_a_pack_is_documented_for_both_crms(name: str) -> None:
+    table = (
+        (CONFIG.parent / "docs" / "definitions.md").read_text(encoding="utf-8").partition("## Fields of your own")[2]
+    )
+    rows = [line for line in table.splitlines() if line.startswith("| `") and (name in line or "| all |" in line)]
+    documented = {word for line in rows for word in re.findall(r"`(\w+)`", line)}
+    for mapping in mappings_for(pack(name), CONFIG / "mappings"):
+        if mapping.crm != "export":
+            head = mapping.file.read_text(encoding="utf-8").partition("\nmapping:")[0]
+            custom = {column for column in read_columns(mapping) if is_custom(mapping.crm, column)}
+            assert custom <= documented
+            assert custom <= set(re.findall(r"\w+", head))
+
+
+def read_columns(mapping: CrmMapping) -> set[str]:
+    return {column for table in mapping.tables for column in table.columns}
+
+
+def is_custom(crm: str, column: str) -> bool:
+    return column.endswith("__c") if crm == "salesforce" else column in HUBSPOT_CUSTOM
 
 
 def test_only_mappings_of_the_definitions_are_offered() -> None:
