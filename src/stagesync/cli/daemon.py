@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import signal
+from contextlib import suppress
 from pathlib import Path
 from threading import Event
 from types import FrameType
 
 from stagesync.agent.daemon import Daemon
 from stagesync.cli import logs
+from stagesync.errors import LedgerError
 from stagesync.settings import load_settings
 from stagesync.wiring import opened
 
 
 def daemon(config: Path) -> int:
-    """Run until SIGTERM or SIGINT; the current batch is finished first."""
+    """Run until SIGTERM or SIGINT; the current batch is finished first. Wrong settings and secrets end it at once."""
     logs.configure(as_json=True)
     settings = load_settings(config)
     stop = Event()
@@ -24,6 +26,9 @@ def daemon(config: Path) -> int:
 
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, ask)
+    # A database may come up later than the daemon; the runs and the health page tell of it until then.
+    with suppress(LedgerError), opened(settings, write=True):
+        pass
     words = settings.words
     serving = Daemon(
         open_agent=lambda: opened(settings, write=True, stop=stop),

@@ -9,6 +9,7 @@ import logging
 import sys
 
 import structlog
+from structlog.stdlib import ProcessorFormatter
 
 
 def configure(*, verbose: bool = False, as_json: bool = False) -> None:
@@ -26,9 +27,28 @@ def configure(*, verbose: bool = False, as_json: bool = False) -> None:
         ]
     else:
         last = [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
+    if as_json:
+        _take_over(shared, last)
     structlog.configure(
         processors=[*shared, *last],
         wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=structlog.PrintLoggerFactory(file=sys.stderr),
         cache_logger_on_first_use=False,
     )
+
+
+def _take_over(shared: list[structlog.types.Processor], last: list[structlog.types.Processor]) -> None:
+    """What libraries warn of through ``logging`` comes out as JSON too."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        ProcessorFormatter(
+            foreign_pre_chain=[structlog.stdlib.add_logger_name, *shared, _as_event],
+            processors=[ProcessorFormatter.remove_processors_meta, *last],
+        )
+    )
+    logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
+
+
+def _as_event(_logger: object, _method: str, event: structlog.types.EventDict) -> structlog.types.EventDict:
+    event["message"], event["event"] = event["event"], "library_warned"
+    return event

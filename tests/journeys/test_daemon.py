@@ -1,0 +1,241 @@
+"""The daemon: runs on its schedule, one run at a time, says whether it is well, and ends cleanly when asked."""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+import requests
+from apscheduler.triggers.interval import IntervalTrigger
+
+from stagesync.agent import daemon as module
+from stagesync.agent.connection import Agent
+from stagesync.agent.daemon import Daemon, trigger
+from stagesync.errors import ConfigurationError
+from stagesync.ledger import EntryKind
+from stagesync.policy.durations import Duration, Unit
+from stagesync.sandbox.server import Sandbox
+from stagesync.settings import Schedule
+
+from .conftest import Deploy
+from .deployment import Deployment, wait_until
+from .office import offices
+
+HOURLY = Schedule(every=Duration(1, Unit.HOURS))
+
+
+class Watched:
+    """A daemon in a process of its own, its log read while it runs."""
+
+    def __init__(self, agent: Deployment) -> None:
+        self.process = agent.start("daemon", stdout=subprocess.DEVNULL)
+        self.lines: list[str] = []
+        self._reading = threading.Thread(target=self._read, daemon=True)
+        self._reading.start()
+
+    def _read(self) -> None:
+        assert self.process.stderr is not None
+        for line in self.process.stderr:
+            self.lines.append(line)
+
+    def events(self) -> list[dict[str, Any]]:
+        """Every line of the log; each must be one JSON object."""
+        return [json.loads(line) for line in self.lines]
+
+    def event(self, name: str) -> dict[str, Any]:
+        """The first event of this name, waited for."""
+        wait_until(lambda: self._found(name) or self.process.poll() is not None, f"the event {name}")
+        found = self._found(name)
+        assert found, self.lines
+        return found[0]
+
+    def _found(self, name: str) -> list[dict[str, Any]]:
+        return [event for event in self.events() if event["event"] == name]
+
+    def health(self) -> requests.Response:
+        return requests.get(f"http://127.0.0.1:{self.event('daemon_started')['port']}/healthz", timeout=10)
+
+    def terminate(self) -> int:
+        """SIGTERM; the exit code, once it has ended and all was read."""
+        self.process.send_signal(signal.SIGTERM)
+        code = self.process.wait(timeout=60)
+        self._reading.join(10)
+        return code
+
+
+def test_it_runs_at_once_says_how_it_is_and_ends(sandbox: Sandbox, deploy: Deploy) -> None:
+    agent = deploy(sandbox)
+    agent.words["schedule"] = {"every": "1 hours"}
+    agent.save()
+    daemon = Watched(agent)
+    finished = daemon.event("run_finished")
+    assert (finished["result"], finished["exit_code"]) == ("done", 0)
+    wait_until(lambda: daemon.health().json()["exit_code"] is not None, "the end of the run")
+
+    answer = daemon.health()
+    assert answer.status_code == 200
+    assert answer.headers["content-type"].startswith("application/json")
+    said = answer.json()
+    assert said["healthy"] is True
+    assert datetime.fromisoformat(said["last_run"]) <= datetime.now(UTC)
+    assert said["last_good_run"] >= said["last_run"]
+
+    assert daemon.terminate() == 0
+    assert [event["event"] for event in daemon.events()][-1] == "daemon_stopped"
+    with agent.ledger() as ledger:
+        (run,) = ledger.runs()
+        assert (run.command, run.result) == ("daemon", "done")
+        assert ledger.verify().ok
+    assert all(office.tasks() for office in offices(sandbox))
+    check_log(daemon, sandbox)
+
+
+def check_log(daemon: Watched, sandbox: Sandbox) -> None:
+    """Events are constant words with a time and a level, and hold no value of a record."""
+    for event in daemon.events():
+        assert re.fullmatch(r"[a-z._]+", event["event"])
+        assert {"timestamp", "level"} <= event.keys()
+    text = "".join(daemon.lines)
+    for office in offices(sandbox):
+        for record in office.rows()[office.deals].values():
+            name = record.get("Name") or record["dealname"]
+            assert name not in text
+
+
+def test_sigterm_in_the_middle_of_a_run(sandbox: Sandbox, deploy: Deploy) -> None:
+    agent = deploy(sandbox)
+    sandbox.org.faults.latency_seconds = 0.05
+    daemon = Watched(agent)
+    daemon.event("batch_applied")
+    assert daemon.terminate() == 0
+    assert [event["event"] for event in daemon.events()][-1] == "daemon_stopped"
+    with agent.ledger() as ledger:
+        (run,) = ledger.runs()
+        assert run.result == "interrupted"
+        assert run.finished is not None
+        assert ledger.count(kind=EntryKind.OUTCOME) > 0
+    sandbox.org.faults.latency_seconds = 0.0
+    done = agent.run("run")
+    assert done.code == 0, done.said
+    made = {office.name: [task.record for task in office.tasks()] for office in offices(sandbox)}
+    assert all(len(records) == len(set(records)) > 0 for records in made.values())
+
+
+def test_it_is_unwell_while_a_crm_is_down_and_lives_on(still: Sandbox, deploy: Deploy) -> None:
+    agent = deploy(still)
+    agent.only("salesforce")
+    agent.words["connections"]["salesforce"]["login_url"] = "http://127.0.0.1:9"
+    agent.save()
+    daemon = Watched(agent)
+    assert daemon.health().status_code == 200, "before the first run has ended nothing is wrong"
+    wait_until(lambda: daemon.health().status_code == 503, "the health page to tell of it")
+    said = daemon.health().json()
+    assert said["healthy"] is False
+    assert said["exit_code"] == 5
+    assert "127.0.0.1:9" in said["failure"]
+    assert said["last_good_run"] is None
+    assert daemon.process.poll() is None
+    assert daemon.terminate() == 0
+    assert all("event" in event for event in daemon.events())
+
+
+def test_wrong_settings_end_it_at_once(still: Sandbox, deploy: Deploy) -> None:
+    agent = deploy(still)
+    for schedule in (
+        {"cron": "every morning"},
+        {"every": "3 business days"},
+        {"every": "1 hours", "cron": "0 6 * * *"},
+    ):
+        agent.words["schedule"] = schedule
+        agent.save()
+        done = agent.run("daemon")
+        assert done.code == 2, done.said
+        assert "schedule." in done.err or "write either every" in done.err
+        assert "Traceback" not in done.err
+
+
+def test_a_missing_secret_ends_it_at_once(still: Sandbox, deploy: Deploy) -> None:
+    done = deploy(still).run("daemon", environment={"JOURNEY_HUBSPOT_TOKEN": None})
+    assert done.code == 2, done.said
+    assert "JOURNEY_HUBSPOT_TOKEN" in done.err
+
+
+def test_a_cron_expression_is_in_the_time_zone_of_the_settings() -> None:
+    found = trigger(Schedule(cron="30 6 * * mon-fri"), ZoneInfo("Europe/Berlin"))
+    saturday = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
+    assert found.get_next_fire_time(None, saturday).astimezone(UTC) == datetime(2026, 11, 23, 5, 30, tzinfo=UTC)
+    with pytest.raises(ConfigurationError, match=r"schedule\.cron"):
+        trigger(Schedule(cron="61 6 * * *"), ZoneInfo("UTC"))
+
+
+def test_a_cron_daemon_waits_for_its_time(still: Sandbox, deploy: Deploy) -> None:
+    agent = deploy(still)
+    agent.words["schedule"] = {"cron": "0 6 29 2 *"}
+    agent.save()
+    daemon = Watched(agent)
+    said = daemon.health()
+    assert said.status_code == 200
+    assert said.json()["last_run"] is None
+    assert daemon.terminate() == 0
+    assert not agent.ledger_file.exists() or not list_runs(agent)
+
+
+def list_runs(agent: Deployment) -> list[str]:
+    with agent.ledger() as ledger:
+        return [run.id for run in ledger.runs()]
+
+
+def test_what_libraries_warn_of_is_json_too() -> None:
+    words = (
+        "import logging; from stagesync.cli import logs; logs.configure(as_json=True); "
+        "logging.getLogger('apscheduler').warning('skipped: %d', 1)"
+    )
+    ran = subprocess.run([sys.executable, "-c", words], check=True, capture_output=True, text=True, timeout=60)
+    event = json.loads(ran.stderr)
+    assert (event["event"], event["logger"], event["message"]) == ("library_warned", "apscheduler", "skipped: 1")
+
+
+def test_never_two_runs_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Runs that take longer than the interval: the next one waits for its turn."""
+    monkeypatch.setattr(module, "_seconds", lambda _every: 1)
+    together, most, runs = 0, 0, 0
+    stop, lock = threading.Event(), threading.Lock()
+
+    @contextmanager
+    def slow_agent() -> Iterator[Agent]:
+        nonlocal together, most, runs
+        with lock:
+            together, runs = together + 1, runs + 1
+            most = max(most, together)
+        if runs == 3:
+            stop.set()
+        else:
+            threading.Event().wait(1.6)
+        with lock:
+            together -= 1
+        raise ConfigurationError("long enough")
+        yield  # a context manager must
+
+    daemon = Daemon(
+        open_agent=slow_agent,
+        schedule=HOURLY,
+        host="127.0.0.1",
+        port=0,
+        time_zone=ZoneInfo("UTC"),
+        stop=stop,
+    )
+    assert isinstance(trigger(HOURLY, ZoneInfo("UTC")), IntervalTrigger)
+    assert daemon.run() == 0
+    assert (runs, most) == (3, 1)
+    assert daemon.heartbeat.exit_code == 2
+    assert not daemon.heartbeat.healthy
