@@ -6,6 +6,7 @@ import os
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -28,10 +29,6 @@ CONFIG = Path(__file__).parents[2] / "config"
 FROM_DOMAIN = ["bant", "discovery-call", "pain-interest-fit", "qualified-value", "two-way-engagement"]
 PACKS = [*FROM_DOMAIN, "recommended"]
 ALWAYS, NEVER = And(()), Or(())
-HUBSPOT_CUSTOM = frozenset(
-    "assessed_by budget budget_confirmed buyer_role can_help decision_date fit has_authority interest meeting_agreed "
-    "need needs next_step_date pain pain_years stagesync_key stagesync_score timeline use_case worth_nurturing".split()
-)
 
 
 def pack(name: str) -> Definition:
@@ -133,7 +130,8 @@ def test_every_custom_field_of_a_pack_is_documented_for_both_crms(name: str) -> 
     for mapping in mappings_for(pack(name), CONFIG / "mappings"):
         if mapping.crm != "export":
             head = mapping.file.read_text(encoding="utf-8").partition("\nmapping:")[0]
-            custom = {column for column in read_columns(mapping) if is_custom(mapping.crm, column)}
+            custom = {column for column in read_columns(mapping) if is_custom(column)}
+            assert custom
             assert custom <= documented
             assert custom <= set(re.findall(r"\w+", head))
 
@@ -142,8 +140,15 @@ def read_columns(mapping: CrmMapping) -> set[str]:
     return {column for table in mapping.tables for column in table.columns}
 
 
-def is_custom(crm: str, column: str) -> bool:
-    return column.endswith("__c") if crm == "salesforce" else column in HUBSPOT_CUSTOM
+def is_custom(column: str) -> bool:
+    """In HubSpot a custom property has the same name in small letters, without Salesforce's ending."""
+    return column.endswith("__c") or column.startswith("stagesync_") or f"{column}__c" in salesforce_fields()
+
+
+@cache
+def salesforce_fields() -> frozenset[str]:
+    files = (CONFIG / "mappings").glob("*salesforce.yaml")
+    return frozenset(word.lower() for file in files for word in re.findall(r"\w+__c", file.read_text(encoding="utf-8")))
 
 
 def test_only_mappings_of_the_definitions_are_offered() -> None:
