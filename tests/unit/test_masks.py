@@ -6,13 +6,15 @@ from collections.abc import Sequence
 from typing import Any
 from zoneinfo import ZoneInfo
 
+import numpy as np
+import numpy.typing as npt
 import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stagesync.audit.findings import matrix
 from stagesync.audit.masks import Frame, met, possible, stated
+from stagesync.audit.verdicts import truths
 from stagesync.model.tables import POLARS, UNREADABLE
 from stagesync.policy.expressions import parse
 from tests.unit import oracle
@@ -32,6 +34,11 @@ def table(drawn: Sequence[tuple[dict[str, Any], set[str]]], gaps: set[str]) -> t
     unreadable = frozenset(name for name in known if any(name in broken for _, broken in drawn))
     flags = {name + UNREADABLE: [name in broken for _, broken in drawn] for name in unreadable}
     return frame.with_columns(**{name: pl.Series(flag) for name, flag in flags.items()}), unreadable
+
+
+def matrix(frame: pl.DataFrame, expressions: Sequence[pl.Expr]) -> npt.NDArray[np.bool_]:
+    """One row a record, one column an expression."""
+    return truths(frame, {str(number): expression for number, expression in enumerate(expressions)}).to_numpy()
 
 
 def engine(node: Node, frame: pl.DataFrame, gaps: set[str], unreadable: frozenset[str]) -> list[tuple[bool, bool]]:

@@ -9,17 +9,18 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from functools import cached_property
+from functools import cached_property, reduce
+from operator import and_
 
 import numpy as np
 import polars as pl
 
 from stagesync.audit import history, scope, stalls
 from stagesync.audit.evidence import EvidenceFrame, Tables, gather
-from stagesync.audit.findings import Positions, Standing, find
-from stagesync.audit.masks import Frame, met, possible
+from stagesync.audit.findings import Positions, Standing, conditions, find
+from stagesync.audit.masks import Frame
 from stagesync.audit.reasons import evidence_for, shown
-from stagesync.audit.verdicts import Bits, bits
+from stagesync.audit.verdicts import Verdicts, conditions_of, truths, verdicts
 from stagesync.model.crm import Owner
 from stagesync.model.findings import Evidence, Finding, Kind, Scope, Severity, Verdict
 from stagesync.policy.definitions import ACTIVITY, Criterion, Definition
@@ -50,8 +51,7 @@ class Judgement:
     mapped: MappedObject
     records: pl.DataFrame
     evidence: EvidenceFrame
-    is_met: Bits
-    is_possible: Bits
+    criteria: Verdicts
     low: Positions
     high: Positions
     findings: pl.DataFrame
@@ -103,9 +103,7 @@ class Judgement:
 
     def verdict(self, row: int, criterion: int) -> Verdict:
         """The verdict of the n-th criterion of the ladder for a row of ``records``."""
-        if self.is_met.at(row, criterion):
-            return Verdict.MET
-        return Verdict.UNKNOWN if self.is_possible.at(row, criterion) else Verdict.NOT_MET
+        return self.criteria.at(row, criterion)
 
     def _finding(self, found: Mapping[str, object]) -> Finding:
         row, kind = int(str(found["row"])), Kind(str(found["kind"]))
@@ -217,25 +215,34 @@ def _judge_object(  # noqa: PLR0917  (called once, right above)
     # The history's condition is about columns, the criteria are about evidence; only the latter can be unknown.
     records = _records(mapped, judged.records, tables, owners, frame)
     frame = replace(frame, unknown=frozenset(evidence.unknown), unreadable=evidence.unreadable)
-    is_met = bits(evidence.rows, [met(criterion.expression, frame) for criterion in definition.criteria])
-    is_possible = is_met
-    if frame.unknown or frame.unreadable:
-        is_possible = bits(evidence.rows, [possible(criterion.expression, frame) for criterion in definition.criteria])
-    low = _earned(definition, is_met)
-    high = low if is_possible is is_met else _earned(definition, is_possible)
+    asked = conditions(definition, evidence, frame)
+    for number, criterion in enumerate(definition.criteria):
+        asked |= conditions_of(number, criterion.expression, frame)
+    found = truths(evidence.rows, asked)
+    criteria = verdicts(found, len(definition.criteria))
+    low = _earned(definition, criteria.met, records.height)
+    high = _earned(definition, criteria.possible, records.height) if criteria.left_open else low
+    standing = Standing(
+        definition=definition,
+        records=records,
+        evidence=evidence,
+        frame=frame,
+        low=low,
+        high=high,
+        found=found,
+        owners_read=mapped.owner in judged.records.columns,
+        owners_known=bool(owners),
+    )
     return Judgement(
         connection=connection,
         definition=definition,
         mapped=mapped,
         records=records,
         evidence=evidence,
-        is_met=is_met,
-        is_possible=is_possible,
+        criteria=criteria,
         low=low,
         high=high,
-        findings=find(
-            Standing(definition=definition, records=records, evidence=evidence, frame=frame, low=low, high=high)
-        ),
+        findings=find(standing),
         scope=Scope(
             connection=connection,
             object=mapped.name,
@@ -245,7 +252,7 @@ def _judge_object(  # noqa: PLR0917  (called once, right above)
         ),
         unread=unread,
         left_out=judged.left_out,
-        not_judged=_not_judged(definition, evidence, records, is_met, is_possible),
+        not_judged=_not_judged(definition, evidence, records["position"], criteria),
     )
 
 
@@ -266,15 +273,15 @@ def _height(mapped: MappedObject, tables: Tables) -> int:
     return rows.height if rows is not None else 0
 
 
-def _earned(definition: Definition, truths: Bits) -> Positions:
+def _earned(definition: Definition, truths_: Sequence[pl.Series], records: int) -> Positions:
     """The last position, counting up from the first, whose criteria and those of all before it hold; else -1."""
-    position = np.full(truths.records, -1, dtype=np.int16)
-    still = np.ones(truths.records, dtype=np.bool_)
+    position = np.full(records, -1, dtype=np.int16)
+    still = pl.Series([True]).new_from_index(0, records)
     first = 0
     for rung in definition.rungs:
         last = first + len(rung.requires)
-        still &= truths.all_of(first, last)
-        position[still] = rung.position
+        still = reduce(and_, truths_[first:last], still)
+        position += still.to_numpy()
         first = last
     return position
 
@@ -287,11 +294,12 @@ def _records(
     def column(name: str | None, kind: pl.Expr) -> pl.Expr:
         return pl.col(name) if name is not None and name in judged.columns else kind
 
+    key = pl.col(mapped.table.key)
     parts = [pl.col(name) for name in mapped.display_name if name in judged.columns]
-    named = pl.concat_str(parts, separator=" ", ignore_nulls=True) if parts else text
+    named = pl.concat_str(parts, separator=" ", ignore_nulls=True)
     records = judged.select(
-        pl.col(mapped.table.key).alias("record"),
-        pl.coalesce(pl.when(named.str.len_chars() > 0).then(named), pl.col(mapped.table.key)).alias("name"),
+        key.alias("record"),
+        (pl.when(named != "").then(named).otherwise(key) if parts else key).alias("name"),
         column(mapped.owner, text).alias("owner"),
         pl.col(mapped.stage_field).alias("native"),
         column(mapped.pipeline_field, text).alias("pipeline"),
@@ -300,40 +308,37 @@ def _records(
         column(mapped.amount, pl.lit(None, dtype=pl.Float64)).alias("amount"),
         column(mapped.modified, pl.lit(None, dtype=pl.Datetime("us", "UTC"))).alias("modified"),
     )
-    people = pl.DataFrame(
-        {
-            "owner": [owner.id for owner in owners],
-            "owner_name": [owner.name for owner in owners],
-            "owner_active": [owner.active for owner in owners],
-        },
-        schema={"owner": pl.String, "owner_name": pl.String, "owner_active": pl.Boolean},
-    ).unique("owner", keep="first")
-    records = records.join(people, on="owner", how="left", maintain_order="left")
-    owners_known = pl.lit(bool(owners) and mapped.owner is not None)
-    return records.with_columns(owners_known=owners_known, owner_mapped=pl.lit(mapped.owner in judged.columns)).hstack(
-        history.entries(mapped, judged, tables, frame)
-    )
+    return _with_owners(records, owners).hstack(history.entries(mapped, judged, tables, frame))
+
+
+def _with_owners(records: pl.DataFrame, owners: Sequence[Owner]) -> pl.DataFrame:
+    known = {"owner": pl.String(), "owner_name": pl.String(), "owner_active": pl.Boolean()}
+    if not owners:
+        return records.with_columns(pl.lit(None, dtype=known[name]).alias(name) for name in list(known)[1:])
+    people = pl.DataFrame([(owner.id, owner.name, owner.active) for owner in owners], schema=known, orient="row")
+    return records.join(people.unique("owner", keep="first"), on="owner", how="left", maintain_order="left")
 
 
 def _not_judged(
-    definition: Definition, evidence: EvidenceFrame, records: pl.DataFrame, is_met: Bits, is_possible: Bits
+    definition: Definition, evidence: EvidenceFrame, position: pl.Series, criteria: Verdicts
 ) -> list[NotJudged]:
     """Criteria of the rungs that records stand on or below which an unknown left open."""
-    position = records["position"].to_numpy()
     # What is settled is not asked for its criteria, so nothing about it is left open.
-    settled = np.isin(position, [rung.position for rung in definition.rungs if rung.terminal])
+    working = [rung.position for rung in definition.rungs if not rung.terminal]
+    places = [(criterion, rung) for rung in definition.rungs for criterion in rung.requires]
     result = []
-    n = 0
-    for rung in definition.rungs if is_possible is not is_met else ():
-        for criterion in rung.requires:
-            concerned = (position >= rung.position) & ~settled & ~is_met.of(n) & is_possible.of(n)
-            n += 1
-            if not rung.terminal and concerned.any():
+    for n in criteria.left_open:
+        criterion, rung = places[n]
+        open_ = ~criteria.met[n] & criteria.possible[n]
+        if rung.position in working and open_.any():
+            asked = [other for other in working if other >= rung.position]
+            records = int((open_ & position.is_in(asked)).sum())
+            if records:
                 said = evidence_for(criterion, Verdict.UNKNOWN, {}, evidence.unknown, evidence.sources)
-                result.append(NotJudged(criterion=criterion.id, reason=said.reason, records=int(concerned.sum())))
+                result.append(NotJudged(criterion=criterion.id, reason=said.reason, records=records))
     idle = [rung.position for rung in definition.rungs if rung.stalls_after.idle and not rung.terminal]
-    quiet = np.isin(position, idle) & stalls.unknown_activity(evidence)
-    if quiet.any():
+    quiet = int((position.is_in(idle) & stalls.unknown_activity(evidence)).sum()) if idle else 0
+    if quiet:
         reason = f"{ACTIVITY} is unknown: {evidence.unknown.get(ACTIVITY, 'a value cannot be read')}"
-        result.append(NotJudged(criterion="stalled (idle)", reason=reason, records=int(quiet.sum())))
+        result.append(NotJudged(criterion="stalled (idle)", reason=reason, records=quiet))
     return result

@@ -7,8 +7,9 @@ records the last sign of life).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TypeAlias
 
 import numpy as np
@@ -21,13 +22,21 @@ from stagesync.audit.masks import Frame, met, stated
 from stagesync.model.findings import Kind, Severity
 from stagesync.policy.definitions import Definition
 
+KINDS = pl.Enum([str(kind) for kind in Kind])
+SEVERITIES = pl.Enum([str(severity) for severity in Severity])
+"""From the least to the worst, so that sorting by severity is sorting numbers."""
+
 Mask: TypeAlias = npt.NDArray[np.bool_]
 Positions: TypeAlias = npt.NDArray[np.int16]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Standing:
-    """Where the judged records stand and what they have earned; rows agree with ``records`` and ``evidence``."""
+    """Where the judged records stand and what they have earned; rows agree with ``records`` and ``evidence``.
+
+    ``found`` holds the truths of ``conditions``. ``owners_read`` says whether the records name their owners,
+    ``owners_known`` whether the source also knows its users.
+    """
 
     definition: Definition
     records: pl.DataFrame
@@ -35,13 +44,16 @@ class Standing:
     frame: Frame
     low: Positions
     high: Positions
+    found: pl.DataFrame
+    owners_read: bool
+    owners_known: bool
 
-    @property
+    @cached_property
     def position(self) -> Positions:
         """The position of each record's rung, -1 for a parking place."""
         return self.records["position"].to_numpy()
 
-    @property
+    @cached_property
     def working(self) -> Mask:
         """Records on a rung that people still work on: not parked, not terminal."""
         terminal = [rung.terminal for rung in self.definition.rungs]
@@ -50,14 +62,14 @@ class Standing:
         return ~settled[self.position]
 
 
-def matrix(rows: pl.DataFrame, expressions: Sequence[pl.Expr]) -> Mask:
-    """One row a record, one column an expression (Boolean, without nulls)."""
-    result = np.zeros((rows.height, len(expressions)), dtype=np.bool_)
-    columns = rows.select(expression.alias(str(n)) for n, expression in enumerate(expressions))
-    for n, column in enumerate(columns):
-        # A condition on unknown items alone is one constant, not a column.
-        result[:, n] = column.to_numpy() if len(column) == rows.height else bool(column.item())
-    return result
+def conditions(definition: Definition, evidence: EvidenceFrame, frame: Frame) -> dict[str, pl.Expr]:
+    """What must be known of each record besides its criteria: its contradictions and what is filled with nothing."""
+    asked = {f"{Kind.CONTRADICTION}.{item.id}": met(item.expression, frame) for item in definition.contradictions}
+    for item in definition.stated:
+        if item in evidence.rows.columns:
+            column = pl.col(item)
+            asked[f"{Kind.PLACEHOLDER}.{item}"] = column.is_not_null() & ~stated(column, frame.placeholders)
+    return asked
 
 
 def find(standing: Standing) -> pl.DataFrame:
@@ -81,55 +93,73 @@ def _rows(
     *,
     rule: str | None = None,
     severity: Severity | None = None,
-    detail: pl.Series | None = None,
-    since: pl.Series | None = None,
+    detail: pl.Expr | None = None,
+    about: Mapping[str, pl.Series] | None = None,
 ) -> pl.DataFrame:
-    rows = pl.Series("row", np.flatnonzero(mask), dtype=pl.Int64)
-    said = detail.gather(rows) if detail is not None else pl.Series([None] * len(rows), dtype=pl.String)
-    began = (standing.records["since"] if since is None else since).gather(rows)
-    return pl.DataFrame({"row": rows, "detail": said, "since": began}).with_columns(
-        kind=pl.lit(str(kind)),
-        rule=pl.lit(rule or str(kind)),
-        severity=pl.lit(str(severity or standing.definition.rule(kind).severity)),
+    """The findings of the masked records; ``detail`` is words made of the columns in ``about``."""
+    rows = pl.Series("row", np.flatnonzero(mask), dtype=pl.UInt32)
+    columns = {"since": standing.records["since"], **(about or {})}
+    found = pl.DataFrame([rows, *(column.gather(rows).alias(name) for name, column in columns.items())])
+    return _findings(standing, found, kind, rule=rule, severity=severity, detail=detail)
+
+
+def _findings(
+    standing: Standing,
+    found: pl.DataFrame,
+    kind: Kind,
+    *,
+    rule: str | None = None,
+    severity: Severity | None = None,
+    detail: pl.Expr | None = None,
+) -> pl.DataFrame:
+    said = pl.lit(None, dtype=pl.String) if detail is None else detail
+    return found.select(
+        "row",
+        said.alias("detail"),
+        "since",
+        pl.lit(str(kind), dtype=KINDS).alias("kind"),
+        pl.lit(rule or str(kind)).alias("rule"),
+        pl.lit(str(severity or standing.definition.rule(kind).severity), dtype=SEVERITIES).alias("severity"),
     )
 
 
 def _stalled(standing: Standing) -> pl.DataFrame:
-    said = stalls.reasons(standing.definition, standing.records, standing.evidence, standing.frame)
-    mask = standing.working & said["reason"].is_not_null().to_numpy()
-    return _rows(standing, mask, Kind.STALLED, detail=said["reason"], since=said["quiet"])
+    stalled = stalls.find(standing.definition, standing.records, standing.evidence, standing.frame)
+    said = stalled.words.alias("said")
+    found = stalled.rows.select("row", said, pl.col("quiet").alias("since"))
+    return _findings(standing, found, Kind.STALLED, detail=pl.col("said"))
 
 
 def _contradictions(standing: Standing) -> Iterator[pl.DataFrame]:
-    items = standing.definition.contradictions
-    masks = matrix(standing.evidence.rows, [met(item.expression, standing.frame) for item in items])
-    for n, item in enumerate(items):
+    for item in standing.definition.contradictions:
         rule = f"{Kind.CONTRADICTION}.{item.id}"
-        yield _rows(standing, masks[:, n], Kind.CONTRADICTION, rule=rule, severity=item.severity)
+        mask = standing.found[rule].to_numpy()
+        yield _rows(standing, mask, Kind.CONTRADICTION, rule=rule, severity=item.severity)
 
 
 def _placeholders(standing: Standing) -> Iterator[pl.DataFrame]:
-    rows = standing.evidence.rows
     for item in standing.definition.stated:
-        if item in rows.columns:
-            column = pl.col(item)
-            filled = matrix(rows, [column.is_not_null() & ~stated(column, standing.frame.placeholders)])[:, 0]
-            said = rows.select(pl.format("{} is filled with '{}', which says nothing", pl.lit(item), column))
-            rule = f"{Kind.PLACEHOLDER}.{item}"
-            yield _rows(standing, standing.working & filled, Kind.PLACEHOLDER, rule=rule, detail=said.to_series())
+        rule = f"{Kind.PLACEHOLDER}.{item}"
+        if rule in standing.found.columns:
+            said = pl.format("{} is filled with '{}', which says nothing", pl.lit(item), pl.col("value"))
+            mask = standing.working & standing.found[rule].to_numpy()
+            about = {"value": standing.evidence.rows[item]}
+            yield _rows(standing, mask, Kind.PLACEHOLDER, rule=rule, detail=said, about=about)
 
 
 def _unowned(standing: Standing) -> pl.DataFrame:
-    reason = standing.records.select(
-        pl.when(~pl.col("owner_mapped"))
-        .then(None)
-        .when(pl.col("owner").is_null())
+    """Records without an owner or with one who left; none where the source does not say who owns a record."""
+    owner, active = standing.records["owner"], standing.records["owner_active"]
+    unowned = owner.is_null()
+    if standing.owners_known:
+        unowned |= ~active.fill_null(value=False)
+    said = (
+        pl.when(pl.col("owner").is_null())
         .then(pl.lit("nobody owns the record"))
-        .when(~pl.col("owners_known"))
-        .then(None)
-        .when(pl.col("owner_active").is_null())
+        .when(pl.col("active").is_null())
         .then(pl.lit("the owner is not among the users of the CRM"))
-        .when(~pl.col("owner_active"))
-        .then(pl.format("the owner, {}, is no longer active", pl.col("owner_name")))
-    ).to_series()
-    return _rows(standing, standing.working & reason.is_not_null().to_numpy(), Kind.UNOWNED, detail=reason)
+        .otherwise(pl.format("the owner, {}, is no longer active", pl.col("name")))
+    )
+    about = {"owner": owner, "active": active, "name": standing.records["owner_name"]}
+    mask = standing.working & unowned.to_numpy() & standing.owners_read
+    return _rows(standing, mask, Kind.UNOWNED, detail=said, about=about)

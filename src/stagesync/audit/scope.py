@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import numpy as np
 import polars as pl
 
 from stagesync.model.tables import UNREADABLE
@@ -32,45 +33,36 @@ class Judged:
 
 def select(definition: Definition, mapped: MappedObject, rows: pl.DataFrame) -> Judged:
     """Split the rows of an object's table into records to judge and counted reasons."""
-    key = mapped.table.key
-    # with_columns, not select: a reason that nobody has is one constant and must be as long as the table.
-    reasons = rows.with_columns(
-        _broken(rows[key]).alias("broken"),
-        _left_out(mapped, rows).alias("left_out"),
-    ).select("broken", "left_out")
-    placed = rows.with_columns(_place(mapped, rows).alias("place"))
-    stage = pl.col(mapped.stage_field)
-    unmapped = placed.select(
-        pl.when(pl.col("place").is_not_null())
-        .then(None)
-        .when(_unreadable(rows, mapped.stage_field))
-        .then(pl.lit("the stage cannot be read"))
-        .when(stage.is_null())
-        .then(pl.lit("the record has no stage"))
-        .otherwise(pl.format("the mapping does not know the stage '{}'", _native(mapped)))
-        .alias("unmapped")
+    places = _places(definition, mapped, rows)
+    reasons = {
+        "broken": _broken(rows[mapped.table.key]),
+        "left_out": _left_out(mapped, rows),
+        "unmapped": _unmapped(mapped, rows) if places["place"].null_count() else None,
+    }
+    records = rows.hstack(places)
+    asked = {name: reason for name, reason in reasons.items() if reason is not None}
+    # Each row counts once, for the first reason. with_columns, so that a constant is as long as the table.
+    found = records.with_columns(reason.alias(name) for name, reason in asked.items()).select(list(asked))
+    verdict = found.select(
+        pl.when(pl.all_horizontal(pl.lit(value=True), *(pl.col(other).is_null() for other in list(asked)[:n])))
+        .then(pl.col(name))
+        .alias(name)
+        for n, name in enumerate(asked)
     )
-    verdict = reasons.hstack(unmapped).select(
-        "broken",
-        pl.when(pl.col("broken").is_null()).then(pl.col("left_out")).alias("left_out"),
-        pl.when(pl.col("broken").is_null() & pl.col("left_out").is_null()).then(pl.col("unmapped")).alias("unmapped"),
-    )
-    keep = verdict.select(pl.all_horizontal(pl.all().is_null())).to_series()
-    positions = {rung.name: rung.position for rung in definition.rungs}
-    records = (placed if keep.all() else placed.filter(keep)).with_columns(
-        pl.col("place").replace_strict(positions, default=PARKED, return_dtype=pl.Int16).alias("position")
-    )
+    if asked:
+        records = records.filter(verdict.select(pl.all_horizontal(pl.all().is_null())).to_series())
+    counts = {name: _counts(verdict[name]) if name in asked else Counter[str]() for name in reasons}
     return Judged(
         records=records,
         in_scope=rows.height,
-        left_out=_counts(verdict["left_out"]),
-        not_judged=_counts(verdict["broken"]) + _counts(verdict["unmapped"]),
+        left_out=counts["left_out"],
+        not_judged=counts["broken"] + counts["unmapped"],
     )
 
 
-def _broken(keys: pl.Series) -> pl.Expr:
-    if not keys.null_count() and keys.n_unique() == len(keys):
-        return pl.lit(None, dtype=pl.String)
+def _broken(keys: pl.Series) -> pl.Expr | None:
+    if not keys.null_count() and _unique(keys):
+        return None
     key = pl.col(keys.name)
     return (
         pl.when(key.is_null())
@@ -80,16 +72,35 @@ def _broken(keys: pl.Series) -> pl.Expr:
     )
 
 
+def _unique(keys: pl.Series) -> bool:
+    """Whether no key stands twice. Keys whose hashes all differ do; sorting numbers is cheaper than a hash table."""
+    hashes = np.sort(keys.hash().to_numpy())
+    return bool((hashes[1:] != hashes[:-1]).all()) or keys.n_unique() == len(keys)
+
+
 def _counts(reasons: pl.Series) -> Counter[str]:
     return Counter(reasons.drop_nulls().to_list())
 
 
-def _left_out(mapped: MappedObject, rows: pl.DataFrame) -> pl.Expr:
-    reason = pl.lit(None, dtype=pl.String)
-    for column, words in mapped.skip.items():
-        if column in rows.columns:
-            reason = pl.coalesce(reason, pl.when(pl.col(column).fill_null(value=False)).then(pl.lit(words)))
-    return reason
+def _left_out(mapped: MappedObject, rows: pl.DataFrame) -> pl.Expr | None:
+    reasons = [
+        pl.when(pl.col(column).fill_null(value=False)).then(pl.lit(words))
+        for column, words in mapped.skip.items()
+        if column in rows.columns
+    ]
+    return pl.coalesce(reasons) if reasons else None
+
+
+def _unmapped(mapped: MappedObject, rows: pl.DataFrame) -> pl.Expr:
+    return (
+        pl.when(pl.col("place").is_not_null())
+        .then(None)
+        .when(_unreadable(rows, mapped.stage_field))
+        .then(pl.lit("the stage cannot be read"))
+        .when(pl.col(mapped.stage_field).is_null())
+        .then(pl.lit("the record has no stage"))
+        .otherwise(pl.format("the mapping does not know the stage '{}'", _native(mapped)))
+    )
 
 
 def _unreadable(rows: pl.DataFrame, column: str) -> pl.Expr:
@@ -105,18 +116,23 @@ def _native(mapped: MappedObject) -> pl.Expr:
     return pl.format("{} / {}", pipeline, stage)
 
 
-def _place(mapped: MappedObject, rows: pl.DataFrame) -> pl.Series:
-    """The rung or parking place of each row; null where the mapping does not know it. ``""`` maps a blank stage."""
-    pipelines = [pipeline for pipeline, _ in mapped.stages]
-    natives = [native for _, native in mapped.stages]
+def _places(definition: Definition, mapped: MappedObject, rows: pl.DataFrame) -> pl.DataFrame:
+    """``place`` (rung or parking place) and ``position`` of each row; null where the mapping does not know it.
+
+    ``""`` maps a blank stage.
+    """
+    positions = {rung.name: rung.position for rung in definition.rungs}
     known = pl.DataFrame(
-        {"pipeline": pipelines, "native": natives, "place": list(mapped.stages.values())},
-        schema={"pipeline": pl.String, "native": pl.String, "place": pl.String},
+        [(*native, place, positions.get(place, PARKED)) for native, place in mapped.stages.items()],
+        schema={"pipeline": pl.String, "native": pl.String, "place": pl.String, "position": pl.Int16},
+        orient="row",
     )
-    pipeline = pl.col(mapped.pipeline_field) if mapped.pipeline_field else pl.lit(None, dtype=pl.String)
-    readable = ~_unreadable(rows, mapped.stage_field)
-    wanted = rows.select(
-        pipeline.alias("pipeline"), pl.when(readable).then(pl.col(mapped.stage_field).fill_null("")).alias("native")
-    )
-    joined = wanted.join(known, on=["pipeline", "native"], how="left", nulls_equal=True, maintain_order="left")
-    return joined["place"]
+    stage = pl.col(mapped.stage_field).fill_null("")
+    keys: dict[str, pl.Expr] = {"native": pl.when(~_unreadable(rows, mapped.stage_field)).then(stage)}
+    if mapped.pipeline_field is not None:
+        keys["pipeline"] = pl.col(mapped.pipeline_field)
+    else:
+        known = known.filter(pl.col("pipeline").is_null())
+    wanted = rows.select(**keys)
+    joined = wanted.join(known, on=list(keys), how="left", nulls_equal=True, maintain_order="left")
+    return joined.select("place", "position")

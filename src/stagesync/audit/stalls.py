@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
 
 import numpy as np
-import numpy.typing as npt
 import polars as pl
 
 from stagesync.audit.evidence import EvidenceFrame
@@ -14,60 +15,111 @@ from stagesync.model.tables import UNREADABLE
 from stagesync.policy.definitions import ACTIVITY, Definition
 from stagesync.policy.durations import Duration, Unit
 
+MOMENT = pl.Datetime("us", "UTC")
 
-def reasons(definition: Definition, records: pl.DataFrame, evidence: EvidenceFrame, frame: Frame) -> pl.DataFrame:
-    """For each record ``reason``, why it is stalled in words or null, and ``quiet``, since when nothing moved (UTC).
+
+@dataclass(frozen=True, kw_only=True)
+class Stalled:
+    """``rows`` are the stalled records: ``row``, ``quiet`` (since when nothing moved, UTC), what else ``words`` needs.
+
+    ``words`` says in text why each is stalled. Text is costly, so that it is written for these rows alone.
+    """
+
+    rows: pl.DataFrame
+    words: pl.Expr
+
+
+def find(definition: Definition, records: pl.DataFrame, evidence: EvidenceFrame, frame: Frame) -> Stalled:
+    """The records that stand still on a rung that people work on.
 
     Idle counts from the later of the entry into the stage and the last activity, age from the entry alone.
     A record without either date is not stalled: nothing says since when.
     """
     known = ACTIVITY in evidence.rows.columns
-    unknown = pl.Series(unknown_activity(evidence))
-    activity = evidence.rows[ACTIVITY] if known else pl.Series([None], dtype=pl.Datetime("us", "UTC"))
-    moment = pl.lit(frame.now).cast(pl.Datetime("us", "UTC"))
-    rows = records.select("position", "since", "since_source").with_columns(
-        activity=activity if known else pl.lit(None, dtype=pl.Datetime("us", "UTC"))
+    unknown, activity = pl.lit(value=False), pl.lit(None, dtype=MOMENT)
+    if known:
+        # What lies in the future is not activity; a clock that is wrong must not keep a record alive.
+        activity = pl.when(pl.col("active") <= pl.lit(frame.now).cast(MOMENT)).then(pl.col("active")).otherwise(None)
+        records = records.with_columns(evidence.rows[ACTIVITY].alias("active"), unknown_activity(evidence))
+        unknown = pl.col("unknown_activity")
+    limits = list(_limits(definition, idle=known))
+    over = [
+        (pl.col("position") == limit.position)
+        & _longer_ago(pl.col("quiet" if limit.idle else "since"), limit.length, frame)
+        & (~unknown if limit.idle else pl.lit(value=True))
+        for limit in limits
+    ]
+    which = pl.coalesce(
+        pl.lit(None, dtype=pl.UInt16),
+        *(pl.when(condition).then(pl.lit(n, dtype=pl.UInt16)) for n, condition in enumerate(over)),
     )
-    # What lies in the future is not activity; a clock that is wrong must not keep a record alive.
-    past = pl.when(pl.col("activity") <= moment).then(pl.col("activity"))
-    rows = rows.with_columns(quiet=pl.max_horizontal(past, pl.col("since")), active=past)
-    reason = pl.lit(None, dtype=pl.String)
+    rows = (
+        (records if limits else records.clear())
+        .lazy()
+        .with_row_index("row")
+        .with_columns(active=activity)
+        .with_columns(quiet=pl.max_horizontal("active", "since"))
+        .with_columns(which=which)
+        .filter(pl.col("which").is_not_null())
+        .select("row", "quiet", "active", "since", "since_source", "which")
+        .collect()
+    )
+    said = (pl.when(pl.col("which") == n).then(limit.words) for n, limit in enumerate(limits))
+    return Stalled(rows=rows, words=pl.coalesce(pl.lit(None, dtype=pl.String), *said))
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Limit:
+    position: int
+    idle: bool
+    length: Duration
+
+    @property
+    def words(self) -> pl.Expr:
+        length = pl.lit(str(self.length))
+        if self.idle:
+            last = pl.col("active").dt.strftime("%Y-%m-%d").fill_null("never")
+            return pl.format("no activity for more than {} (last: {})", length, last)
+        since = pl.col("since").dt.strftime("%Y-%m-%d")
+        return pl.format("in the same stage for more than {} (since {}, by {})", length, since, pl.col("since_source"))
+
+
+def _limits(definition: Definition, *, idle: bool) -> Iterator[_Limit]:
     for rung in definition.rungs:
-        here = pl.col("position") == rung.position
-        if rung.stalls_after.idle is not None and known:
-            over = here & ~unknown & _exceeds(pl.col("quiet"), rung.stalls_after.idle, frame)
-            reason = pl.when(reason.is_null() & over).then(_idle_words(rung.stalls_after.idle)).otherwise(reason)
-        if rung.stalls_after.age is not None:
-            over = here & _exceeds(pl.col("since"), rung.stalls_after.age, frame)
-            reason = pl.when(reason.is_null() & over).then(_age_words(rung.stalls_after.age)).otherwise(reason)
-    return rows.select(reason.alias("reason"), "quiet")
+        after = rung.stalls_after
+        if rung.terminal:
+            continue
+        if idle and after.idle is not None:
+            yield _Limit(position=rung.position, idle=True, length=after.idle)
+        if after.age is not None:
+            yield _Limit(position=rung.position, idle=False, length=after.age)
 
 
-def unknown_activity(evidence: EvidenceFrame) -> npt.NDArray[np.bool_]:
+def unknown_activity(evidence: EvidenceFrame) -> pl.Series:
     """For each record whether nobody can say when people last did something; such a record is never called idle."""
     flag = ACTIVITY + UNREADABLE
     if flag in evidence.rows.columns:
-        return evidence.rows[flag].fill_null(value=False).to_numpy()
-    return np.full(evidence.rows.height, ACTIVITY in evidence.unknown, dtype=np.bool_)
+        return evidence.rows[flag].fill_null(value=False).alias("unknown_activity")
+    unknown = pl.Series("unknown_activity", [ACTIVITY in evidence.unknown])
+    return unknown.new_from_index(0, evidence.rows.height)
 
 
-def _exceeds(since: pl.Expr, limit: Duration, frame: Frame) -> pl.Expr:
-    if limit.unit in (Unit.MINUTES, Unit.HOURS):
-        passed = pl.lit(frame.now).cast(pl.Datetime("us", "UTC")) - since
-        return passed >= pl.lit(timedelta(**{str(limit.unit): limit.count}))
-    day = since.dt.convert_time_zone(frame.time_zone.key).dt.date()
+def _longer_ago(since: pl.Expr, limit: Duration, frame: Frame) -> pl.Expr:
+    """Whether more than this length of time has passed. Comparing with one moment is all that a record costs."""
+    try:
+        if limit.unit in (Unit.MINUTES, Unit.HOURS):
+            passed = frame.now.astimezone(UTC) - timedelta(**{str(limit.unit): limit.count})
+            return since <= pl.lit(passed, dtype=MOMENT)
+        day_after = _last_day(limit, frame.today) + timedelta(days=1)
+        begins = datetime.combine(day_after, time.min, tzinfo=frame.time_zone).astimezone(UTC)
+    except (OverflowError, ValueError):
+        return pl.lit(value=False)  # a time before the year 1
+    return since < pl.lit(begins, dtype=MOMENT)
+
+
+def _last_day(limit: Duration, today: date) -> date:
+    """The last day from which more than this many days have passed until today."""
     if limit.unit is Unit.DAYS:
-        return (pl.lit(frame.today) - day).dt.total_days() > limit.count
-    return pl.business_day_count(day, pl.lit(frame.today)) > limit.count
-
-
-def _idle_words(limit: Duration) -> pl.Expr:
-    last = pl.col("active").dt.strftime("%Y-%m-%d").fill_null("never")
-    return pl.format("no activity for more than {} (last: {})", pl.lit(str(limit)), last)
-
-
-def _age_words(limit: Duration) -> pl.Expr:
-    since = pl.col("since").dt.strftime("%Y-%m-%d")
-    return pl.format(
-        "in the same stage for more than {} (since {}, by {})", pl.lit(str(limit)), since, pl.col("since_source")
-    )
+        return today - timedelta(days=limit.count + 1)
+    # Business days passed are those from the day itself up to yesterday.
+    return date.fromisoformat(str(np.busday_offset(today, -(limit.count + 1), roll="forward")))

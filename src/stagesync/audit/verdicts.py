@@ -1,59 +1,65 @@
-"""Which criteria hold for which records, one bit each: 64 criteria to a word, so that a million records stay small."""
+"""Which criteria hold for which records: a Boolean column each, so that a truth is one bit."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-import numpy.typing as npt
 import polars as pl
 
-from stagesync.audit.findings import Mask
+from stagesync.audit.masks import Frame, met, possible
+from stagesync.model.findings import Verdict
+from stagesync.policy.expressions.tree import Expression, names
 
-WORD = 64
-Words = npt.NDArray[np.uint64]
-
-
-@dataclass(frozen=True)
-class Bits:
-    """A truth for each record and criterion; criterion ``n`` is bit ``n % 64`` of word ``n // 64``."""
-
-    records: int
-    words: tuple[Words, ...]
-
-    def at(self, record: int, criterion: int) -> bool:
-        """One truth."""
-        return bool((int(self.words[criterion // WORD][record]) >> (criterion % WORD)) & 1)
-
-    def of(self, criterion: int) -> Mask:
-        """The truths of one criterion, for every record."""
-        mask: Mask = (self.words[criterion // WORD] >> np.uint64(criterion % WORD)) & np.uint64(1) == 1
-        return mask
-
-    def all_of(self, first: int, last: int) -> Mask:
-        """For every record, whether all criteria from ``first`` up to but not including ``last`` hold."""
-        mask: Mask = np.ones(self.records, dtype=np.bool_)
-        for number, word in enumerate(self.words):
-            low, high = max(first - number * WORD, 0), min(last - number * WORD, WORD)
-            if low < high:
-                wanted = np.uint64(((1 << (high - low)) - 1) << low)
-                mask &= (word & wanted) == wanted
-        return mask
+SMALL = 20_000
+"""Below this many rows the streaming engine costs more to start than it saves."""
 
 
-def bits(rows: pl.DataFrame, conditions: Sequence[pl.Expr]) -> Bits:
-    """Evaluate conditions (Boolean, without nulls) over all rows in one pass."""
-    words = []
-    for start in range(0, len(conditions), WORD):
-        terms = [
-            condition.cast(pl.UInt64) * pl.lit(1 << bit, dtype=pl.UInt64)
-            for bit, condition in enumerate(conditions[start : start + WORD])
-        ]
-        words.append(pl.sum_horizontal(terms).alias(str(start)))
-    if not words or not rows.height:
-        return Bits(rows.height, tuple(np.zeros(rows.height, dtype=np.uint64) for _ in words))
-    # Conditions on unknown items alone are constants; the row count keeps them as long as the frame.
-    counted = rows.lazy().with_columns(words).select(str(start) for start in range(0, len(conditions), WORD))
-    found = counted.collect(engine="streaming")
-    return Bits(rows.height, tuple(column.to_numpy() for column in found.iter_columns()))
+@dataclass(frozen=True, kw_only=True)
+class Verdicts:
+    """The three values of each criterion for each record; the columns are Boolean without nulls.
+
+    ``possible`` holds the very column of ``met`` where nothing that the criterion asks for is unknown.
+    """
+
+    met: Sequence[pl.Series]
+    possible: Sequence[pl.Series]
+
+    def at(self, record: int, criterion: int) -> Verdict:
+        """One verdict."""
+        if self.met[criterion][record]:
+            return Verdict.MET
+        return Verdict.UNKNOWN if self.possible[criterion][record] else Verdict.NOT_MET
+
+    @property
+    def left_open(self) -> Sequence[int]:
+        """The criteria that an unknown may have left open for some record."""
+        return [n for n, (sure, maybe) in enumerate(zip(self.met, self.possible, strict=True)) if sure is not maybe]
+
+
+def truths(rows: pl.DataFrame, conditions: Mapping[str, pl.Expr]) -> pl.DataFrame:
+    """Evaluate conditions (Boolean, without nulls) over all rows in one pass; a column each, by name.
+
+    The names must not be those of columns of ``rows``.
+    """
+    if not conditions or not rows.height:
+        return pl.DataFrame(schema=dict.fromkeys(conditions, pl.Boolean))
+    # Conditions on unknown items alone are constants; beside the rows they become as long as these.
+    asked = rows.lazy().with_columns(condition.alias(name) for name, condition in conditions.items())
+    return asked.select(*conditions).collect(engine="streaming" if rows.height > SMALL else "in-memory").rechunk()
+
+
+def conditions_of(number: int, criterion: Expression, frame: Frame) -> dict[str, pl.Expr]:
+    """What to evaluate for the n-th criterion: surely met and, where they can differ, possibly met."""
+    sure = {f"met {number}": met(criterion, frame)}
+    if {name.name for name in names(criterion)} & (frame.unknown | frame.unreadable):
+        return sure | {f"possible {number}": possible(criterion, frame)}
+    return sure
+
+
+def verdicts(found: pl.DataFrame, criteria: int) -> Verdicts:
+    """The verdicts on the first criteria out of the truths of their conditions."""
+    columns = {column.name: column for column in found.iter_columns()}
+    sure = [columns[f"met {number}"] for number in range(criteria)]
+    maybe = [columns.get(f"possible {number}", column) for number, column in enumerate(sure)]
+    return Verdicts(met=sure, possible=maybe)
