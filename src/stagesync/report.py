@@ -9,10 +9,12 @@ import csv
 import io
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
 from stagesync.audit.engine import Judgement
+from stagesync.audit.forecast import Forecast
 from stagesync.model.changes import Change, Plan
 from stagesync.model.findings import Finding, Severity
 
@@ -52,7 +54,13 @@ def reaches(findings: Iterable[Finding], severity: Severity) -> bool:
     return any(SEVERITIES.index(finding.severity) >= worst for finding in findings)
 
 
-def as_json(run: str | None, as_of: datetime, judgements: Sequence[Judgement], findings: Sequence[Finding]) -> str:
+def as_json(
+    run: str | None,
+    as_of: datetime,
+    judgements: Sequence[Judgement],
+    findings: Sequence[Finding],
+    forecasts: Sequence[Forecast] = (),
+) -> str:
     """The audit as one JSON document, with a line break at the end."""
     document = {
         "version": REPORT_VERSION,
@@ -60,7 +68,7 @@ def as_json(run: str | None, as_of: datetime, judgements: Sequence[Judgement], f
         "as_of": as_of.isoformat(),
         "scope": [_scope(judgement) for judgement in judgements],
         "findings": [_finding(finding) for finding in findings],
-        "forecast": None,
+        "forecast": [_forecast(forecast) for forecast in forecasts],
     }
     return json.dumps(document, ensure_ascii=False, indent=2) + "\n"
 
@@ -113,14 +121,35 @@ def _finding(finding: Finding) -> dict[str, Any]:
     }
 
 
+def _forecast(forecast: Forecast) -> dict[str, Any]:
+    return {
+        "connection": forecast.connection,
+        "object": forecast.object,
+        "win_rates": [
+            {"stage": rate.stage, "rate": rate.rate, "won": rate.won, "closed": rate.closed, "reason": rate.reason}
+            for rate in forecast.rates
+        ],
+        "total": asdict(forecast.total),
+        "unearned": asdict(forecast.unearned),
+        "by_stage": [{"stage": stage, **asdict(value)} for stage, value in forecast.by_stage.items()],
+        "by_owner": [
+            {"owner": owned.owner, "owner_name": owned.name, **asdict(owned.value)} for owned in forecast.by_owner
+        ],
+    }
+
+
 def as_csv(findings: Sequence[Finding]) -> str:
     """One line a finding, with a header; texts that a spreadsheet would run as a formula are quoted."""
+    return lines_of_csv(FINDING_COLUMNS, map(_row, findings))
+
+
+def lines_of_csv(columns: Sequence[str], rows: Iterable[Mapping[str, str]]) -> str:
+    """Rows with a header; texts that a spreadsheet would run as a formula are quoted."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(FINDING_COLUMNS)
-    for finding in findings:
-        row = _row(finding)
-        writer.writerow([_harmless(row[column]) for column in FINDING_COLUMNS])
+    writer.writerow(columns)
+    for row in rows:
+        writer.writerow([_harmless(row[column]) for column in columns])
     return out.getvalue()
 
 

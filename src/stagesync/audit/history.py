@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 
 import polars as pl
@@ -29,7 +30,11 @@ def entries(mapped: MappedObject, records: pl.DataFrame, tables: Tables, frame: 
         _moment(records, mapped.entered).alias("entered"),
         _moment(records, mapped.created).alias("created"),
     )
-    result = result.join(_runs(mapped, records, tables, frame), on="record", how="left", maintain_order="left")
+    runs = _runs(mapped, records, tables, frame)
+    if runs.height:
+        result = result.join(runs, on="record", how="left", maintain_order="left")
+    else:
+        result = result.with_columns(pl.lit(None, dtype=runs.schema[name]).alias(name) for name in runs.columns[1:])
     past = pl.lit(frame.now).cast(pl.Datetime("us", "UTC"))
     # A date in the future (an import with the wrong clock) says nothing about how long the record has been there.
     known = {name: pl.when(pl.col(name) <= past).then(pl.col(name)) for name in ("history", "entered", "created")}
@@ -52,28 +57,36 @@ def _moment(records: pl.DataFrame, column: str | None) -> pl.Expr:
     return pl.col(column)
 
 
-def _runs(mapped: MappedObject, records: pl.DataFrame, tables: Tables, frame: Frame) -> pl.DataFrame:
-    empty = pl.DataFrame(schema={"record": pl.String, "history": pl.Datetime("us", "UTC"), "moved_by": pl.String})
+def past_stages(mapped: MappedObject, rows: Mapping[str, pl.DataFrame], frame: Frame) -> pl.DataFrame | None:
+    """The stages that records had: ``record``, native ``stage``, ``at`` (UTC) and ``by``, in no order.
+
+    None when the mapping names no history, or its table was not read with the columns it needs.
+    """
     history = mapped.history
-    rows = tables.rows.get(history.table) if history else None
-    if history is None or rows is None:
-        return empty
+    table = rows.get(history.table) if history else None
+    if history is None or table is None:
+        return None
     used = {name.name for name in names(history.where)} if history.where is not None else set()
-    if not {history.record, history.stage, history.at, *used} <= set(rows.columns):
-        return empty
+    if not {history.record, history.stage, history.at, *used} <= set(table.columns):
+        return None
     if history.where is not None:
-        rows = rows.filter(met(history.where, frame))
-    by = pl.col(history.by) if history.by and history.by in rows.columns else pl.lit(None, dtype=pl.String)
+        table = table.filter(met(history.where, frame))
+    by = pl.col(history.by) if history.by and history.by in table.columns else pl.lit(None, dtype=pl.String)
+    return table.select(
+        pl.col(history.record).alias("record"),
+        pl.col(history.stage).alias("stage"),
+        pl.col(history.at).alias("at"),
+        by.alias("by"),
+    ).drop_nulls(["record", "at"])
+
+
+def _runs(mapped: MappedObject, records: pl.DataFrame, tables: Tables, frame: Frame) -> pl.DataFrame:
+    past = past_stages(mapped, tables.rows, frame)
+    if past is None:
+        return pl.DataFrame(schema={"record": pl.String, "history": pl.Datetime("us", "UTC"), "moved_by": pl.String})
     current = records.select(pl.col(mapped.table.key).alias("record"), pl.col(mapped.stage_field).alias("current"))
     steps = (
-        rows.select(
-            pl.col(history.record).alias("record"),
-            pl.col(history.stage).alias("stage"),
-            pl.col(history.at).alias("at"),
-            by.alias("by"),
-        )
-        .drop_nulls(["record", "at"])
-        .join(current, on="record")
+        past.join(current, on="record")
         .with_columns(elsewhere=pl.col("stage").ne_missing(pl.col("current")))
         .sort("record", "at", "elsewhere", "by", descending=[False, False, True, False])
         .with_row_index("step")

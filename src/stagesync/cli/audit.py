@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from zoneinfo import ZoneInfo
+
+import polars as pl
 
 from stagesync import report
 from stagesync.agent.cycle import run
@@ -16,7 +18,8 @@ from stagesync.agent.exports import export_reader, fitting, unusable
 from stagesync.agent.pull import pull
 from stagesync.audit.engine import Judgement, judge
 from stagesync.audit.evidence import Tables
-from stagesync.audit.history import latest_moment
+from stagesync.audit.forecast import Forecast, forecast
+from stagesync.audit.history import latest_moment, past_stages
 from stagesync.audit.masks import Frame
 from stagesync.cli import show
 from stagesync.cli.options import FailOn, Format, moment_of
@@ -46,13 +49,26 @@ def audit_connections(config: Path, options: Options) -> int:
     settings = load_settings(config)
     with show.progress() as progress, opened(settings, write=False, progress=progress) as agent:
         result = run(agent, command="audit", write=False)
+        frame = Frame(now=result.as_of, time_zone=agent.time_zone)
+        forecasts = [
+            one
+            for judgement in result.judgements
+            if (one := forecast_of(judgement, _history(agent.mirror, judgement), frame)) is not None
+        ]
     found = report.sorted_findings(result.judgements)
     if result.judgements or options.output is not Format.TABLE:
-        _show(result.run, result.as_of, result.judgements, found, options)
+        _show(result.run, result.as_of, result.judgements, found, forecasts=forecasts, options=options)
     show.errors(result.errors)
     # What a run would be refused is of no concern to an audit, which plans nothing for anybody.
     code = replace(result, refusals=()).exit_code
     return code or _failing(found, options.fail_on)
+
+
+def _history(mirror: Mirror, judgement: Judgement) -> Mapping[str, pl.DataFrame]:
+    """The stage history of an object with amounts, which is all that a forecast needs to read again."""
+    history = judgement.mapped.history
+    wanted = history is not None and judgement.mapped.amount is not None
+    return mirror.read(judgement.connection, only=[history.table])[0] if history and wanted else {}
 
 
 def audit_export(
@@ -62,15 +78,25 @@ def audit_export(
     if not folder.is_dir():
         raise UsageError(f"{folder} is not a folder of exported files")
     definition = load_definition(definitions or shipped_configuration() / "definitions" / "recommended.yaml")
-    chosen = load_mapping(mapping, definition) if mapping else _fitting(folder, definition)
+    chosen = load_mapping(mapping, definition) if mapping else fitting_mapping(folder, definition)
     if chosen.crm != "export":
         raise UsageError(f"{chosen.file} is a mapping for {chosen.crm}; --from takes a mapping with `crm: export`")
     reader = export_reader(folder, chosen)
     if said := unusable(reader, chosen):
         raise ConfigurationError(f"{folder} cannot be judged with the mapping '{chosen.name}':\n" + "\n".join(said))
-    moment, judgements = _judge(reader, chosen, definition, as_of)
+    given = moment_of(as_of) if as_of else None
+    name, tables = read_export(reader, chosen)
+    moment = given or newest_moment(chosen, tables)
+    frame = Frame(now=moment, time_zone=ZoneInfo(chosen.export.time_zone))
+    judgements = judge(
+        connection=name, definition=definition, mapping=chosen, tables=tables, owners=reader.owners(), frame=frame
+    )
+    if not any(judgement.scope.in_scope for judgement in judgements):
+        raise IncompleteError("the export holds no record at all; nothing was judged")
+    forecasts = [one for each in judgements if (one := forecast_of(each, tables.rows, frame)) is not None]
+    del tables  # findings become objects next; what they were made from need not stay
     found = report.sorted_findings(judgements)
-    _show(None, moment, judgements, found, options)
+    _show(None, moment, judgements, found, forecasts=forecasts, options=options)
     if options.output is Format.TABLE:
         show.out.print(f"\nMapping: {chosen.file}; definitions: {definition.file}", markup=False, soft_wrap=True)
     _broken_rows(reader)
@@ -78,7 +104,8 @@ def audit_export(
     return (0 if complete else IncompleteError.exit_code) or _failing(found, options.fail_on)
 
 
-def _fitting(folder: Path, definition: Definition) -> CrmMapping:
+def fitting_mapping(folder: Path, definition: Definition) -> CrmMapping:
+    """The shipped mapping that reads a folder of exports best. Raises ConfigurationError when none fits."""
     mappings = mappings_for(definition, shipped_configuration() / "mappings")
     found = fitting(folder, [one for one in mappings if one.crm == "export"])
     if not found:
@@ -90,10 +117,14 @@ def _fitting(folder: Path, definition: Definition) -> CrmMapping:
     return found[0]
 
 
-def _judge(
-    reader: ExportReader, mapping: CrmMapping, definition: Definition, as_of: str | None
-) -> tuple[datetime, list[Judgement]]:
-    given = moment_of(as_of) if as_of else None
+def forecast_of(judgement: Judgement, rows: Mapping[str, pl.DataFrame], frame: Frame) -> Forecast | None:
+    """The forecast of an object, from its history among these rows."""
+    frame = replace(frame, placeholders=judgement.definition.placeholders)
+    return forecast(judgement, past_stages(judgement.mapped, rows, frame))
+
+
+def read_export(reader: ExportReader, mapping: CrmMapping) -> tuple[str, Tables]:
+    """The name of an export and everything in it that a mapping names."""
     with tempfile.TemporaryDirectory(prefix="stagesync-") as scratch, show.progress() as progress:
         mirror = Mirror(Path(scratch))
         identity = reader.identity()
@@ -108,15 +139,12 @@ def _judge(
             progress=progress,
         )
         rows, missing = mirror.read(name)
-    tables = Tables(rows=rows, missing=missing)
-    moment = given or latest_moment(mapping, tables, utc_now()) or utc_now()
-    frame = Frame(now=moment, time_zone=ZoneInfo(mapping.export.time_zone))
-    judgements = judge(
-        connection=name, definition=definition, mapping=mapping, tables=tables, owners=reader.owners(), frame=frame
-    )
-    if not any(judgement.scope.in_scope for judgement in judgements):
-        raise IncompleteError("the export holds no record at all; nothing was judged")
-    return moment, judgements
+    return name, Tables(rows=rows, missing=missing)
+
+
+def newest_moment(mapping: CrmMapping, tables: Tables) -> datetime:
+    """As of when an export is judged unless somebody says (UTC): its newest date, or now where it has none."""
+    return latest_moment(mapping, tables, utc_now()) or utc_now()
 
 
 def _show(
@@ -124,11 +152,13 @@ def _show(
     as_of: datetime,
     judgements: Sequence[Judgement],
     found: Sequence[Finding],
+    *,
+    forecasts: Sequence[Forecast],
     options: Options,
 ) -> None:
     match options.output:
         case Format.JSON:
-            sys.stdout.write(report.as_json(run_id, as_of, judgements, found))
+            sys.stdout.write(report.as_json(run_id, as_of, judgements, found, forecasts))
         case Format.CSV:
             sys.stdout.write(report.as_csv(found))
         case Format.MARKDOWN:
@@ -140,6 +170,7 @@ def _show(
             show.by_kind_and_stage(judgements)
             show.out.print()
             show.findings(found, options.limit)
+            show.forecasts(forecasts, options.limit)
 
 
 def _broken_rows(reader: ExportReader) -> None:

@@ -14,6 +14,7 @@ from rich.text import Text
 
 from stagesync.agent.connection import Progress
 from stagesync.audit.engine import Judgement
+from stagesync.audit.forecast import Forecast, Value
 from stagesync.errors import StageSyncError
 from stagesync.model.changes import Change, ChangeKind, Outcome, Plan, Result
 from stagesync.model.findings import Finding, Kind, Severity
@@ -171,6 +172,57 @@ def _record(group: Sequence[Finding]) -> None:
         line.append(f"{one.rule}{earned}: ", style=STYLES[one.severity])
         line.append("; ".join(evidence.reason for evidence in one.evidence))
         out.print(line, soft_wrap=True)
+
+
+def forecasts(found: Sequence[Forecast], limit: int) -> None:
+    """Face value beside earned value, by stage and owner; nothing where no open record has an amount."""
+    for one in found:
+        if one.total.records > one.total.without_amount:
+            _forecast(one, limit)
+
+
+def _forecast(one: Forecast, limit: int) -> None:
+    title = f"The open pipeline of {one.connection} {one.object}"
+    table = Table(title=escape(title), title_justify="left", show_edge=False, pad_edge=False)
+    table.add_column("", overflow="fold")
+    for name in ("records", "face value", "win rate", "weighted", "earned"):
+        table.add_column(name, justify="right", no_wrap=True)
+    rates = {rate.stage: rate for rate in one.rates}
+    for stage, value in one.by_stage.items():
+        _value(table, stage, value, rates[stage].rate)
+    table.add_section()
+    known = [owned for owned in one.by_owner if owned.owner is not None] and one.by_owner
+    owners = known[:OWNERS_SHOWN] if limit else known
+    for owned in owners:
+        _value(table, owned.name or owned.owner or "nobody", owned.value)
+    table.add_section()
+    _value(table, "all", one.total)
+    out.print()
+    out.print(table)
+    left_out(len(known) - len(owners), "owners")
+    if one.total.without_amount:
+        out.print(f"{one.total.without_amount:,} open records have no amount.")
+    if one.unearned.records:
+        stake = money(one.unearned.face)
+        out.print(f"{one.unearned.records:,} ({stake}) have earned no stage of this pipeline and count as nothing.")
+    for rate in one.rates:
+        if rate.reason is not None:
+            out.print(f"No win rate for '{rate.stage}': {rate.reason}.", markup=False, soft_wrap=True)
+
+
+def _value(table: Table, name: str, value: Value, rate: float | None = None) -> None:
+    low, high = money(value.earned_low), money(value.earned_high)
+    table.add_row(
+        escape(name),
+        f"{value.records:,}",
+        money(value.face),
+        "" if rate is None else f"{rate:.0%}",
+        money(value.weighted),
+        low if low == high else f"{low} to {high}",
+    )
+
+
+OWNERS_SHOWN = 5
 
 
 STYLES = {Severity.LOW: "blue", Severity.MEDIUM: "yellow", Severity.HIGH: "red"}

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -51,15 +51,21 @@ class Mirror:
             if other.is_dir() and other != snapshot.folder:
                 shutil.rmtree(other, ignore_errors=True)
 
-    def read(self, connection: str) -> tuple[Mapping[str, pl.DataFrame], Mapping[str, Mapping[str, str]]]:
-        """Rows by table and missing columns by table, as of the last complete pull; empty before the first."""
+    def read(
+        self, connection: str, only: Collection[str] | None = None
+    ) -> tuple[Mapping[str, pl.DataFrame], Mapping[str, Mapping[str, str]]]:
+        """Rows by table and missing columns by table, as of the last complete pull; empty before the first.
+
+        With ``only`` the rows of other tables are not read.
+        """
         home = self.folder / quote(connection, safe="")
         found = _current(home)
         if found is None:
             return {}, {}
         folder, manifest = found
         try:
-            rows = {name: _read(folder, name, columns) for name, columns in manifest["tables"].items()}
+            wanted = {name: of for name, of in manifest["tables"].items() if only is None or name in only}
+            rows = {name: _read(folder, name, columns) for name, columns in wanted.items()}
             return rows, manifest["missing"]
         except (OSError, TypeError, KeyError, AttributeError, ValueError, pl.exceptions.PolarsError) as error:
             raise _unreadable(home, error) from error
