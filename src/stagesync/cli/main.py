@@ -187,6 +187,31 @@ def explain(
     raise typer.Exit(command.explain(config, record, output))
 
 
+@app.command()
+def impact(  # noqa: PLR0917  (typer passes options by name)
+    old: Annotated[Path, typer.Argument(metavar="OLD", help="The definitions as they are.")],
+    new: Annotated[Path, typer.Argument(metavar="NEW", help="The definitions as they would be.")],
+    config: Config = DEFAULT_CONFIG,
+    source: Annotated[
+        Path | None, typer.Option("--from", help="Judge a folder of exports instead of what was last pulled.")
+    ] = None,
+    mapping: Annotated[
+        Path | None, typer.Option(help="The mapping of the export; found by itself when one of config/mappings fits.")
+    ] = None,
+    as_of: Annotated[
+        str | None,
+        typer.Option(help="Judge as of this day or moment (ISO); now, or an export's newest date, if left out."),
+    ] = None,
+    output: FormatOption = Format.TABLE,
+    limit: Limit = 40,
+) -> None:
+    """What a change of definitions would flag today, and what it would have said of deals that are closed now."""
+    from stagesync.cli import impact as command
+
+    options = command.Options(config=config, source=source, mapping=mapping, as_of=as_of, output=output, limit=limit)
+    raise typer.Exit(command.impact(old, new, options))
+
+
 @app.command("list")
 def list_stage(
     stage: Annotated[str, typer.Argument(help="A stage of the ladder; a plural does too.")],

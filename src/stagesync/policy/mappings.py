@@ -29,6 +29,7 @@ TAKES: Mapping[str, tuple[str, ...]] = {
     "blank": (),
 }
 HISTORY = ".history"
+SAYS_NOTHING = "the mapping says nothing about it"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -140,9 +141,13 @@ class CrmMapping:
         return next(table for table in self.tables if table.name == name)
 
 
-def load_mapping(file: Path, definition: Definition) -> CrmMapping:
-    """Read a mapping file and check it against a definition. Raises ConfigurationError with every problem."""
-    return _checked(read_document(file), definition)
+def load_mapping(file: Path, definition: Definition, *, lenient_about_evidence: bool = False) -> CrmMapping:
+    """Read a mapping file and check it against a definition. Raises ConfigurationError with every problem.
+
+    With ``lenient_about_evidence``, for definitions that are only tried out, an item that the mapping does not have
+    is a gap, and one that only the mapping has is left aside.
+    """
+    return _checked(read_document(file), definition, lenient_about_evidence=lenient_about_evidence)
 
 
 def mappings_for(definition: Definition, folder: Path) -> list[CrmMapping]:
@@ -158,11 +163,25 @@ def mappings_for(definition: Definition, folder: Path) -> list[CrmMapping]:
     ]
 
 
-def _checked(document: Document, definition: Definition) -> CrmMapping:
+def _checked(document: Document, definition: Definition, *, lenient_about_evidence: bool = False) -> CrmMapping:
     words = validate(document, MappingFile)
     document.raise_problems()
     assert words is not None
+    if lenient_about_evidence:
+        words = _fitted(words, definition)
     return _Check(document, words, definition).mapping()
+
+
+def _fitted(words: MappingFile, definition: Definition) -> MappingFile:
+    """The mapping with a source for exactly the evidence of the definition; what it does not name is a gap."""
+    gap = Source(gap=SAYS_NOTHING)
+    objects = {
+        name: mapped.model_copy(
+            update={"evidence": {item: mapped.evidence.get(item, gap) for item in definition.vocabulary}}
+        )
+        for name, mapped in words.objects.items()
+    }
+    return words.model_copy(update={"objects": objects})
 
 
 class _Check:
