@@ -20,7 +20,7 @@ from stagesync.model.findings import Kind, Scope
 from stagesync.planning import texts
 from stagesync.planning.calendar import due_date, is_over
 from stagesync.planning.guard import Limits, check
-from stagesync.planning.planner import OpenTask, Situation, plan
+from stagesync.planning.planner import UTC_ZONE, OpenTask, Situation, plan
 from stagesync.policy.durations import Duration, Unit
 from tests.unit.oracle import NOW, Moment, Record, Rules, Rung
 from tests.unit.worlds import OWNERS, World, definition_words, judge_words, mapping_words, tables
@@ -49,7 +49,9 @@ PEOPLE = [
 LONG_AGO = NOW - timedelta(days=30)
 
 
-def deal(record: str, native: str, *, owner: str | None = "ann", entered: datetime = LONG_AGO, **values: Any) -> Record:
+def deal(
+    record: str, native: str, *, owner: str | None = "ann", entered: datetime | None = LONG_AGO, **values: Any
+) -> Record:
     return Record(record, native, {**dict.fromkeys(("pain", "replies", "calls", "won")), **values}, frozenset(), owner,
                   None, entered)  # fmt: skip
 
@@ -202,6 +204,23 @@ def test_nothing_is_done_within_the_grace(tmp_path: Path, days: int, acts: bool)
     assert [entry.reason for entry in planned.left_out] == (
         [] if acts else ["in this stage for less than the grace of 2 business days"]
     )
+
+
+@pytest.mark.parametrize(("mode", "acts"), [("enforce", False), ("suggest", True)])
+def test_nothing_is_written_when_nobody_knows_whether_the_grace_is_over(tmp_path: Path, mode: str, acts: bool) -> None:
+    rules = {"premature": {"mode": mode, "grace": "2 business days"}}
+    planned = plan([judged(tmp_path, deal("1", "Offer", entered=None), rules=rules)], situation())
+    assert bool(planned.changes) is acts
+    assert bool(planned.left_out) is not acts
+    assert all("its grace of 2 business days may not be over" in entry.reason for entry in planned.left_out)
+
+
+def test_the_days_of_a_grace_are_those_of_the_time_zone() -> None:
+    late_on_thursday = datetime(2026, 11, 19, 23, 30, tzinfo=UTC)
+    on_monday = datetime(2026, 11, 23, 12, tzinfo=UTC)
+    length = Duration.parse("1 business days")
+    assert is_over(late_on_thursday, length, on_monday, UTC_ZONE)
+    assert not is_over(late_on_thursday, length, on_monday, ZoneInfo("Europe/Berlin"))
 
 
 def test_a_rule_in_audit_changes_nothing(tmp_path: Path) -> None:
@@ -412,4 +431,4 @@ def test_a_task_is_due_on_a_working_day(start: date, length: str, due: date) -> 
 )
 def test_business_days_do_not_pass_on_a_weekend(length: str, after: timedelta, over: bool) -> None:
     thursday = datetime(2026, 3, 12, 12, tzinfo=UTC)
-    assert is_over(thursday, Duration.parse(length), thursday + after) is over
+    assert is_over(thursday, Duration.parse(length), thursday + after, UTC_ZONE) is over

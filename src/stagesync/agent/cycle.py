@@ -173,6 +173,7 @@ def _situation(agent: Agent, connected: Connected, pulled: Pulled, as_of: dateti
         connection=connected.name,
         now=as_of,
         today=as_of.astimezone(agent.time_zone).date(),
+        time_zone=agent.time_zone,
         task_due=agent.task_due,
         owners=pulled.owners,
         stages=pulled.stages,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta
+from zoneinfo import ZoneInfo
 
 import numpy as np
 
@@ -19,11 +20,11 @@ def due_date(today: date, length: Duration) -> date:
     return _business(today + timedelta(days=days), 0)
 
 
-def is_over(since: datetime, length: Duration, now: datetime) -> bool:
-    """Whether this much time has passed since a moment (both UTC)."""
+def is_over(since: datetime, length: Duration, now: datetime, time_zone: ZoneInfo) -> bool:
+    """Whether this much time has passed since a moment (both UTC); days are those of the time zone."""
     if length.unit in (Unit.MINUTES, Unit.HOURS):
         return now - since >= timedelta(**{str(length.unit): length.count})
-    start, end = since.astimezone(UTC).date(), now.astimezone(UTC).date()
+    start, end = since.astimezone(time_zone).date(), now.astimezone(time_zone).date()
     if length.unit is Unit.DAYS:
         return (end - start).days > length.count
     return int(np.busday_count(start, end)) > length.count

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from itertools import groupby
+from zoneinfo import ZoneInfo
 
 from stagesync.audit.engine import Judgement
 from stagesync.model.changes import Change, ChangeKind, LeftOut, Mode, Plan, TaskText
@@ -21,6 +22,7 @@ from stagesync.planning.calendar import due_date, is_over
 from stagesync.policy.durations import Duration
 from stagesync.policy.mappings import MappedObject
 
+UTC_ZONE = ZoneInfo("UTC")
 KIND_ORDER = {kind: position for position, kind in enumerate(Kind)}
 CHANGE_ORDER = {kind: position for position, kind in enumerate(ChangeKind)}
 
@@ -40,14 +42,15 @@ class OpenTask:
 class Situation:
     """What planning needs to know of a connection beside its findings.
 
-    ``stages`` are the CRM's stages of today by object; ``now`` is UTC and ``today`` the date in the time zone of
-    the settings. ``fallback_owner`` gets the tasks that no active person can be given.
+    ``stages`` are the CRM's stages of today by object; ``now`` is UTC and ``today`` the date in ``time_zone``.
+    ``fallback_owner`` gets the tasks that no active person can be given.
     """
 
     connection: str
     now: datetime
     today: date
     task_due: Duration
+    time_zone: ZoneInfo = UTC_ZONE
     owners: Sequence[Owner] = ()
     stages: Mapping[str, Sequence[NativeStage]] = field(default_factory=dict)
     open_tasks: Sequence[OpenTask] = ()
@@ -93,7 +96,14 @@ class _Planner:
 
     def grace_is_over(self, judgement: Judgement, finding: Finding) -> bool:
         grace = judgement.definition.rule(finding.kind).grace
-        if grace is None or finding.since is None or is_over(finding.since, grace, self.situation.now):
+        if grace is None:
+            return True
+        if finding.since is None:
+            if finding.mode is not Mode.ENFORCE:
+                return True
+            self.skip(finding, f"nothing says since when it is in this stage, so its grace of {grace} may not be over")
+            return False
+        if is_over(finding.since, grace, self.situation.now, self.situation.time_zone):
             return True
         self.skip(finding, f"in this stage for less than the grace of {grace}")
         return False

@@ -15,6 +15,8 @@ from stagesync.model.tables import ColumnType
 from stagesync.policy.durations import PATTERN, Duration
 
 Identifier = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_-]{0,62}$")]
+# Strict: `yes` is a word in YAML 1.2, and no truth value.
+Flag = Annotated[bool, Field(strict=True)]
 Words = Annotated[str, StringConstraints(min_length=1, max_length=2_000)]
 Length = Annotated[
     Duration,
@@ -59,7 +61,7 @@ class Stage(Strict):
     means: Words
     requires: list[Criterion] = Field(default=[], description="all of these, and all of the stages below")
     stalls_after: StallLimits = StallLimits()
-    terminal: bool = Field(
+    terminal: Flag = Field(
         default=False, description="a fact such as having bought: only contradictions are looked for"
     )
 
@@ -174,7 +176,7 @@ class ExportFormat(Strict):
     time_zone: Words = "UTC"
     decimal: Literal[".", ","] = "."
     empty: list[str] = []
-    blank_is_false: bool = False
+    blank_is_false: Flag = False
 
 
 class MappingFile(Strict):
