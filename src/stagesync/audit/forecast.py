@@ -136,10 +136,11 @@ def _win_rates(judgement: Judgement, past: pl.DataFrame | None) -> Iterator[WinR
         reason = "the stage history was not read" if judgement.mapped.history else "the mapping names no stage history"
     counts: dict[int, tuple[int, int]] = {}
     if reason is None and past is not None:
-        once = stood(judgement, past, found.won | found.lost).select("row", "position").unique()
-        once = once.with_columns(won=pl.Series(found.won[once["row"].to_numpy()], dtype=pl.Boolean))
-        by_rung = once.group_by("position").agg(pl.col("won").sum(), pl.len().alias("closed"))
-        counts = {position: (won, closed) for position, won, closed in by_rung.iter_rows()}
+        steps = stood(judgement, past, found.won | found.lost)
+        for (position,), rows in steps.select("position", "row").partition_by("position", as_dict=True).items():
+            once = np.zeros(judgement.records.height, dtype=np.bool_)  # a record counts once, however often it came
+            once[rows["row"].to_numpy()] = True
+            counts[int(position)] = (int((once & found.won).sum()), int(once.sum()))
     places = set(judgement.mapped.stages.values())
     for rung in judgement.definition.rungs:
         if rung.name in places and not rung.terminal:

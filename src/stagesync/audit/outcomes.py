@@ -56,16 +56,17 @@ def stood(judgement: Judgement, past: pl.DataFrame, chosen: Mask) -> pl.DataFram
     positions: dict[str, set[int]] = {}
     for _, native, position in here:
         positions.setdefault(native, set()).add(position)
-    anywhere = [(native, *found) for native, found in positions.items() if len(found) == 1]
-    kinds = {"pipeline": pl.String, "stage": pl.String}
+    agreed = {native: position for native, found in positions.items() for position in found if len(found) == 1}
     records = judgement.records.select("record", "pipeline").with_row_index("row").filter(chosen)
-    steps = past.select("record", pl.col("stage").fill_null(""), "at").join(records, on="record")
-    steps = steps.join(
-        pl.DataFrame(here, schema={**kinds, "exact": pl.Int16}, orient="row"),
-        on=["pipeline", "stage"],
-        how="left",
-        nulls_equal=True,
-    ).join(
-        pl.DataFrame(anywhere, schema={"stage": pl.String, "agreed": pl.Int16}, orient="row"), on="stage", how="left"
+    steps = past.select("record", pl.col("stage").fill_null(""), "at")
+    steps = steps.filter(pl.col("stage").is_in([native for native, found in positions.items() if found != {-1}]))
+    steps = steps.join(records, on="record").with_columns(
+        position=pl.col("stage").replace_strict(agreed, default=None, return_dtype=pl.Int16)
     )
-    return steps.select("row", pl.coalesce("exact", "agreed").alias("position"), "at").filter(pl.col("position") >= 0)
+    if judgement.mapped.pipeline_field is not None:
+        kinds = {"pipeline": pl.String, "stage": pl.String, "exact": pl.Int16}
+        known = pl.DataFrame(here, schema=kinds, orient="row")
+        steps = steps.join(known, on=["pipeline", "stage"], how="left").with_columns(
+            position=pl.coalesce("exact", "position")
+        )
+    return steps.select("row", "position", "at").filter(pl.col("position") >= 0)

@@ -33,6 +33,7 @@ from stagesync.settings import load_settings, shipped_configuration
 from stagesync.wiring import opened, utc_now
 
 SHOWN_PROBLEMS = 10
+TELLS_FORECAST = (Format.TABLE, Format.JSON)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,8 +53,8 @@ def audit_connections(config: Path, options: Options) -> int:
         frame = Frame(now=result.as_of, time_zone=agent.time_zone)
         forecasts = [
             one
-            for judgement in result.judgements
-            if (one := forecast_of(judgement, _history(agent.mirror, judgement), frame)) is not None
+            for judgement in (result.judgements if options.output in TELLS_FORECAST else ())
+            if (one := _forecast_of(judgement, _history(agent.mirror, judgement), frame)) is not None
         ]
     found = report.sorted_findings(result.judgements)
     if result.judgements or options.output is not Format.TABLE:
@@ -93,7 +94,11 @@ def audit_export(
     )
     if not any(judgement.scope.in_scope for judgement in judgements):
         raise IncompleteError("the export holds no record at all; nothing was judged")
-    forecasts = [one for each in judgements if (one := forecast_of(each, tables.rows, frame)) is not None]
+    forecasts = [
+        one
+        for judgement in (judgements if options.output in TELLS_FORECAST else ())
+        if (one := _forecast_of(judgement, tables.rows, frame)) is not None
+    ]
     del tables  # findings become objects next; what they were made from need not stay
     found = report.sorted_findings(judgements)
     _show(None, moment, judgements, found, forecasts=forecasts, options=options)
@@ -117,7 +122,7 @@ def fitting_mapping(folder: Path, definition: Definition) -> CrmMapping:
     return found[0]
 
 
-def forecast_of(judgement: Judgement, rows: Mapping[str, pl.DataFrame], frame: Frame) -> Forecast | None:
+def _forecast_of(judgement: Judgement, rows: Mapping[str, pl.DataFrame], frame: Frame) -> Forecast | None:
     """The forecast of an object, from its history among these rows."""
     frame = replace(frame, placeholders=judgement.definition.placeholders)
     return forecast(judgement, past_stages(judgement.mapped, rows, frame))

@@ -271,20 +271,23 @@ def _rules(rows: pl.DataFrame) -> None:
     table.add_column("rule", no_wrap=True)
     for name in (GAINED, LOST, UNCHANGED):
         table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("owners most concerned", min_width=16)
-    for rule in _by_rule(rows):
-        owners = rule["owners"][:TOP_OWNERS]
-        said = [
-            f"{owner['owner_name'] or owner['owner'] or 'nobody'} +{owner[GAINED]:,} -{owner[LOST]:,}"
-            for owner in owners
-        ]
-        if len(rule["owners"]) > len(owners):
-            said.append(f"{len(rule['owners']) - len(owners):,} more")
+    rules = _by_rule(rows)
+    for rule in rules:
         cells = [_counted(rule[change]) for change in (GAINED, LOST, UNCHANGED)]
-        table.add_row(escape(rule["rule"]), *cells, escape(", ".join(said)))
+        table.add_row(escape(rule["rule"]), *cells)
     show.out.print(table)
     if rows.filter(pl.col("change") != UNCHANGED).is_empty():
         show.out.print("No finding is gained and none is lost.")
+    for rule in rules:
+        owners = rule["owners"][:TOP_OWNERS]
+        said = [
+            f"{owner['owner_name'] or owner['owner'] or 'nobody'} {owner[GAINED]:,} gained, {owner[LOST]:,} lost"
+            for owner in owners
+        ]
+        if len(rule["owners"]) > len(owners):
+            said.append(f"{len(rule['owners']) - len(owners):,} more owners")
+        if said:
+            show.out.print(f"  {rule['rule']}, by owner: {'; '.join(said)}", markup=False, soft_wrap=True)
 
 
 def _counted(sum_: Mapping[str, Any]) -> str:
