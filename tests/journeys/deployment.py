@@ -22,7 +22,7 @@ from stagesync.settings import load_settings, shipped_configuration
 from stagesync.wiring import opened
 
 STAGESYNC = [sys.executable, "-c", "from stagesync.cli.main import main; main()"]
-PATIENCE = 60.0
+PATIENCE = 180.0
 """Seconds that a command may take before the test gives up: a limit against hanging, no claim about speed."""
 
 

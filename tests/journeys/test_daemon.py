@@ -28,7 +28,7 @@ from stagesync.sandbox.server import Sandbox
 from stagesync.settings import Schedule
 
 from .conftest import Deploy
-from .deployment import Deployment, wait_until
+from .deployment import PATIENCE, Deployment, wait_until
 from .office import offices
 
 HOURLY = Schedule(every=Duration(1, Unit.HOURS))
@@ -68,7 +68,7 @@ class Watched:
     def terminate(self) -> int:
         """SIGTERM; the exit code, once it has ended and all was read."""
         self.process.send_signal(signal.SIGTERM)
-        code = self.process.wait(timeout=60)
+        code = self.process.wait(timeout=PATIENCE)
         self._reading.join(10)
         return code
 
@@ -200,7 +200,7 @@ def test_what_libraries_warn_of_is_json_too() -> None:
         "import logging; from stagesync.cli import logs; logs.configure(as_json=True); "
         "logging.getLogger('apscheduler').warning('skipped: %d', 1)"
     )
-    ran = subprocess.run([sys.executable, "-c", words], check=True, capture_output=True, text=True, timeout=60)
+    ran = subprocess.run([sys.executable, "-c", words], check=True, capture_output=True, text=True, timeout=PATIENCE)
     event = json.loads(ran.stderr)
     assert (event["event"], event["logger"], event["message"]) == ("library_warned", "apscheduler", "skipped: 1")
 

@@ -17,7 +17,7 @@ from stagesync.cli.main import app
 from stagesync.ledger import EntryKind, Ledger
 from stagesync.model.changes import ChangeKind, Result
 
-from .deployment import STAGESYNC, Finished
+from .deployment import PATIENCE, STAGESYNC, Finished
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +34,7 @@ def told(place: Path) -> Finished:
 def stagesync(*arguments: str) -> Finished:
     wide = {**os.environ, "COLUMNS": "300"}
     command = [*STAGESYNC, *arguments]
-    ran = subprocess.run(command, check=False, capture_output=True, text=True, timeout=120, env=wide)
+    ran = subprocess.run(command, check=False, capture_output=True, text=True, timeout=PATIENCE, env=wide)
     return Finished(code=ran.returncode, out=ran.stdout, err=ran.stderr)
 
 

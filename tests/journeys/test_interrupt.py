@@ -21,7 +21,7 @@ from stagesync.sandbox.hubspot.writing import edit
 from stagesync.sandbox.server import Sandbox
 
 from .conftest import Deploy
-from .deployment import Deployment, deployment, wait_until
+from .deployment import PATIENCE, Deployment, deployment, wait_until
 from .office import offices, stages, tasks
 
 SEED, RECORDS = 11, 100
@@ -97,7 +97,7 @@ def test_a_stop_in_the_middle_of_apply(
     process = slow_run(agent, world)
     wait_until(lambda: count(agent, EntryKind.INTENT), "the first intent")
     process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=60)
+    _, err = process.communicate(timeout=PATIENCE)
     assert process.returncode == 3, err
     assert "Traceback" not in err
     assert "wait for the next run" in err
@@ -117,7 +117,7 @@ def test_a_stop_while_reading_changes_nothing(world: Sandbox, deploy: Deploy) ->
     process = agent.start("run")
     wait_until(lambda: count(agent, EntryKind.CONNECTION_PINNED), "the first connection")
     process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=60)
+    _, err = process.communicate(timeout=PATIENCE)
     assert process.returncode == 3, err
     assert "nothing was changed" in err
     assert {office.name: office.rows() for office in offices(world)} == before
@@ -135,7 +135,7 @@ def test_a_second_ctrl_c_ends_at_once_and_the_ledger_says_so(
         if "press Ctrl-C again" in line:
             break
     process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=60)
+    _, err = process.communicate(timeout=PATIENCE)
     assert process.returncode == 3, err
     assert "the next run carries on" in err
     with agent.ledger() as ledger:
@@ -165,7 +165,7 @@ def test_a_killed_run_is_settled_by_the_next(
         process = slow_run(agent, world)
         wait_until(partial(_reached, agent, process, kind, known + more), f"{more} more {kind}")
         process.kill()
-        process.communicate(timeout=60)
+        process.communicate(timeout=PATIENCE)
     with agent.ledger() as ledger:
         assert ledger.runs(limit=len(kills))[-1].result is None
     carries_on(agent, world, undisturbed)
