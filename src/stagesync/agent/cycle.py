@@ -67,8 +67,9 @@ class RunResult:
         return IncompleteError.exit_code if self.incomplete else 0
 
 
-def run(agent: Agent, *, command: str, write: bool) -> RunResult:
-    """One run over all connections. A run that may not write stops after the guard: that is the dry run.
+def run(agent: Agent, *, command: str, write: bool, plan: bool = True) -> RunResult:
+    """One run over all connections. A run that may not write stops after the guard: that is the dry run. Without
+    ``plan`` it stops after the findings, and no limit concerns it.
 
     Raises Interrupted when it was asked to stop; whatever happens, the ledger says how the run ended.
     """
@@ -78,7 +79,7 @@ def run(agent: Agent, *, command: str, write: bool) -> RunResult:
     log.info("run_started", run=run_id, command=command)
     ending, code = "interrupted", Interrupted.exit_code
     try:
-        _steps(agent, result, write=write)
+        _steps(agent, result, write=write, plan=plan)
         ending, code = result.ending, result.exit_code
     except StageSyncError as error:
         ending, code = "interrupted" if isinstance(error, Interrupted) else "failed", error.exit_code
@@ -93,7 +94,7 @@ def run(agent: Agent, *, command: str, write: bool) -> RunResult:
     return result
 
 
-def _steps(agent: Agent, result: RunResult, *, write: bool) -> None:
+def _steps(agent: Agent, result: RunResult, *, write: bool, plan: bool) -> None:
     plans = []
     for connected in agent.connections:
         if agent.stop.is_set():
@@ -106,6 +107,8 @@ def _steps(agent: Agent, result: RunResult, *, write: bool) -> None:
             # The other connections are not to wait for this one; the exit code and the ledger say that it failed.
             result.errors[connected.name] = error
             log.error("connection_failed", connection=connected.name, kind=type(error).__name__)
+    if not plan:
+        return
     result.plan = planner.joined(plans)
     scopes = [judgement.scope for judgement in result.judgements]
     result.refusals = guard.check(result.plan, scopes, agent.limits)
