@@ -85,7 +85,8 @@ def update(
             portal.remember_indexed(kind, record.id)
             portal.records.update(kind, record, changes, now, source)
             activity.rescheduled(portal, kind, record)
-            if kind.name == "deals" and "dealstage" in changes:
+            # Making a deal raises its contacts, and so does winning it; a step in between does not.
+            if kind.name == "deals" and changes.get("hs_is_closed_won") == "true":
                 _raise_lifecycle(portal, kind, record)
         return _again(portal, kind, record.id), {**values, **changes}
 
