@@ -16,10 +16,9 @@ from typing import Any
 from stagesync.audit.engine import Judgement
 from stagesync.audit.forecast import Forecast
 from stagesync.model.changes import Change, Plan
-from stagesync.model.findings import Finding, Severity
+from stagesync.model.findings import Finding
 
 REPORT_VERSION = 1
-SEVERITIES = (Severity.LOW, Severity.MEDIUM, Severity.HIGH)
 FORMULA = tuple("=+-@\t\r\n＝＋－＠")
 """What a spreadsheet takes for the start of a formula, the wide forms of East Asian keyboards too."""
 FINDING_COLUMNS = (
@@ -40,18 +39,6 @@ FINDING_COLUMNS = (
     "amount",
     "why",
 )
-
-
-def sorted_findings(judgements: Sequence[Judgement]) -> list[Finding]:
-    """All findings, the worst first: by severity, then by money at stake, then by their key."""
-    found = [finding for judgement in judgements for finding in judgement.each()]
-    return sorted(found, key=lambda one: (-SEVERITIES.index(one.severity), -(one.amount or 0.0), one.key))
-
-
-def reaches(findings: Iterable[Finding], severity: Severity) -> bool:
-    """Whether there is a finding of this severity or worse."""
-    worst = SEVERITIES.index(severity)
-    return any(SEVERITIES.index(finding.severity) >= worst for finding in findings)
 
 
 def as_json(

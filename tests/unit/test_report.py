@@ -14,6 +14,7 @@ from rich.console import Console
 
 from stagesync import report
 from stagesync.audit.engine import Judgement
+from stagesync.audit.ranking import Ranked
 from stagesync.cli import show
 from stagesync.model.findings import Finding, Severity
 from tests.unit.oracle import NOW, Moment, Record, Rules, Rung
@@ -102,19 +103,20 @@ def test_every_finding_is_one_line_of_the_markdown_table(judged: Judgement) -> N
 
 
 def test_the_worst_comes_first_and_limits_are_reached(judged: Judgement) -> None:
-    assert report.sorted_findings([judged]) == list(judged.each())
-    (finding,) = judged.each()
-    assert report.reaches([finding], Severity.LOW)
-    assert report.reaches([finding], Severity.MEDIUM)
-    assert not report.reaches([finding], Severity.HIGH)
-    assert not report.reaches([], Severity.LOW)
+    ranked = Ranked([judged])
+    assert list(ranked) == list(judged.each()) == [ranked[0]]
+    assert ranked.by_record(1) == ranked.by_record(0) == [list(ranked)]
+    assert ranked.reaches(Severity.LOW)
+    assert ranked.reaches(Severity.MEDIUM)
+    assert not ranked.reaches(Severity.HIGH)
+    assert not Ranked([]).reaches(Severity.LOW)
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if not set(name) & set("\t\r\n")])
 def test_a_terminal_shows_names_as_they_are(judged: Judgement, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     console = Console(record=True, width=300, highlight=False, file=io.StringIO())
     monkeypatch.setattr(show, "out", console)
-    show.findings(named(judged, [name]), 0)
+    show.findings([named(judged, [name])], more=0)
     show.scope([judged])
     show.by_kind_and_stage([judged])
     assert name in console.export_text()

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import polars as pl
 
+from stagesync.agent.connection import Progress
+from stagesync.audit.evidence import Tables
 from stagesync.connectors.exports import ExportFormat, ExportReader
 from stagesync.errors import StageSyncError
 from stagesync.model.tables import UNREADABLE
@@ -34,6 +36,17 @@ def export_reader(folder: Path, mapping: CrmMapping) -> ExportReader:
         blank_is_false=words.blank_is_false,
     )
     return ExportReader(folder, style)
+
+
+def read_tables(reader: ExportReader, mapping: CrmMapping, name: str, progress: Progress) -> Tables:
+    """Every table of an export that a mapping names, straight into memory: files need no mirror."""
+    rows: dict[str, pl.DataFrame] = {}
+    for table in mapping.tables:
+        progress(name, table.name, 0)
+        pages = [page.rows for page in reader.pull(table)]
+        if pages and table.key in pages[0].columns:
+            rows[table.name] = pl.concat(pages, how="diagonal")
+    return Tables(rows=rows, missing={item.table: item.columns for item in reader.missing(mapping.tables)})
 
 
 def fitting(folder: Path, mappings: Sequence[CrmMapping]) -> list[CrmMapping]:

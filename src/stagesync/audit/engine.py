@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cached_property, reduce
 from operator import and_
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -25,6 +26,9 @@ from stagesync.model.crm import Owner
 from stagesync.model.findings import Evidence, Finding, Kind, Scope, Severity, Verdict
 from stagesync.policy.definitions import ACTIVITY, Criterion, Definition
 from stagesync.policy.mappings import CrmMapping, MappedObject
+
+PART = 5_000
+"""How many findings are made into objects at a time."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,8 +71,15 @@ class Judgement:
 
     def each(self) -> Iterator[Finding]:
         """The findings as objects, with their evidence."""
-        for row in self.findings.iter_rows(named=True):
-            yield self._finding(row)
+        return self.some(self.findings)
+
+    def some(self, findings: pl.DataFrame) -> Iterator[Finding]:
+        """Some rows of ``findings`` as objects, in their order."""
+        for part in findings.iter_slices(PART):
+            records, values = self.records[part["row"]], self.evidence.rows[part["row"]]
+            parts = (frame.iter_rows(named=True) for frame in (part, records, values))
+            for found, record, known in zip(*parts, strict=True):
+                yield self._finding(found, record, known)
 
     def verdicts(self, record: str) -> Mapping[str, Verdict]:
         """The verdict of each criterion of the ladder for one record; empty when the record was not judged."""
@@ -105,9 +116,8 @@ class Judgement:
         """The verdict of the n-th criterion of the ladder for a row of ``records``."""
         return self.criteria.at(row, criterion)
 
-    def _finding(self, found: Mapping[str, object]) -> Finding:
+    def _finding(self, found: Mapping[str, Any], record: Mapping[str, Any], values: Mapping[str, Any]) -> Finding:
         row, kind = int(str(found["row"])), Kind(str(found["kind"]))
-        record = self.records.row(row, named=True)
         earned = {Kind.PREMATURE: self.high, Kind.READY: self.low}.get(kind)
         position = int(earned[row]) if earned is not None else -1
         rule = str(found["rule"])
@@ -130,11 +140,12 @@ class Judgement:
             since=found["since"] if isinstance(found["since"], datetime) else None,
             since_source=record["since_source"],
             amount=record["amount"],
-            evidence=self._reasons(row, kind, rule, found["detail"]),
+            evidence=self._reasons(row, kind, rule, found["detail"], values),
         )
 
-    def _reasons(self, row: int, kind: Kind, rule: str, detail: object) -> tuple[Evidence, ...]:
-        values = self.evidence.rows.row(row, named=True)
+    def _reasons(
+        self, row: int, kind: Kind, rule: str, detail: object, values: Mapping[str, Any]
+    ) -> tuple[Evidence, ...]:
         if kind is Kind.CONTRADICTION:
             chosen = [c for c in self.definition.contradictions if f"{kind}.{c.id}" == rule]
             sources = self.evidence.sources

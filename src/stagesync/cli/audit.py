@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -14,19 +13,19 @@ import polars as pl
 
 from stagesync import report
 from stagesync.agent.cycle import run
-from stagesync.agent.exports import export_reader, fitting, unusable
-from stagesync.agent.pull import pull
+from stagesync.agent.exports import export_reader, fitting, read_tables, unusable
 from stagesync.audit.engine import Judgement, judge
 from stagesync.audit.evidence import Tables
 from stagesync.audit.forecast import Forecast, forecast
 from stagesync.audit.history import latest_moment, past_stages
 from stagesync.audit.masks import Frame
+from stagesync.audit.ranking import Ranked
 from stagesync.cli import show
 from stagesync.cli.options import FailOn, Format, moment_of
 from stagesync.connectors.exports import ExportReader
 from stagesync.errors import ConfigurationError, IncompleteError, UsageError
 from stagesync.mirror import Mirror
-from stagesync.model.findings import Finding, Severity
+from stagesync.model.findings import Severity
 from stagesync.policy.definitions import Definition, load_definition
 from stagesync.policy.mappings import CrmMapping, load_mapping, mappings_for
 from stagesync.settings import load_settings, shipped_configuration
@@ -49,19 +48,18 @@ def audit_connections(config: Path, options: Options) -> int:
     """Audit the CRMs of the settings and record it in the ledger; no writer is even opened."""
     settings = load_settings(config)
     with show.progress() as progress, opened(settings, write=False, progress=progress) as agent:
-        result = run(agent, command="audit", write=False)
+        result = run(agent, command="audit", write=False, plan=False)
         frame = Frame(now=result.as_of, time_zone=agent.time_zone)
         forecasts = [
             one
             for judgement in (result.judgements if options.output in TELLS_FORECAST else ())
             if (one := _forecast_of(judgement, _history(agent.mirror, judgement), frame)) is not None
         ]
-    found = report.sorted_findings(result.judgements)
+    found = Ranked(result.judgements)
     if result.judgements or options.output is not Format.TABLE:
         _show(result.run, result.as_of, result.judgements, found, forecasts=forecasts, options=options)
     show.errors(result.errors)
-    # What a run would be refused is of no concern to an audit, which plans nothing for anybody.
-    code = replace(result, refusals=()).exit_code
+    code = result.exit_code
     return code or _failing(found, options.fail_on)
 
 
@@ -99,8 +97,8 @@ def audit_export(
         for judgement in (judgements if options.output in TELLS_FORECAST else ())
         if (one := _forecast_of(judgement, tables.rows, frame)) is not None
     ]
-    del tables  # findings become objects next; what they were made from need not stay
-    found = report.sorted_findings(judgements)
+    del tables  # what findings were made from need not stay
+    found = Ranked(judgements)
     _show(None, moment, judgements, found, forecasts=forecasts, options=options)
     if options.output is Format.TABLE:
         show.out.print(f"\nMapping: {chosen.file}; definitions: {definition.file}", markup=False, soft_wrap=True)
@@ -130,21 +128,9 @@ def _forecast_of(judgement: Judgement, rows: Mapping[str, pl.DataFrame], frame: 
 
 def read_export(reader: ExportReader, mapping: CrmMapping) -> tuple[str, Tables]:
     """The name of an export and everything in it that a mapping names."""
-    with tempfile.TemporaryDirectory(prefix="stagesync-") as scratch, show.progress() as progress:
-        mirror = Mirror(Path(scratch))
-        identity = reader.identity()
-        name = identity.name
-        pull(
-            name=name,
-            reader=reader,
-            mapping=mapping,
-            mirror=mirror,
-            label="export",
-            identity=identity,
-            progress=progress,
-        )
-        rows, missing = mirror.read(name)
-    return name, Tables(rows=rows, missing=missing)
+    name = reader.identity().name
+    with show.progress() as progress:
+        return name, read_tables(reader, mapping, name, progress)
 
 
 def newest_moment(mapping: CrmMapping, tables: Tables) -> datetime:
@@ -156,7 +142,7 @@ def _show(
     run_id: str | None,
     as_of: datetime,
     judgements: Sequence[Judgement],
-    found: Sequence[Finding],
+    found: Ranked,
     *,
     forecasts: Sequence[Forecast],
     options: Options,
@@ -174,7 +160,8 @@ def _show(
             show.out.print()
             show.by_kind_and_stage(judgements)
             show.out.print()
-            show.findings(found, options.limit)
+            records = found.by_record(options.limit)
+            show.findings(records, more=found.records - len(records))
             show.forecasts(forecasts, options.limit)
 
 
@@ -189,5 +176,5 @@ def _broken_rows(reader: ExportReader) -> None:
             show.err.print(f"  and {total - SHOWN_PROBLEMS:,} more", markup=False)
 
 
-def _failing(found: Sequence[Finding], fail_on: FailOn) -> int:
-    return int(fail_on is not FailOn.NONE and report.reaches(found, Severity(str(fail_on))))
+def _failing(found: Ranked, fail_on: FailOn) -> int:
+    return int(fail_on is not FailOn.NONE and found.reaches(Severity(str(fail_on))))

@@ -13,6 +13,7 @@ from types import FrameType
 from stagesync import report
 from stagesync.agent import cycle
 from stagesync.agent.cycle import RunResult
+from stagesync.audit.ranking import Ranked
 from stagesync.cli import show
 from stagesync.cli.options import Format
 from stagesync.errors import UsageError
@@ -54,7 +55,7 @@ def run_once(config: Path, *, output: Format, limit: int) -> int:
     ):
         result = cycle.run(agent, command="run", write=True)
     if output is Format.JSON:
-        found = report.sorted_findings(result.judgements)
+        found = Ranked(result.judgements)
         sys.stdout.write(report.as_json(result.run, result.as_of, result.judgements, found))
     else:
         show.scope(result.judgements)

@@ -6,6 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
+import polars as pl
 from rich.console import Console
 from rich.markup import escape
 from rich.status import Status
@@ -123,10 +124,13 @@ def by_kind_and_stage(judgements: Sequence[Judgement]) -> None:
     counts: Counter[tuple[str, Kind, str]] = Counter()
     amounts: defaultdict[tuple[str, Kind, str], float] = defaultdict(float)
     for judgement in judgements:
-        for finding in judgement.each():
-            key = (finding.object, finding.kind, finding.stage or "-")
-            counts[key] += 1
-            amounts[key] += finding.amount or 0.0
+        rows = judgement.findings["row"]
+        facts = (judgement.records[name].gather(rows) for name in ("place", "amount"))
+        found = judgement.findings.select("kind").hstack(list(facts)).group_by("kind", "place")
+        for kind, place, count, amount in found.agg(pl.len(), pl.col("amount").sum()).sort("kind", "place").iter_rows():
+            key = (judgement.mapped.name, Kind(kind), place or "-")
+            counts[key] += count
+            amounts[key] += amount
     table = Table(title="Findings by kind and stage", title_justify="left", show_edge=False, pad_edge=False)
     for name in ("object", "finding"):
         table.add_column(name, no_wrap=True)
@@ -147,16 +151,11 @@ def _stake(amount: float) -> str:
     return f" ({money(amount)})" if amount else ""
 
 
-def findings(found: Sequence[Finding], limit: int) -> None:
-    """The findings record by record, the worst first; ``limit`` counts records."""
-    by_record: dict[tuple[str, str, str], list[Finding]] = {}
-    for one in found:
-        by_record.setdefault((one.connection, one.object, one.record), []).append(one)
-    records = list(by_record.values())
-    shown = records[:limit] if limit else records
-    for group in shown:
+def findings(records: Sequence[Sequence[Finding]], *, more: int) -> None:
+    """The findings of each record, and how many more records have some."""
+    for group in records:
         _record(group)
-    left_out(len(records) - len(shown), "records with findings")
+    left_out(more, "records with findings")
 
 
 def _record(group: Sequence[Finding]) -> None:
