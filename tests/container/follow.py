@@ -19,7 +19,9 @@ from .dockerfile import REPOSITORY, Stage, read_dockerfile
 def build(stage: Stage, root: Path) -> None:
     """Carry out the builder's COPY and RUN lines below ``root``."""
     moved = {name: value.replace("/opt/", f"{root}/opt/") for name, value in stage.environment().items()}
-    environment = {**os.environ, **moved, "PIP_QUIET": "1"}
+    # The image has a `python`; Debian calls its own python3.
+    programs = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    environment = {**os.environ, "PATH": programs, **moved, "PIP_QUIET": "1"}
     here = root / stage.only("WORKDIR").rest.lstrip("/")
     here.mkdir(parents=True)
     (root / "opt").mkdir()
