@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from stagesync.model.tables import ColumnType
@@ -169,6 +169,7 @@ WORDS = [*VOCABULARY, *SIGNS.split(), "date", "symmetric", '"', "'"]
 
 
 @settings(max_examples=300)
+@example('" " --')
 @given(st.lists(st.sampled_from(WORDS), max_size=12).map(" ".join) | st.text(max_size=40))
 def test_any_text_is_read_or_refused_inside_itself(text: str) -> None:
     error = None

@@ -129,7 +129,9 @@ def _refuse_tokens(text: str) -> None:
     before = None
     for token in sqlglot.tokenize(text):
         if token.comments:
-            raise ExpressionError("comments are not allowed inside a condition", token.start, token.text)
+            # As it is written, with its quotes; token.text has lost them.
+            written = text[token.start : token.end + 1]
+            raise ExpressionError("comments are not allowed inside a condition", token.start, written)
         if token.token_type is TokenType.SEMICOLON:
             raise ExpressionError("one condition is expected, without a semicolon", token.start, token.text)
         if token.token_type is TokenType.UNKNOWN and before is TokenType.IS:
