@@ -11,7 +11,7 @@ BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test check lint format format-check types imports venv node node-if-there lock readme clean
+.PHONY: help demo test bench check lint format format-check types imports venv node node-if-there lock readme clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -21,6 +21,13 @@ demo: $(VENV)/.installed ## audit, plan, correct and verify two embedded CRMs
 
 test: $(VENV)/.installed-dev node-if-there ## run the tests; what cannot run here is named at the end
 	@$(BIN)/pytest -n $(JOBS) --dist worksteal
+
+bench: $(VENV)/.installed-dev ## install rivals in .venv-bench and measure the audit beside them
+	@test -x .venv-bench/bin/python || $(PYTHON) -m venv .venv-bench
+	@PIP_DISABLE_PIP_VERSION_CHECK=1 .venv-bench/bin/python -m pip --quiet install --upgrade 'pip>=25.1'
+	@PIP_DISABLE_PIP_VERSION_CHECK=1 .venv-bench/bin/python -m pip --quiet install --editable . --group bench
+	@.venv-bench/bin/python benchmarks/audit_engine.py
+	@.venv-bench/bin/python benchmarks/audit_export.py
 
 check: lint format-check types imports ## lint, formatting, types and the arrows between packages
 
@@ -92,5 +99,5 @@ readme: $(VENV)/.installed-dev ## write the real output of `stagesync demo` into
 	@STAGESYNC_UPDATE_DOCS=1 $(BIN)/pytest -q tests/docs -k demo_output
 
 clean: ## remove what was installed and built; keeps data/
-	@rm -rf $(VENV) dist build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	@rm -rf $(VENV) .venv-bench dist build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 	@find tests -name node_modules -type d -prune -exec rm -rf {} +

@@ -28,6 +28,8 @@ MONEY = r"\p{Sc}|\b(?:EUR|USD|GBP|CHF|JPY|CAD|AUD|NZD|SEK|NOK|DKK|PLN|CZK|HUF|IN
 def typed(raw: pl.DataFrame, columns: Mapping[str, ColumnType], style: ExportFormat) -> pl.DataFrame:
     """The frame with each column as its type, and ``<name>?unreadable`` where some value could not be read."""
     filled = raw.select(_filled(name, raw.schema[name], style) for name in columns)
+    # A column that was clean keeps the bytes it came with: stripped copies of all texts would double the memory.
+    filled = filled.with_columns(raw[name] for name in columns if filled[name].equals(raw[name]))
     values = pl.DataFrame([_values(filled[name], kind, style) for name, kind in columns.items()])
     flags = [(filled[name].is_not_null() & values[name].is_null()).alias(name + UNREADABLE) for name in columns]
     if style.blank_is_false:
@@ -52,6 +54,12 @@ def _filled(name: str, dtype: pl.DataType, style: ExportFormat) -> pl.Expr:
 def _values(filled: pl.Series, kind: ColumnType, style: ExportFormat) -> pl.Series:
     """The values of a column, null where it is blank or unreadable."""
     column = pl.col(filled.name)
+    if kind is ColumnType.TEXT and filled.dtype == pl.String and not filled.str.starts_with("#").any():
+        return filled  # Nothing can be a broken formula, and then no text need be put into upper case.
+    if filled.dtype == POLARS[kind] and (
+        kind is ColumnType.BOOLEAN or (kind is ColumnType.NUMBER and filled.is_finite().all())
+    ):
+        return filled
     if filled.dtype != pl.String:
         value = _native(column, filled.dtype, kind, style)
     else:

@@ -1,0 +1,20 @@
+"""The benchmarks run; how fast is their own business, since a machine under load is no reason for a red test."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
+
+
+@pytest.mark.parametrize("name", ["audit_engine.py", "audit_export.py"])
+def test_a_benchmark_runs_on_few_records(name: str) -> None:
+    command = [sys.executable, str(BENCHMARKS / name), "--records", "2000", "--rounds", "1"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "2,000 records" in done.stdout
+    assert "agree: False" not in done.stdout
