@@ -15,7 +15,6 @@ from typing import assert_never
 from stagesync import __version__
 from stagesync.agent.connection import Agent, Connected, Progress, silent
 from stagesync.connectors.base import Reader, Writer
-from stagesync.ledger import Ledger
 from stagesync.mirror import Mirror
 from stagesync.planning.guard import Limits
 from stagesync.policy.mappings import CrmMapping
@@ -40,6 +39,8 @@ def opened(
 
     Raises ConfigurationError for missing secrets, LedgerError for a ledger that cannot be opened.
     """
+    from stagesync.ledger import Ledger
+
     connections: list[Connected] = []
     with Ledger.open(settings.ledger_url) as ledger:
         try:

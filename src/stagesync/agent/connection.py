@@ -6,15 +6,18 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from threading import Event
+from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
 from stagesync.connectors.base import Reader, Writer
-from stagesync.ledger import Ledger
 from stagesync.mirror import Mirror
 from stagesync.planning.guard import Limits
 from stagesync.policy.definitions import Definition
 from stagesync.policy.durations import Duration
 from stagesync.policy.mappings import CrmMapping
+
+if TYPE_CHECKING:  # an audit of exports needs no database, and loading its client takes half a second
+    from stagesync.ledger import Ledger
 
 Progress = Callable[[str, str, int], None]
 """Called with the connection, what is being done, and how many rows or changes so far."""
