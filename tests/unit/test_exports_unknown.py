@@ -113,3 +113,10 @@ def test_deals_that_are_won_leave_no_criterion_open(folder: Path) -> None:
     left = {item.criterion: item.records for item in judged(folder)["Opportunity"].not_judged}
     assert left["budget"] == 17
     assert left["pain-stated"] == 35
+
+
+def test_a_reason_to_leave_records_out_that_cannot_be_read_is_said(folder: Path) -> None:
+    spoil(folder / "Lead.csv", ",IsConverted,", ",WasConverted,")
+    said = judged(folder)["Lead"].not_judged
+    assert [(entry.criterion, entry.records) for entry in said if entry.criterion == "converted"] == [("converted", 60)]
+    assert "nobody was left out for it: Lead.IsConverted" in next(entry.reason for entry in said)

@@ -263,7 +263,10 @@ def _judge_object(  # noqa: PLR0917  (called once, right above)
         ),
         unread=unread,
         left_out=judged.left_out,
-        not_judged=_not_judged(definition, evidence, records["position"], criteria),
+        not_judged=[
+            *_not_left_out(mapped, tables, records.height),
+            *_not_judged(definition, evidence, records["position"], criteria),
+        ],
     )
 
 
@@ -328,6 +331,16 @@ def _with_owners(records: pl.DataFrame, owners: Sequence[Owner]) -> pl.DataFrame
         return records.with_columns(pl.lit(None, dtype=known[name]).alias(name) for name in list(known)[1:])
     people = pl.DataFrame([(owner.id, owner.name, owner.active) for owner in owners], schema=known, orient="row")
     return records.join(people.unique("owner", keep="first"), on="owner", how="left", maintain_order="left")
+
+
+def _not_left_out(mapped: MappedObject, tables: Tables, records: int) -> Iterator[NotJudged]:
+    """Reasons for leaving records out that could not be looked at, so that some were judged which should not be."""
+    table = mapped.table.name
+    rows, missing = tables.rows.get(table), tables.missing.get(table, {})
+    for column, words in mapped.skip.items():
+        if records and (rows is None or column not in rows.columns):
+            reason = f"nobody was left out for it: {table}.{column}: {missing.get(column, 'was not read')}"
+            yield NotJudged(criterion=words, reason=reason, records=records)
 
 
 def _not_judged(
