@@ -4,7 +4,7 @@ StageSyncError
 ├── UsageError           the command line asks for something that cannot be; fix it, exit 2
 ├── ConfigurationError   settings, definitions or mappings are wrong; fix the file, exit 2
 ├── IncompleteError      something in scope was not evaluated or written; look at the record, exit 3
-├── RefusedError         the guard or a freeze window said no; let a person decide, exit 4
+├── RefusedError         the guard said no; let a person decide, exit 4
 ├── ConnectionFailed     a CRM cannot be reached or refuses the credentials; wait or fix, exit 5
 │   └── CredentialsRefused  the credentials are wrong; waiting does not help
 ├── LedgerError          the ledger cannot be trusted or opened; stop before writing, exit 3
@@ -59,7 +59,7 @@ class IncompleteError(StageSyncError):
 
 
 class RefusedError(StageSyncError):
-    """The guard or a freeze window refused before the first write."""
+    """The guard refused before the first write."""
 
     exit_code = 4
 

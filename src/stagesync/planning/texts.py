@@ -36,7 +36,7 @@ def body(findings: Sequence[Finding], moved: tuple[str, str] | None) -> str:
         lines.append("")
     lines += [
         "This task closes by itself once that is in the CRM." if asked else "This task closes by itself then.",
-        "If you disagree, leave a note on the record and tell your CRM admin: an exception can be granted.",
+        "If you disagree, leave a note on the record and tell your CRM admin, who decides what a stage requires.",
     ]
     return "\n".join(lines)
 

@@ -41,7 +41,7 @@ class EvidenceItem(Strict):
 class Criterion(Strict):
     """A condition that a record must meet to earn a stage."""
 
-    id: Identifier = Field(description="unique in the file; findings, tests and waivers name it")
+    id: Identifier = Field(description="unique in the file; findings and tests name it")
     check: Words = Field(description="a condition on the evidence, such as: replies >= 1 or stated(phone)")
     because: Words = Field(description="why the stage needs it; the owner of a record reads this in the task")
     ask: Words = Field(description="what the owner is asked to do")
