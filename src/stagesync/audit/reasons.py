@@ -37,6 +37,7 @@ def evidence_for(
         value=", ".join(shown(values.get(item)) for item in items if item not in unknown) or None,
         source=", ".join(dict.fromkeys(sources[item] for item in items if item in sources)) or None,
         ask=criterion.ask,
+        because=criterion.because,
     )
 
 

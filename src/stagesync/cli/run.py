@@ -23,6 +23,8 @@ from stagesync.wiring import opened
 
 def plan(config: Path, *, out: Path | None, output: Format, limit: int) -> int:
     """Everything but the writing; the plan may be kept as a file."""
+    if output not in (Format.TABLE, Format.JSON):
+        raise UsageError(f"a plan is shown as table or json, not as {output}")
     settings = load_settings(config)
     with (
         stopping() as stop,
@@ -35,11 +37,9 @@ def plan(config: Path, *, out: Path | None, output: Format, limit: int) -> int:
         _write(out, document)
     if output is Format.JSON:
         sys.stdout.write(document)
-    elif output is Format.TABLE:
+    elif result.judgements:
         show.plan(result.plan, limit)
         show.out.print(f"\nPlan: {show.plan_counts(result.plan)}. Nothing was written.", markup=False)
-    else:
-        raise UsageError(f"a plan is shown as table or json, not as {output}")
     return _end(result)
 
 
@@ -57,7 +57,7 @@ def run_once(config: Path, *, output: Format, limit: int) -> int:
     if output is Format.JSON:
         found = Ranked(result.judgements)
         sys.stdout.write(report.as_json(result.run, result.as_of, result.judgements, found))
-    else:
+    elif result.judgements:
         show.scope(result.judgements)
         show.out.print(f"\nPlan: {show.plan_counts(result.plan)}.", markup=False)
         show.plan(result.plan, limit)

@@ -39,7 +39,10 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Evidence:
-    """One reason: a criterion, its verdict, why, and the value that was looked at with its source."""
+    """One reason: a criterion, its verdict, why, and the value that was looked at with its source.
+
+    ``ask`` says what would mend it and ``because`` why it matters, as the definitions put it.
+    """
 
     criterion: str
     verdict: Verdict
@@ -47,6 +50,7 @@ class Evidence:
     value: str | None = None
     source: str | None = None
     ask: str = ""
+    because: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -56,5 +56,9 @@ def _about(finding: Finding, *, moved: bool) -> list[str]:
             lines = ["Please:"]
     for evidence in finding.evidence:
         lines.append(f"- {evidence.ask}")
-        lines.append(f"  (what we saw: {evidence.reason})")
+        # A contradiction's reason begins with its because; the condition itself is for admins.
+        if evidence.because and not evidence.reason.startswith(evidence.because):
+            lines.append(f"  Why: {evidence.because}")
+        place = f" ({evidence.source})" if evidence.source else ""
+        lines.append(f"  We saw: {evidence.reason.partition('; needs ')[0]}{place}")
     return lines
