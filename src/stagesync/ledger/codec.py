@@ -15,6 +15,7 @@ import msgspec
 
 from stagesync.model.changes import Change, Outcome, TaskText
 from stagesync.model.findings import Evidence, Finding
+from stagesync.model.waivers import Waiver
 
 _ENCODER = msgspec.json.Encoder(order="sorted")
 
@@ -40,9 +41,16 @@ class OutcomeBody(msgspec.Struct, frozen=True):
     task: str | None = None
 
 
+class WaiverBody(msgspec.Struct, frozen=True):
+    """Body of ``waiver.granted``."""
+
+    waiver: Waiver
+
+
 FINDING = msgspec.json.Decoder(FindingBody)
 INTENT = msgspec.json.Decoder(IntentBody)
 OUTCOME = msgspec.json.Decoder(OutcomeBody)
+WAIVER = msgspec.json.Decoder(WaiverBody)
 ANY = msgspec.json.Decoder(dict[str, object])
 
 # With dataclasses.replace instead, recording 50,000 findings takes a third longer.

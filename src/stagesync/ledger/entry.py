@@ -20,6 +20,8 @@ class EntryKind(StrEnum):
     FINDING_RESOLVED = "finding.resolved"
     INTENT = "intent"
     OUTCOME = "outcome"
+    WAIVER_GRANTED = "waiver.granted"
+    WAIVER_WITHDRAWN = "waiver.withdrawn"
     NOTE = "note"
 
 
@@ -28,7 +30,7 @@ class Entry:
     """One entry as it stands in the ledger.
 
     ``seq`` counts from 1 without gaps. ``at`` is UTC. ``hash`` is the chain's SHA-256 in hexadecimal. ``key`` is
-    the key of the finding or change, for a pin the org's. ``body`` by kind:
+    the key of the finding or change, for a pin the org's, the id of a waiver. ``body`` by kind:
 
     ==================  ===========================================================================
     ``run.started``     ``{"command": str, "facts": {...}}``
@@ -38,6 +40,8 @@ class Entry:
     ``finding.res…``    ``{"last": int}``: the number of the finding's last entry while it was open
     ``intent``          ``{"change": Change}``
     ``outcome``         ``{"intent": int, "change_kind": str, "task": str | None, "outcome": Outcome}``
+    ``waiver.granted``  ``{"waiver": Waiver}``
+    ``waiver.with…``    ``{"by": str, "reason": str}``
     ``note``            ``{"text": str, "facts": {...}}``
     ==================  ===========================================================================
     """

@@ -10,7 +10,7 @@ from typing import Self, Unpack
 from sqlalchemy import Connection, select
 
 from stagesync.errors import LedgerError
-from stagesync.ledger import codec, reading, verification
+from stagesync.ledger import codec, reading, verification, waivers
 from stagesync.ledger.appending import CHUNK, appending
 from stagesync.ledger.chain import Draft
 from stagesync.ledger.database import Database, open_database
@@ -28,6 +28,7 @@ from stagesync.ledger.tables import entries
 from stagesync.model.changes import Change, ChangeKind, Outcome
 from stagesync.model.crm import Identity
 from stagesync.model.findings import Finding
+from stagesync.model.waivers import Waiver
 
 
 class Ledger:
@@ -175,6 +176,27 @@ class Ledger:
         about = [codec.column_text(value) for value in (connection, object, record, rule, owner, key)]
         with appending(self._database) as end:
             end.append([Draft(codec.time_text(at), run, EntryKind.NOTE.value, body, *about)])
+
+    # Waivers
+
+    def waive(self, waiver: Waiver, at: datetime, *, run: str | None = None) -> None:
+        """Appends that a waiver was granted. LedgerError when its id was used before, also if it was withdrawn."""
+        waivers.grant(self._database, waiver, at=codec.time_text(at), run=run)
+
+    def withdraw_waiver(
+        self, waiver_id: str, *, at: datetime, by: str, reason: str = "", run: str | None = None
+    ) -> Waiver:
+        """Appends that a waiver counts no longer, and gives it. UsageError when none has the id or it was withdrawn."""
+        return waivers.withdraw(
+            self._database, waiver_id, {"by": by, "reason": reason}, at=codec.time_text(at), run=run
+        )
+
+    def waivers(self, connection: str | None = None) -> list[Waiver]:
+        """Waivers that were granted and not withdrawn, the expired ones too, in the order of their granting.
+
+        With ``connection`` those that concern it, so also those that were granted for all connections.
+        """
+        return waivers.standing(self._database, connection)
 
     # Questions
 
