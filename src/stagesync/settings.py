@@ -183,10 +183,8 @@ def load_settings(file: Path) -> Settings:
     assert words is not None
     zone = _time_zone(document, words)
     definition = load_definition(file.parent / words.definitions)
-    rules = dict(definition.rules)
     for kind, override in words.rules.items():
-        rules[kind] = definition.rule(kind).model_copy(update={"mode": override.mode})
-    definition = definition.with_rules(rules)
+        definition = definition.with_mode(kind, override.mode)
     mappings = {
         name: load_mapping(file.parent / connection.mapping, definition)
         for name, connection in words.connections.items()

@@ -16,7 +16,7 @@ from pydantic import Field, StringConstraints, model_validator
 
 from stagesync.model.findings import Kind, Verdict
 from stagesync.model.tables import ColumnType
-from stagesync.policy.definitions import Definition
+from stagesync.policy.definitions import Definition, rules_of
 from stagesync.policy.document import Document, KeyPath, nearest, read_document
 from stagesync.policy.schema import Identifier, Strict, Words
 from stagesync.policy.validation import validate
@@ -118,9 +118,7 @@ class _Check:
         self.document, self.words, self.definition = document, words, definition
         self.rungs = [rung.name for rung in definition.rungs]
         self.criteria = [criterion.id for criterion in definition.criteria]
-        self.rules = [str(kind) for kind in Kind if kind not in (Kind.CONTRADICTION, Kind.PLACEHOLDER)]
-        self.rules += [f"{Kind.CONTRADICTION}.{item.id}" for item in definition.contradictions]
-        self.rules += [f"{Kind.PLACEHOLDER}.{item}" for item in definition.stated]
+        self.rules = [rule for rule in rules_of(definition) if rule not in (Kind.CONTRADICTION, Kind.PLACEHOLDER)]
 
     def tests(self) -> DefinitionTests:
         words = self.words

@@ -1,25 +1,33 @@
-"""Stage definitions, checked and ready to judge by: the ladder with its criteria as typed expressions."""
+"""Stage definitions, checked and ready to judge by: ladders with their criteria as typed expressions."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import date
 from pathlib import Path
 
+from stagesync.model.changes import Mode
 from stagesync.model.findings import Kind, Severity
 from stagesync.model.tables import ColumnType
-from stagesync.policy.document import Document, nearest, read_document
+from stagesync.model.waivers import Waiver
+from stagesync.policy import schema
+from stagesync.policy.document import Document, KeyPath, nearest, read_document
+from stagesync.policy.durations import Duration
 from stagesync.policy.expressions import Expression, ExpressionError, parse
 from stagesync.policy.expressions.tree import Or, Stated, leaves
-from stagesync.policy.schema import Criterion as CriterionWords
-from stagesync.policy.schema import DefinitionFile, EvidenceItem, Rule, StallLimits
+from stagesync.policy.schema import DefinitionFile, EvidenceItem, StallLimits
 from stagesync.policy.validation import validate
 
 # Stands for an expression that could not be read; a document with problems raises before anything is judged.
 NEVER = Or(())
 ACTIVITY = "last_activity"
 """The evidence item that says when people last did something on the record."""
+RECORD_WORDS: Mapping[str, ColumnType] = dict.fromkeys(
+    ("connection", "object", "pipeline", "owner", "owner_name", "stage", "native_stage"), ColumnType.TEXT
+)
+"""What a ``when`` may ask of a record beside its evidence; an evidence item of the same name goes first."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,18 +55,59 @@ class Rung:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Override:
+    """Another mode for the records that meet a condition on RECORD_WORDS and evidence."""
+
+    when: Expression
+    mode: Mode
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rule:
+    """What may be done about a finding. ``starts`` is the day before which a stage must not have been entered for
+    anything but an audit; of ``overrides`` the first that holds decides."""
+
+    mode: Mode = Mode.AUDIT
+    grace: Duration | None = None
+    severity: Severity = Severity.MEDIUM
+    starts: date | None = None
+    overrides: tuple[Override, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScopedWaiver(Waiver):
+    """A waiver of the definition file; ``when`` narrows it to the records that meet a condition."""
+
+    when: Expression | None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Definition:
-    """Stage definitions. ``digest`` is the SHA-256 of the file's bytes, in hexadecimal."""
+    """Stage definitions. ``digest`` is the SHA-256 of the file's bytes, in hexadecimal.
+
+    ``ladders`` has the rungs of each ladder by its name; a stage stands on one ladder only. ``rules`` are by kind of
+    finding (``contradiction``) or by one rule of it (``contradiction.close-date-passed``), which goes first.
+    """
 
     name: str
     file: Path
     digest: str
-    rungs: tuple[Rung, ...]
+    ladders: Mapping[str, tuple[Rung, ...]]
     parking: Mapping[str, str]
     evidence: Mapping[str, EvidenceItem]
     placeholders: frozenset[str]
     contradictions: tuple[Criterion, ...]
-    rules: Mapping[Kind, Rule]
+    rules: Mapping[str, Rule]
+    waivers: tuple[ScopedWaiver, ...] = ()
+
+    @property
+    def rungs(self) -> tuple[Rung, ...]:
+        """The rungs of all ladders, each ladder from the bottom up."""
+        return tuple(rung for ladder in self.ladders.values() for rung in ladder)
+
+    def on(self, ladder: str) -> Definition:
+        """The same definitions with this ladder alone."""
+        return replace(self, ladders={ladder: self.ladders[ladder]})
 
     @property
     def vocabulary(self) -> Mapping[str, ColumnType]:
@@ -69,13 +118,16 @@ class Definition:
         """The rung of this name, or None for a parking place."""
         return next((rung for rung in self.rungs if rung.name == name), None)
 
-    def rule(self, kind: Kind) -> Rule:
-        """The rule for a kind of finding; without one it is audited only."""
-        return self.rules.get(kind, Rule())
+    def rule(self, name: str) -> Rule:
+        """The rule for a finding's ``rule``; without one of its own it is that of its kind, without any an audit."""
+        kind = name.partition(".")[0]
+        return self.rules.get(name) or self.rules.get(kind) or UNRULED.get(kind, Rule())
 
-    def with_rules(self, rules: Mapping[Kind, Rule]) -> Definition:
-        """The same definitions with other rules."""
-        return replace(self, rules=rules)
+    def with_mode(self, kind: Kind, mode: Mode) -> Definition:
+        """The same definitions, but all that is found of this kind has this mode."""
+        names = [kind, *(name for name in self.rules if name.partition(".")[0] == kind)]
+        changed = {name: replace(self.rule(name), mode=mode, starts=None, overrides=()) for name in names}
+        return replace(self, rules={**self.rules, **changed})
 
     @property
     def criteria(self) -> tuple[Criterion, ...]:
@@ -103,48 +155,75 @@ def load_definition(file: Path) -> Definition:
     return _Check(document, words).definition()
 
 
+UNRULED: Mapping[str, Rule] = {}
+"""What holds for a kind without a rule, where that is not an audit of medium severity."""
+
+
 class _Check:
     def __init__(self, document: Document, words: DefinitionFile) -> None:
         self.document, self.words = document, words
         self.vocabulary = {name: item.type for name, item in words.evidence.items()}
         self.seen: dict[str, str] = {}
+        self.seen_waivers: set[str] = set()
 
     def definition(self) -> Definition:
         words = self.words
-        self.ladder()
-        rungs = tuple(self.rung(position, name) for position, name in enumerate(words.ladder) if name in words.stages)
+        ladders = self.ladders()
         self.activity()
         contradictions = tuple(
             self.criterion(item, ("contradictions", index), "contradictions")
             for index, item in enumerate(words.contradictions)
         )
-        self.document.raise_problems()
-        return Definition(
+        definition = Definition(
             name=words.definition,
             file=self.document.file,
             digest=hashlib.sha256(self.document.source.encode()).hexdigest(),
-            rungs=rungs,
+            ladders=ladders,
             parking=words.parking,
             evidence=words.evidence,
             placeholders=frozenset(text.strip().lower() for text in words.placeholders),
             contradictions=contradictions,
-            rules=words.rules,
+            rules={},
         )
+        known = rules_of(definition)
+        definition = replace(
+            definition,
+            rules={name: self.rule(name, rule, known) for name, rule in words.rules.items()},
+            waivers=tuple(self.waiver(n, waiver, definition) for n, waiver in enumerate(words.waivers)),
+        )
+        self.document.raise_problems()
+        return definition
 
-    def ladder(self) -> None:
+    def ladders(self) -> dict[str, tuple[Rung, ...]]:
+        """The rungs by ladder. A single ladder has the name of the definitions."""
         words, document = self.words, self.document
-        for index, name in enumerate(words.ladder):
-            if name in words.ladder[:index]:
-                document.problem(("ladder", index), f"'{name}' stands twice in the ladder")
-            if name not in words.stages:
-                message = f"stage '{name}' is in the ladder but not under stages{nearest(name, list(words.stages))}"
-                document.problem(("ladder", index), message)
-            if name in words.parking:
-                document.problem(("parking", name), f"'{name}' is both on the ladder and a parking place", key=True)
+        written: dict[str, tuple[KeyPath, Sequence[str]]] = {
+            name: (("ladders", name), names) for name, names in words.ladders.items()
+        }
+        if words.ladder:
+            written[words.definition] = (("ladder",), words.ladder)
+        on_ladder: dict[str, str] = {}
+        for ladder, (path, names) in written.items():
+            for index, name in enumerate(names):
+                at = (*path, index)
+                if name in names[:index]:
+                    document.problem(at, f"'{name}' stands twice in the ladder")
+                elif name in on_ladder:
+                    document.problem(at, f"'{name}' is on the ladder '{on_ladder[name]}' already; a stage is on one")
+                on_ladder.setdefault(name, ladder)
+                if name not in words.stages:
+                    hint = nearest(name, list(words.stages))
+                    document.problem(at, f"stage '{name}' is in the ladder but not under stages{hint}")
+                if name in words.parking:
+                    document.problem(("parking", name), f"'{name}' is both on the ladder and a parking place", key=True)
         for name in words.stages:
-            if name not in words.ladder:
-                message = f"stage '{name}' is not in the ladder{nearest(name, words.ladder)}"
+            if name not in on_ladder:
+                message = f"stage '{name}' is not in the ladder{nearest(name, list(on_ladder))}"
                 document.problem(("stages", name), message, key=True)
+        return {
+            ladder: tuple(self.rung(position, name) for position, name in enumerate(names) if name in words.stages)
+            for ladder, (_, names) in written.items()
+        }
 
     def activity(self) -> None:
         """Idle time counts from the item ``last_activity``; without it no record would ever be idle."""
@@ -172,7 +251,7 @@ class _Check:
             terminal=stage.terminal,
         )
 
-    def criterion(self, item: CriterionWords, path: tuple[str | int, ...], where: str) -> Criterion:
+    def criterion(self, item: schema.Criterion, path: KeyPath, where: str) -> Criterion:
         if item.id in self.seen:
             self.document.problem((*path, "id"), f"id '{item.id}' is already used in {self.seen[item.id]}")
         self.seen[item.id] = where
@@ -185,9 +264,64 @@ class _Check:
             severity=item.severity,
         )
 
+    def rule(self, name: str, rule: schema.Rule, known: Sequence[str]) -> Rule:
+        path: KeyPath = ("rules", name)
+        self.known(name, known, "kind of finding or rule", path, key=True)
+        return Rule(
+            mode=rule.mode,
+            grace=rule.grace,
+            severity=rule.severity or UNRULED.get(name, Rule()).severity,
+            starts=rule.starts,
+            overrides=tuple(
+                Override(when=self.when((*path, "overrides", n, "when"), override.when), mode=override.mode)
+                for n, override in enumerate(rule.overrides)
+            ),
+        )
+
+    def waiver(self, number: int, waiver: schema.Waiver, definition: Definition) -> ScopedWaiver:
+        path: KeyPath = ("waivers", number)
+        self.known(waiver.rule, waivable(definition), "rule or criterion", (*path, "rule"))
+        if waiver.record is None and waiver.when is None:
+            message = "says neither which 'record' nor 'when': to drop a rule for all, change the definitions"
+            self.document.problem(path, message)
+        name = waiver.id or f"{definition.name}-{number + 1}"
+        if name in self.seen_waivers:
+            self.document.problem((*path, "id"), f"there is already a waiver '{name}'")
+        self.seen_waivers.add(name)
+        return ScopedWaiver(
+            id=name,
+            rule=waiver.rule,
+            reason=waiver.reason,
+            by=waiver.by,
+            until=waiver.until,
+            connection=waiver.connection,
+            object=waiver.object,
+            record=waiver.record,
+            when=self.when((*path, "when"), waiver.when) if waiver.when else None,
+        )
+
+    def when(self, path: KeyPath, text: str) -> Expression:
+        return read_expression(self.document, path, text, {**RECORD_WORDS, **self.vocabulary}, "word")
+
+    def known(self, name: str, names: Sequence[str], what: str, path: KeyPath, *, key: bool = False) -> None:
+        if name not in names:
+            hint = nearest(name, list(names)) or f"; there are {', '.join(names)}"
+            self.document.problem(path, f"unknown {what} '{name}'{hint}", key=key)
+
+
+def rules_of(definition: Definition) -> list[str]:
+    """Every name that a rule may have: the kinds of findings, each contradiction, each item that must be stated."""
+    contradictions = [f"{Kind.CONTRADICTION}.{item.id}" for item in definition.contradictions]
+    return [*Kind, *contradictions, *(f"{Kind.PLACEHOLDER}.{item}" for item in definition.stated)]
+
+
+def waivable(definition: Definition) -> list[str]:
+    """Every name that a waiver's ``rule`` may have: the rules and the criteria of the ladders."""
+    return [*rules_of(definition), *(criterion.id for criterion in definition.criteria)]
+
 
 def read_expression(
-    document: Document, path: tuple[str | int, ...], text: str, vocabulary: Mapping[str, ColumnType], what: str
+    document: Document, path: KeyPath, text: str, vocabulary: Mapping[str, ColumnType], what: str
 ) -> Expression:
     """The typed tree of an expression in a file; what is wrong is noted in the document at its place."""
     try:

@@ -5,9 +5,18 @@ Unknown keys are errors. The types say what may be written; what it means togeth
 
 from __future__ import annotations
 
+from datetime import date
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, WithJsonSchema
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    WithJsonSchema,
+    model_validator,
+)
 
 from stagesync.model.changes import Mode
 from stagesync.model.findings import Kind, Severity
@@ -18,6 +27,24 @@ Identifier = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_-]{0
 # Strict: `yes` is a word in YAML 1.2, and no truth value.
 Flag = Annotated[bool, Field(strict=True)]
 Words = Annotated[str, StringConstraints(min_length=1, max_length=2_000)]
+def _day(value: object) -> date:
+    """A calendar day as people write it; YAML's own dates are text here."""
+    try:
+        return date.fromisoformat(value) if isinstance(value, str) else _no_day(value)
+    except ValueError:
+        return _no_day(value)
+
+
+def _no_day(value: object) -> date:
+    raise ValueError(f"'{str(value)[:40]}' is not a day; write it as 2026-01-31")
+
+
+Day = Annotated[date, BeforeValidator(_day), WithJsonSchema({"type": "string", "format": "date"})]
+RuleName = Annotated[
+    str,
+    WithJsonSchema({"type": "string", "pattern": f"^({'|'.join(Kind)})([.][A-Za-z][A-Za-z0-9_-]*)?$"}),
+]
+"""A kind of finding, or one of its rules: ``contradiction``, ``contradiction.close-date-passed``."""
 Length = Annotated[
     Duration,
     BeforeValidator(Duration.parse),
@@ -66,6 +93,16 @@ class Stage(Strict):
     )
 
 
+class Override(Strict):
+    """Another mode for some records."""
+
+    when: Words = Field(
+        description="a condition on the evidence and on connection, object, pipeline, owner, owner_name, stage, "
+        "native_stage, such as: pipeline = 'default' and amount < 50000"
+    )
+    mode: Mode
+
+
 class Rule(Strict):
     """What may be done about a kind of finding, and how long after the stage was entered."""
 
@@ -74,15 +111,47 @@ class Rule(Strict):
     grace: Length | None = Field(
         default=None, description="how long after its stage was entered a record is left alone"
     )
-    severity: Severity = Severity.MEDIUM
+    severity: Severity | None = Field(default=None, description="for kinds without criteria of their own")
+    starts: Day | None = Field(
+        default=None, description="records that entered their stage before this day are audited only"
+    )
+    overrides: list[Override] = Field(
+        default=[], description="the mode of some records; the first whose condition holds decides"
+    )
+
+
+class Waiver(Strict):
+    """Lets some records off a rule until a day."""
+
+    id: Identifier | None = None
+    rule: Words = Field(description="a kind of finding, one rule of it, or the id of a criterion")
+    connection: Words | None = None
+    object: Words | None = None
+    record: Words | None = Field(default=None, description="the CRM's id of the one record")
+    when: Words | None = Field(default=None, description="which records, as the `when` of an override says it")
+    reason: Words
+    by: Words = Field(description="who granted it")
+    until: Day = Field(description="the last day on which it holds")
 
 
 class DefinitionFile(Strict):
     """Stage definitions: the ladder, its vocabulary of evidence, and what each stage requires."""
 
+    model_config = ConfigDict(
+        json_schema_extra={
+            "oneOf": [
+                {"required": ["ladder"], "properties": {"ladder": {"minItems": 1}}},
+                {"required": ["ladders"], "properties": {"ladders": {"minProperties": 1}}},
+            ]
+        }
+    )
+
     definition: Identifier
     means: Words = "-"
-    ladder: list[Identifier] = Field(min_length=1, description="the stages from the bottom up")
+    ladder: list[Identifier] = Field(default=[], description="the stages from the bottom up")
+    ladders: dict[Identifier, Annotated[list[Identifier], Field(min_length=1)]] = Field(
+        default={}, description="several ladders by name, such as new business and renewals; in place of `ladder`"
+    )
     parking: dict[Identifier, Words] = Field(default={}, description="places that are on no rung, and what each is for")
     evidence: dict[Identifier, EvidenceItem] = Field(min_length=1, description="the names that conditions may use")
     placeholders: list[Words] = Field(
@@ -92,7 +161,14 @@ class DefinitionFile(Strict):
     contradictions: list[Criterion] = Field(
         default=[], description="what can never be right; `check` says when it is so"
     )
-    rules: dict[Kind, Rule] = Field(default={}, description="what may be done about each kind of finding")
+    rules: dict[RuleName, Rule] = Field(default={}, description="what may be done about each kind of finding")
+    waivers: list[Waiver] = Field(default=[], description="which records are let off which rule, and until when")
+
+    @model_validator(mode="after")
+    def _one_kind_of_ladder(self) -> DefinitionFile:
+        if bool(self.ladder) is bool(self.ladders):
+            raise ValueError("write 'ladder: [...]' for one ladder, or 'ladders: {name: [...]}' for several")
+        return self
 
 
 KINDS = ("field", "lookup", "count", "max", "min", "latest", "gap", "blank")
