@@ -16,6 +16,7 @@ from stagesync import __version__
 from stagesync.agent.connection import Agent, Connected, Progress, silent
 from stagesync.connectors.base import Reader, Writer
 from stagesync.mirror import Mirror
+from stagesync.model.waivers import Waiver
 from stagesync.planning.guard import Limits
 from stagesync.policy.mappings import CrmMapping
 from stagesync.settings import ConnectionSettings, HubSpotSettings, SalesforceSettings, Settings
@@ -64,6 +65,14 @@ def opened(
                 connected.reader.close()
                 if connected.writer is not None:
                     connected.writer.close()
+
+
+def granted_waivers(settings: Settings) -> list[Waiver]:
+    """The waivers in the ledger of the settings. Raises LedgerError when it cannot be opened."""
+    from stagesync.ledger import Ledger
+
+    with Ledger.open(settings.ledger_url) as ledger:
+        return ledger.waivers()
 
 
 def _connected(settings: Settings, name: str, words: ConnectionSettings, *, write: bool) -> Connected:

@@ -59,8 +59,11 @@ def replaced(definition: Definition, criterion: Criterion, expression: And | Or)
     def changed(criteria: tuple[Criterion, ...]) -> tuple[Criterion, ...]:
         return tuple(replace(one, expression=expression) if one is criterion else one for one in criteria)
 
-    rungs = tuple(replace(rung, requires=changed(rung.requires)) for rung in definition.rungs)
-    return replace(definition, rungs=rungs, contradictions=changed(definition.contradictions))
+    ladders = {
+        name: tuple(replace(rung, requires=changed(rung.requires)) for rung in rungs)
+        for name, rungs in definition.ladders.items()
+    }
+    return replace(definition, ladders=ladders, contradictions=changed(definition.contradictions))
 
 
 @pytest.mark.parametrize("name", PACKS)

@@ -151,6 +151,7 @@ def audit(agent: Agent, connected: Connected, pulled: Pulled, as_of: datetime) -
         tables=Tables(rows=rows, missing=missing),
         owners=pulled.owners,
         frame=Frame(now=as_of.astimezone(UTC), time_zone=agent.time_zone),
+        granted=agent.ledger.waivers(connected.name),
     )
     if not any(judgement.scope.in_scope for judgement in judgements):
         names = ", ".join(judgement.mapped.name for judgement in judgements)
@@ -161,7 +162,9 @@ def audit(agent: Agent, connected: Connected, pulled: Pulled, as_of: datetime) -
 
 
 def _record(agent: Agent, result: RunResult, connected: Connected, judgements: Sequence[Judgement]) -> None:
-    judged = {judgement.mapped.name: set(judgement.records["record"].to_list()) for judgement in judgements}
+    judged: dict[str, set[str]] = {}
+    for judgement in judgements:
+        judged.setdefault(judgement.mapped.name, set()).update(judgement.records["record"].to_list())
     agent.ledger.record_findings(
         result.run,
         at=agent.clock(),

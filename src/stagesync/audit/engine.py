@@ -16,14 +16,17 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from stagesync.audit import history, scope, stalls
+from stagesync.audit import history, scope, stalls, waivers
 from stagesync.audit.evidence import EvidenceFrame, Tables, gather
 from stagesync.audit.findings import Positions, Standing, conditions, find
 from stagesync.audit.masks import Frame
 from stagesync.audit.reasons import evidence_for, shown
 from stagesync.audit.verdicts import Verdicts, conditions_of, truths, verdicts
+from stagesync.audit.words import Population
+from stagesync.model.changes import Mode
 from stagesync.model.crm import Owner
 from stagesync.model.findings import Evidence, Finding, Kind, Scope, Severity, Verdict
+from stagesync.model.waivers import Waiver
 from stagesync.policy.definitions import ACTIVITY, Criterion, Definition
 from stagesync.policy.mappings import CrmMapping, MappedObject
 
@@ -42,12 +45,15 @@ class NotJudged:
 
 @dataclass(frozen=True, kw_only=True)
 class Judgement:
-    """What an audit found about one object of one connection.
+    """What an audit found about the records of one object of one connection that stand on one ladder.
 
-    ``records`` has a row for each judged record; ``findings`` has columns ``row`` (index into records), ``kind``,
-    ``rule``, ``detail`` (words, or null), ``since`` and ``severity``. ``low`` and ``high`` are the surely and possibly
-    earned positions, -1 below the first rung. ``unread`` says why no record at all could be judged: the table, its
-    ids or its stages were not read.
+    ``definition`` has that ladder alone. ``records`` has a row for each judged record; ``findings`` has columns ``row``
+    (index into records), ``kind``, ``rule``, ``detail`` (words, or null), ``since``, ``severity`` and ``mode``. ``low``
+    and ``high`` are the surely and possibly earned positions, -1 below the first rung. ``unread`` says why no record at
+    all could be judged: the table, its ids or its stages were not read.
+
+    ``waivers`` are those in force, ``let_off`` says whom each means (``waiver``, its number, and ``row``), and
+    ``waived`` are the findings that would stand without them, with ``waiver``.
     """
 
     connection: str
@@ -59,6 +65,9 @@ class Judgement:
     low: Positions
     high: Positions
     findings: pl.DataFrame
+    waivers: Sequence[Waiver]
+    let_off: pl.DataFrame
+    waived: pl.DataFrame
     scope: Scope
     unread: str | None
     left_out: Mapping[str, int]
@@ -116,6 +125,10 @@ class Judgement:
         """The verdict of the n-th criterion of the ladder for a row of ``records``."""
         return self.criteria.at(row, criterion)
 
+    def waivers_of(self, row: int) -> Sequence[Waiver]:
+        """The waivers in force that mean a row of ``records``."""
+        return [self.waivers[n] for n in self.let_off.filter(pl.col("row") == row)["waiver"]]
+
     def _finding(self, found: Mapping[str, Any], record: Mapping[str, Any], values: Mapping[str, Any]) -> Finding:
         row, kind = int(str(found["row"])), Kind(str(found["kind"]))
         earned = {Kind.PREMATURE: self.high, Kind.READY: self.low}.get(kind)
@@ -132,7 +145,7 @@ class Judgement:
             kind=kind,
             rule=rule,
             severity=Severity(str(found["severity"])),
-            mode=self.definition.rule(kind).mode,
+            mode=Mode(str(found["mode"])),
             stage=record["place"],
             native_stage=record["native"],
             pipeline=record["pipeline"],
@@ -194,27 +207,49 @@ def judge(
     tables: Tables,
     owners: Sequence[Owner],
     frame: Frame,
+    granted: Sequence[Waiver] = (),
 ) -> list[Judgement]:
-    """Judge every object of a mapping.
+    """Judge every object of a mapping: one judgement for each ladder on which records of the object may stand.
 
     ``owners`` may be empty when the source does not know them. ``frame`` gives the moment (UTC) and time zone.
-    Nothing is written, and the same arguments give the same judgements.
+    ``granted`` are waivers beside those of the definitions. Nothing is written, and the same arguments give the same
+    judgements.
     """
-    frame = replace(frame, placeholders=definition.placeholders)
-    return [_judge_object(connection, definition, mapping, mapped, tables, owners, frame) for mapped in mapping.objects]
+    source = _Source(
+        connection=connection,
+        definition=definition,
+        mapping=mapping,
+        tables=tables,
+        owners=owners,
+        frame=replace(frame, placeholders=definition.placeholders),
+        waivers=(*definition.waivers, *granted),
+    )
+    return [judgement for mapped in mapping.objects for judgement in _judge_object(source, mapped)]
 
 
-def _judge_object(  # noqa: PLR0917  (called once, right above)
-    connection: str,
-    definition: Definition,
-    mapping: CrmMapping,
-    mapped: MappedObject,
-    tables: Tables,
-    owners: Sequence[Owner],
-    frame: Frame,
-) -> Judgement:
-    rows, unread = _readable(mapped, tables)
-    judged = scope.select(definition, mapped, rows)
+@dataclass(frozen=True, kw_only=True)
+class _Source:
+    """The arguments of an audit."""
+
+    connection: str
+    definition: Definition
+    mapping: CrmMapping
+    tables: Tables
+    owners: Sequence[Owner]
+    frame: Frame
+    waivers: Sequence[Waiver]
+
+
+def _judge_object(source: _Source, mapped: MappedObject) -> Iterator[Judgement]:
+    rows, unread = _readable(mapped, source.tables)
+    judged = scope.select(source.definition, mapped, rows)
+    for part in scope.by_ladder(source.definition, mapped, judged):
+        yield _judge_ladder(source, mapped, part, unread)
+
+
+def _judge_ladder(source: _Source, mapped: MappedObject, judged: scope.Judged, unread: str | None) -> Judgement:
+    definition, tables, frame = source.definition.on(judged.ladder), source.tables, source.frame
+    connection, mapping, owners = source.connection, source.mapping, source.owners
     evidence = gather(
         mapping=mapping,
         mapped=mapped,
@@ -231,6 +266,11 @@ def _judge_object(  # noqa: PLR0917  (called once, right above)
         asked |= conditions_of(number, criterion.expression, frame)
     found = truths(evidence.rows, asked)
     criteria = verdicts(found, len(definition.criteria))
+    not_judged = _not_judged(definition, evidence, records["position"], criteria)
+    population = Population(connection=connection, object=mapped.name, records=records, evidence=evidence, frame=frame)
+    in_force = waivers.active(source.waivers, population)
+    let_off = waivers.let_off(in_force, population)
+    criteria = waivers.waived_criteria(definition, criteria, in_force, let_off)
     low = _earned(definition, criteria.met, records.height)
     high = _earned(definition, criteria.possible, records.height) if criteria.left_open else low
     standing = Standing(
@@ -243,7 +283,9 @@ def _judge_object(  # noqa: PLR0917  (called once, right above)
         found=found,
         owners_read=mapped.owner in judged.records.columns,
         owners_known=bool(owners),
+        population=population,
     )
+    findings, waived = waivers.split(find(standing), in_force, let_off)
     return Judgement(
         connection=connection,
         definition=definition,
@@ -253,10 +295,14 @@ def _judge_object(  # noqa: PLR0917  (called once, right above)
         criteria=criteria,
         low=low,
         high=high,
-        findings=find(standing),
+        findings=findings,
+        waivers=in_force,
+        let_off=let_off,
+        waived=waived,
         scope=Scope(
             connection=connection,
             object=mapped.name,
+            ladder=judged.ladder if len(source.definition.ladders) > 1 else None,
             in_scope=judged.in_scope + (_height(mapped, tables) if unread else 0),
             evaluated=records.height,
             skipped={**judged.left_out, **judged.not_judged, **({unread: _height(mapped, tables)} if unread else {})},
@@ -265,7 +311,7 @@ def _judge_object(  # noqa: PLR0917  (called once, right above)
         left_out=judged.left_out,
         not_judged=[
             *_not_left_out(mapped, tables, records.height),
-            *_not_judged(definition, evidence, records["position"], criteria),
+            *not_judged,
         ],
     )
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
+
+import polars as pl
 
 from stagesync.audit.engine import Judgement
 from stagesync.audit.reasons import evidence_for
-from stagesync.model.findings import Evidence, Finding
+from stagesync.model.findings import Evidence, Finding, Verdict
+from stagesync.model.waivers import Waiver
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,6 +48,7 @@ class Explanation:
     could_have_earned: str | None
     ladder: tuple[Step, ...]
     findings: tuple[Finding, ...]
+    waivers: tuple[Waiver, ...]
 
 
 def explain(judgement: Judgement, record: str) -> Explanation | None:
@@ -74,20 +78,23 @@ def explain(judgement: Judgement, record: str) -> Explanation | None:
         earned=rungs[low].name if low >= 0 else None,
         could_have_earned=rungs[high].name if high >= 0 else None,
         ladder=tuple(_steps(judgement, row, str(facts["place"]))),
-        findings=tuple(finding for finding in judgement.each() if finding.record == record),
+        findings=tuple(judgement.some(judgement.findings.filter(pl.col("row") == row))),
+        waivers=tuple(judgement.waivers_of(row)),
     )
 
 
 def _steps(judgement: Judgement, row: int, place: str) -> Iterator[Step]:
     values = judgement.evidence.rows.row(row, named=True)
+    waived = {waiver.rule: waiver for waiver in judgement.waivers_of(row)}
     number = 0
     for rung in judgement.definition.rungs:
         criteria = []
         for criterion in rung.requires:
             verdict = judgement.verdict(row, number)
-            criteria.append(
-                evidence_for(criterion, verdict, values, judgement.evidence.unknown, judgement.evidence.sources)
-            )
+            said = evidence_for(criterion, verdict, values, judgement.evidence.unknown, judgement.evidence.sources)
+            if verdict is Verdict.UNKNOWN and criterion.id in waived:
+                said = replace(said, reason=waived[criterion.id].words)
+            criteria.append(said)
             number += 1
         yield Step(
             stage=rung.name,

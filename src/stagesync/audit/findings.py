@@ -1,8 +1,8 @@
 """The kinds of findings, each from columns: who is premature, stalled, contradictory, filled with nothing, unowned.
 
 A frame of findings has the columns ``row`` (index into the judged records), ``kind``, ``rule``, ``severity``,
-``detail`` (words, or null where the criteria say it all) and ``since`` (UTC: entry into the stage, for stalled
-records the last sign of life).
+``detail`` (words, or null where the criteria say it all), ``since`` (UTC: entry into the stage, for stalled records the
+last sign of life) and ``mode`` (what may be done about it).
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ import polars as pl
 from stagesync.audit import stalls
 from stagesync.audit.evidence import EvidenceFrame
 from stagesync.audit.masks import Frame, met, stated
+from stagesync.audit.modes import modes
+from stagesync.audit.words import Population
 from stagesync.model.findings import Kind, Severity
 from stagesync.policy.definitions import Definition
 
@@ -47,6 +49,7 @@ class Standing:
     found: pl.DataFrame
     owners_read: bool
     owners_known: bool
+    population: Population
 
     @cached_property
     def position(self) -> Positions:
@@ -113,13 +116,15 @@ def _findings(
     detail: pl.Expr | None = None,
 ) -> pl.DataFrame:
     said = pl.lit(None, dtype=pl.String) if detail is None else detail
+    ruled = standing.definition.rule(rule or kind)
     return found.select(
         "row",
         said.alias("detail"),
         "since",
         pl.lit(str(kind), dtype=KINDS).alias("kind"),
         pl.lit(rule or str(kind)).alias("rule"),
-        pl.lit(str(severity or standing.definition.rule(kind).severity), dtype=SEVERITIES).alias("severity"),
+        pl.lit(str(severity or ruled.severity), dtype=SEVERITIES).alias("severity"),
+        modes(standing.population, ruled, found["row"]),
     )
 
 

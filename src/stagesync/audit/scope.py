@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 
 import numpy as np
 import polars as pl
@@ -22,9 +22,10 @@ class Judged:
     """The records to judge, with ``place`` (name of rung or parking place) and ``position`` (rung, or PARKED).
 
     ``left_out`` are those that the mapping leaves out on purpose, ``not_judged`` those that could not be judged:
-    reason to count.
+    reason to count. ``ladder`` is the one that positions are on.
     """
 
+    ladder: str
     records: pl.DataFrame
     in_scope: int
     left_out: Mapping[str, int]
@@ -53,11 +54,42 @@ def select(definition: Definition, mapped: MappedObject, rows: pl.DataFrame) -> 
         records = records.filter(verdict.select(pl.all_horizontal(pl.all().is_null())).to_series())
     counts = {name: _counts(verdict[name]) if name in asked else Counter[str]() for name in reasons}
     return Judged(
+        ladder=next(iter(definition.ladders)),
         records=records,
         in_scope=rows.height,
         left_out=counts["left_out"],
         not_judged=counts["broken"] + counts["unmapped"],
     )
+
+
+def by_ladder(definition: Definition, mapped: MappedObject, judged: Judged) -> Iterator[Judged]:
+    """The records to judge, a part for each ladder that the object has stages of; the first has what was left out.
+
+    A parking place is on the ladder of its pipeline, or of the object where the pipeline has none.
+    """
+    if len(definition.ladders) == 1:
+        yield judged
+        return
+    ladders = {rung.name: ladder for ladder, rungs in definition.ladders.items() for rung in rungs}
+    used = [ladders[place] for place in mapped.stages.values() if place in ladders]
+    present = [ladder for ladder in definition.ladders if ladder in used] or [judged.ladder]
+    of_pipeline: dict[str | None, str] = {}
+    for (pipeline, _), place in mapped.stages.items():
+        if place in ladders:
+            of_pipeline.setdefault(pipeline, ladders[place])
+    ladder = pl.col("place").replace_strict(ladders, default=None, return_dtype=pl.String)
+    parked = pl.lit(present[0])
+    if mapped.pipeline_field is not None:
+        known = {pipeline: name for pipeline, name in of_pipeline.items() if pipeline is not None}
+        parked = pl.col(mapped.pipeline_field).replace_strict(known, default=present[0], return_dtype=pl.String)
+    on = judged.records.select(pl.coalesce(ladder, parked)).to_series()
+    for number, name in enumerate(present):
+        records = judged.records.filter(on == name)
+        if number == 0:
+            others = judged.records.height - records.height
+            yield replace(judged, ladder=name, records=records, in_scope=judged.in_scope - others)
+        else:
+            yield Judged(ladder=name, records=records, in_scope=records.height, left_out={}, not_judged={})
 
 
 def _broken(keys: pl.Series) -> pl.Expr | None:

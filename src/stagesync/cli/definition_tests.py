@@ -161,9 +161,10 @@ def outcomes(tests: DefinitionTests) -> list[Outcome]:
         frame=Frame(now=tests.as_of, time_zone=ZoneInfo("UTC")),
     )
     found = {
-        number: Outcome(case=case, differences=list(_differences(judgement, number, case)))
-        for judgement, cases in zip(judgements, groups.values(), strict=True)
-        for number, case in cases
+        number: Outcome(case=case, differences=list(_differences(judgement, row, case)))
+        for judgement in judgements
+        for row, number in enumerate(int(record) for record in judgement.records["record"])
+        for case in [tests.cases[number]]
     }
     return [found[number] for number in range(len(tests.cases))]
 
@@ -209,9 +210,8 @@ def _rows(table: Table, cases: Sequence[tuple[int, Case]]) -> pl.DataFrame:
     return pl.DataFrame(series)
 
 
-def _differences(judgement: Judgement, number: int, case: Case) -> Iterator[Difference]:
-    record = str(number)
-    row = judgement.records["record"].to_list().index(record)
+def _differences(judgement: Judgement, row: int, case: Case) -> Iterator[Difference]:
+    record = str(judgement.records["record"][row])
     names = [*(rung.name for rung in judgement.definition.rungs), NO_STAGE]
     # Position -1, below the first stage, reads the name at the end.
     surely, could = names[int(judgement.low[row])], names[int(judgement.high[row])]

@@ -25,7 +25,7 @@ from stagesync.model.crm import Owner
 from stagesync.model.findings import Evidence, Kind, Verdict
 from stagesync.policy.document import nearest
 from stagesync.settings import Settings, load_settings
-from stagesync.wiring import utc_now
+from stagesync.wiring import granted_waivers, utc_now
 
 MARKS = {Verdict.MET: ("+", "green"), Verdict.NOT_MET: ("-", "red"), Verdict.UNKNOWN: ("?", "yellow")}
 
@@ -34,6 +34,7 @@ def judged_from_mirror(settings: Settings) -> list[Judgement]:
     """Judge what was last pulled, as of now. Raises IncompleteError when nothing was pulled yet."""
     mirror = Mirror(settings.mirror_folder)
     judgements = []
+    granted = granted_waivers(settings)
     for name, mapping in settings.mappings.items():
         rows, missing = mirror.read(name)
         if rows:
@@ -44,6 +45,7 @@ def judged_from_mirror(settings: Settings) -> list[Judgement]:
                 tables=Tables(rows=rows, missing=missing),
                 owners=[Owner(**owner) for owner in mirror.facts(name).get("owners", ())],
                 frame=Frame(now=utc_now(), time_zone=settings.time_zone),
+                granted=granted,
             )
     if not judgements:
         raise IncompleteError(f"nothing was pulled yet into {settings.mirror_folder}; run `stagesync audit` first")
@@ -99,6 +101,8 @@ def _tell(one: Explanation) -> None:
         earned = f" (earned: {finding.earned or 'no stage'})" if finding.kind in (Kind.PREMATURE, Kind.READY) else ""
         why = "; ".join(evidence.reason for evidence in finding.evidence)
         show.out.print(Text(f"Finding: {finding.rule}{earned}: {why}"), soft_wrap=True)
+    for waiver in one.waivers:
+        show.out.print(Text(f"Waiver {waiver.id}: {waiver.rule} is {waiver.words}"), soft_wrap=True)
     if not one.findings:
         show.out.print("No finding: the record stands where it has earned.")
 
@@ -137,7 +141,7 @@ def list_earned(config: Path, wanted: str, output: Format, limit: int) -> int:
     stage = wanted if wanted in names else wanted.removesuffix("s")
     if stage not in names:
         raise UsageError(f"'{wanted}' is no stage of '{settings.definition.name}'{nearest(wanted, names)}")
-    rows = [row for judgement in judged_from_mirror(settings) for row in _earners(judgement, names.index(stage))]
+    rows = [row for judgement in judged_from_mirror(settings) for row in _earners(judgement, stage)]
     columns = ("connection", "object", "record", "name", "owner", "native_stage", "stands_on", "amount")
     match output:
         case Format.JSON:
@@ -161,8 +165,11 @@ def list_earned(config: Path, wanted: str, output: Format, limit: int) -> int:
     return 0
 
 
-def _earners(judgement: Judgement, position: int) -> Iterator[dict[str, object]]:
-    records = judgement.records.filter(judgement.low == position)
+def _earners(judgement: Judgement, stage: str) -> Iterator[dict[str, object]]:
+    rung = judgement.definition.rung(stage)
+    if rung is None:
+        return  # a stage of another ladder
+    records = judgement.records.filter(judgement.low == rung.position)
     for row in records.iter_rows(named=True):
         yield {
             "connection": judgement.connection,

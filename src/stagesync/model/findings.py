@@ -86,10 +86,14 @@ class Finding:
 
 @dataclass(frozen=True, kw_only=True)
 class Scope:
-    """How much of one object was judged: ``in_scope = evaluated + sum(skipped.values())``."""
+    """How much of one object was judged: ``in_scope = evaluated + sum(skipped.values())``.
+
+    Definitions with several ladders have a scope for each ladder of an object; ``ladder`` names it.
+    """
 
     connection: str
     object: str
     in_scope: int
     evaluated: int
     skipped: Mapping[str, int] = field(default_factory=dict)
+    ladder: str | None = None

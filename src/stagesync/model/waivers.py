@@ -24,6 +24,11 @@ class Waiver:
     object: str | None = None
     record: str | None = None
 
+    @property
+    def words(self) -> str:
+        """Who waived it, until when and why."""
+        return f"waived by {self.by} until {self.until}: {self.reason}"
+
     def holds_on(self, day: date) -> bool:
         """Whether it has not expired; the last day still counts."""
         return day <= self.until

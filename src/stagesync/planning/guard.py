@@ -43,13 +43,13 @@ def check(plan: Plan, scopes: Sequence[Scope], limits: Limits) -> tuple[Refusal,
         refusals.append(_refusal("tasks", len(tasks), limits.tasks, "tasks would be opened"))
     if limits.money is not None and money > limits.money:
         refusals.append(_refusal("money", money, limits.money, "in amounts of deals would change their stage"))
-    judged = {(scope.connection, scope.object): scope.evaluated for scope in scopes}
+    judged: Counter[tuple[str, str]] = Counter()
+    for scope in scopes:
+        judged[(scope.connection, scope.object)] += scope.evaluated
     for place, count in Counter((change.connection, change.object) for change in stages).items():
-        share = count / max(judged.get(place, 0), 1)
+        share = count / max(judged[place], 1)
         if share > limits.share:
-            what = (
-                f"of the records of {place[0]} {place[1]} would change their stage ({count} of {judged.get(place, 0)})"
-            )
+            what = f"of the records of {place[0]} {place[1]} would change their stage ({count} of {judged[place]})"
             refusals.append(_refusal("share", share, limits.share, what))
     return tuple(refusals)
 

@@ -95,7 +95,7 @@ class _Planner:
         self.close_tasks(judgement, {one.key for one in found})
 
     def grace_is_over(self, judgement: Judgement, finding: Finding) -> bool:
-        grace = judgement.definition.rule(finding.kind).grace
+        grace = judgement.definition.rule(finding.rule).grace
         if grace is None:
             return True
         if finding.since is None:

@@ -27,6 +27,8 @@ Identifier = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_-]{0
 # Strict: `yes` is a word in YAML 1.2, and no truth value.
 Flag = Annotated[bool, Field(strict=True)]
 Words = Annotated[str, StringConstraints(min_length=1, max_length=2_000)]
+
+
 def _day(value: object) -> date:
     """A calendar day as people write it; YAML's own dates are text here."""
     try:
