@@ -82,8 +82,6 @@ surplus: 1
         "'ask' is missing here",
         "10:26: '14 busines days' is not a length of time",
         "11:34: true or false is expected here, not 'maybe'",
-        "12:9: 'prematur' is not one of",
-        "did you mean 'premature'?",
         "12:26: 'sugest' is not one of",
         "13:15: a list is expected here, not 'tbd'",
         "14:1: unknown key 'surplus'",
