@@ -5,13 +5,20 @@ from __future__ import annotations
 import random
 from dataclasses import replace
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
+import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from stagesync.audit import verdicts
 from stagesync.audit.evidence import Tables
+from stagesync.audit.masks import Frame
+from stagesync.audit.verdicts import Condition, Conditions
+from stagesync.policy.expressions import parse
 from tests.unit import oracle
+from tests.unit.oracle import NOW
 from tests.unit.trees import VOCABULARY
 from tests.unit.worlds import World, found, judgement, since, tables, worlds
 
@@ -51,6 +58,28 @@ def test_knowing_less_never_demotes(folder: Path, world: World, lost: set[str], 
     assert (after.high >= before.high).all()
     for record, rules in found(after).items():
         assert rules <= found(before)[record], "an unknown never makes a finding"
+
+
+@settings(max_examples=40)
+@given(worlds())
+def test_few_records_are_judged_as_many_are(folder: Path, world: World) -> None:
+    one_by_one = judgement(world, folder)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(verdicts, "FEW", 0)
+        in_columns = judgement(world, folder)
+    assert list(one_by_one.each()) == list(in_columns.each())
+    assert one_by_one.not_judged == in_columns.not_judged
+    assert (one_by_one.low.tolist(), one_by_one.high.tolist()) == (in_columns.low.tolist(), in_columns.high.tolist())
+    for record in world.records:
+        assert one_by_one.verdicts(record.id) == in_columns.verdicts(record.id)
+
+
+def test_a_date_beyond_the_years_of_python_is_judged_like_any_other() -> None:
+    days = pl.Series("close_date", [7_000_000, 0, None], dtype=pl.Int32).cast(pl.Date).to_frame()
+    frame = Frame(now=NOW, time_zone=ZoneInfo("UTC"))
+    ahead = Condition(parse("close_date > today()", VOCABULARY))
+    found = Conditions(asked={"ahead": ahead}, frame=frame).truths(days)
+    assert found["ahead"].to_list() == [True, False, False]
 
 
 @settings(max_examples=15)

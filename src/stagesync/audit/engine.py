@@ -21,7 +21,7 @@ from stagesync.audit.evidence import EvidenceFrame, Tables, gather
 from stagesync.audit.findings import Positions, Standing, conditions, find
 from stagesync.audit.masks import Frame
 from stagesync.audit.reasons import evidence_for, shown
-from stagesync.audit.verdicts import Verdicts, conditions_of, truths, verdicts
+from stagesync.audit.verdicts import Conditions, Verdicts, conditions_of, verdicts
 from stagesync.audit.words import Population
 from stagesync.model.changes import Mode
 from stagesync.model.crm import Owner
@@ -261,10 +261,10 @@ def _judge_ladder(source: _Source, mapped: MappedObject, judged: scope.Judged, u
     # The history's condition is about columns, the criteria are about evidence; only the latter can be unknown.
     records = _records(mapped, judged.records, tables, owners, frame)
     frame = replace(frame, unknown=frozenset(evidence.unknown), unreadable=evidence.unreadable)
-    asked = conditions(definition, evidence, frame)
+    asked = conditions(definition, evidence)
     for number, criterion in enumerate(definition.criteria):
         asked |= conditions_of(number, criterion.expression, frame)
-    found = truths(evidence.rows, asked)
+    found = Conditions(asked=asked, frame=frame).truths(evidence.rows)
     criteria = verdicts(found, len(definition.criteria))
     not_judged = _not_judged(definition, evidence, records["position"], criteria)
     population = Population(connection=connection, object=mapped.name, records=records, evidence=evidence, frame=frame)

@@ -18,11 +18,14 @@ import polars as pl
 
 from stagesync.audit import stalls
 from stagesync.audit.evidence import EvidenceFrame
-from stagesync.audit.masks import Frame, met, stated
+from stagesync.audit.masks import Frame
 from stagesync.audit.modes import modes
+from stagesync.audit.verdicts import Condition
 from stagesync.audit.words import Population
 from stagesync.model.findings import Kind, Severity
+from stagesync.model.tables import ColumnType
 from stagesync.policy.definitions import Definition
+from stagesync.policy.expressions.tree import And, IsBlank, Name, Not, Stated
 
 KINDS = pl.Enum([str(kind) for kind in Kind])
 SEVERITIES = pl.Enum([str(severity) for severity in Severity])
@@ -65,13 +68,14 @@ class Standing:
         return ~settled[self.position]
 
 
-def conditions(definition: Definition, evidence: EvidenceFrame, frame: Frame) -> dict[str, pl.Expr]:
+def conditions(definition: Definition, evidence: EvidenceFrame) -> dict[str, Condition]:
     """What must be known of each record besides its criteria: its contradictions and what is filled with nothing."""
-    asked = {f"{Kind.CONTRADICTION}.{item.id}": met(item.expression, frame) for item in definition.contradictions}
+    asked = {f"{Kind.CONTRADICTION}.{item.id}": Condition(item.expression) for item in definition.contradictions}
     for item in definition.stated:
         if item in evidence.rows.columns:
-            column = pl.col(item)
-            asked[f"{Kind.PLACEHOLDER}.{item}"] = column.is_not_null() & ~stated(column, frame.placeholders)
+            text = Name(item, ColumnType.TEXT)
+            filled_with_nothing = And((Not(IsBlank(text)), Not(Stated(text))))
+            asked[f"{Kind.PLACEHOLDER}.{item}"] = Condition(filled_with_nothing)
     return asked
 
 

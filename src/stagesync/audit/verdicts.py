@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import polars as pl
 
-from stagesync.audit.masks import Frame, met, possible
+from stagesync.audit import masks, predicates
+from stagesync.audit.masks import Frame
+from stagesync.audit.predicates import Predicate
 from stagesync.model.findings import Verdict
 from stagesync.policy.expressions.tree import Expression, names
 
+FEW = 150
+"""Up to this many rows the functions of a record cost less than the start of an engine for columns."""
 SMALL = 20_000
 """Below this many rows the streaming engine costs more to start than it saves."""
 
@@ -37,6 +42,44 @@ class Verdicts:
         return [n for n, (sure, maybe) in enumerate(zip(self.met, self.possible, strict=True)) if sure is not maybe]
 
 
+@dataclass(frozen=True)
+class Condition:
+    """What is asked of each record: whether the expression is surely met, or whether it is ``possible``."""
+
+    expression: Expression
+    possible: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Conditions:
+    """Conditions by name, compiled for a frame when first evaluated: to functions for few records, else to masks."""
+
+    asked: Mapping[str, Condition]
+    frame: Frame
+
+    def truths(self, rows: pl.DataFrame) -> pl.DataFrame:
+        """Evaluate all conditions over all rows; a Boolean column without nulls each."""
+        if rows.height > FEW:
+            return truths(rows, self._masks)
+        try:
+            records = rows.to_dicts()
+        except (ValueError, OverflowError):  # a date in a year that Python does not have
+            return truths(rows, self._masks)
+        holds = self._predicates
+        found = [[predicate(record) for predicate in holds] for record in records]
+        return pl.DataFrame(found, schema=dict.fromkeys(self.asked, pl.Boolean), orient="row")
+
+    @cached_property
+    def _masks(self) -> Mapping[str, pl.Expr]:
+        compiled = {False: masks.met, True: masks.possible}
+        return {name: compiled[one.possible](one.expression, self.frame) for name, one in self.asked.items()}
+
+    @cached_property
+    def _predicates(self) -> Sequence[Predicate]:
+        compiled = {False: predicates.met, True: predicates.possible}
+        return [compiled[one.possible](one.expression, self.frame) for one in self.asked.values()]
+
+
 def truths(rows: pl.DataFrame, conditions: Mapping[str, pl.Expr]) -> pl.DataFrame:
     """Evaluate conditions (Boolean, without nulls) over all rows in one pass; a column each, by name.
 
@@ -49,11 +92,11 @@ def truths(rows: pl.DataFrame, conditions: Mapping[str, pl.Expr]) -> pl.DataFram
     return asked.select(*conditions).collect(engine="streaming" if rows.height > SMALL else "in-memory").rechunk()
 
 
-def conditions_of(number: int, criterion: Expression, frame: Frame) -> dict[str, pl.Expr]:
+def conditions_of(number: int, criterion: Expression, frame: Frame) -> dict[str, Condition]:
     """What to evaluate for the n-th criterion: surely met and, where they can differ, possibly met."""
-    sure = {f"met {number}": met(criterion, frame)}
+    sure = {f"met {number}": Condition(criterion)}
     if {name.name for name in names(criterion)} & (frame.unknown | frame.unreadable):
-        return sure | {f"possible {number}": possible(criterion, frame)}
+        return sure | {f"possible {number}": Condition(criterion, possible=True)}
     return sure
 
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import polars as pl
 
 from stagesync.audit.evidence import EvidenceFrame
-from stagesync.audit.masks import Frame, met, possible
-from stagesync.audit.verdicts import truths
+from stagesync.audit.masks import Frame
+from stagesync.audit.verdicts import Condition, Conditions
 from stagesync.policy.expressions.tree import Expression
 
 _SURE, _MAYBE = "surely holds", "may hold"
@@ -38,5 +38,6 @@ class Population:
         )
         known = set(evidence.columns) | self.frame.unknown
         asked = evidence.hstack(words.select(name for name in words.columns if name not in known))
-        found = truths(asked, {_SURE: met(when, self.frame), _MAYBE: possible(when, self.frame)})
+        both = {_SURE: Condition(when), _MAYBE: Condition(when, possible=True)}
+        found = Conditions(asked=both, frame=self.frame).truths(asked)
         return found[_SURE], found[_MAYBE]
