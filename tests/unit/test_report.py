@@ -56,7 +56,7 @@ def named(judged: Judgement, names: list[str]) -> list[Finding]:
 
 
 def test_the_json_has_the_documented_shape(judged: Judgement) -> None:
-    text = report.as_json("run-1", NOW, [judged], list(judged.each()))
+    text = "".join(report.as_json("run-1", NOW, [judged], judged.each()))
     document = json.loads(text, parse_constant=lambda word: pytest.fail(f"{word} is not JSON"))
     assert {"run", "as_of", "scope", "findings", "forecast"} <= set(document)
     (scope,) = document["scope"]
@@ -82,7 +82,7 @@ def test_the_json_has_the_documented_shape(judged: Judgement) -> None:
 
 
 def test_no_cell_of_the_csv_is_a_formula_and_every_name_comes_back(judged: Judgement) -> None:
-    rows = list(csv.DictReader(io.StringIO(report.as_csv(named(judged, NAMES)), newline="")))
+    rows = list(csv.DictReader(io.StringIO("".join(report.as_csv(named(judged, NAMES))), newline="")))
     assert [row["record_name"].removeprefix("'") for row in rows] == [name.replace("\r", "\n") for name in NAMES]
     starts = {row["record_name"][:1] for row in rows if row["record_name"] != "+1"}
     assert not starts & set("=+-@\t\r\n＝")
@@ -91,7 +91,7 @@ def test_no_cell_of_the_csv_is_a_formula_and_every_name_comes_back(judged: Judge
 
 
 def test_every_finding_is_one_line_of_the_markdown_table(judged: Judgement) -> None:
-    text = report.as_markdown(named(judged, NAMES), len(NAMES))
+    text = "".join(report.as_markdown(named(judged, NAMES), len(NAMES)))
     lines = text.splitlines()
     assert len(lines) == len(NAMES) + 2
     for line in lines[2:]:
@@ -99,7 +99,7 @@ def test_every_finding_is_one_line_of_the_markdown_table(judged: Judgement) -> N
         assert cells.count("|") == 9
         assert "<" not in line
         assert "](" not in line.replace("\\[", "") or "\\[" in line
-    assert "3 more findings are not shown" in report.as_markdown(named(judged, NAMES[:5]), 2)
+    assert "3 more findings are not shown" in "".join(report.as_markdown(named(judged, NAMES[:5]), 2))
 
 
 def test_the_worst_comes_first_and_limits_are_reached(judged: Judgement) -> None:

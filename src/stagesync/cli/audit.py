@@ -149,11 +149,11 @@ def _show(
 ) -> None:
     match options.output:
         case Format.JSON:
-            sys.stdout.write(report.as_json(run_id, as_of, judgements, found, forecasts))
+            sys.stdout.writelines(report.as_json(run_id, as_of, judgements, found, forecasts))
         case Format.CSV:
-            sys.stdout.write(report.as_csv(found))
+            sys.stdout.writelines(report.as_csv(found))
         case Format.MARKDOWN:
-            sys.stdout.write(report.as_markdown(found, options.limit or len(found)))
+            sys.stdout.writelines(report.as_markdown(found, options.limit or len(found)))
         case Format.TABLE:
             show.out.print(f"Audit as of {as_of:%Y-%m-%d %H:%M} UTC\n", markup=False)
             show.scope(judgements)

@@ -101,7 +101,7 @@ def impact(old: Path, new: Path, options: Options) -> int:
         case Format.CSV:
             changed = rows.filter(pl.col("change") != UNCHANGED).select(COLUMNS)
             lines = ({k: "" if v is None else str(v) for k, v in row.items()} for row in changed.iter_rows(named=True))
-            sys.stdout.write(report.lines_of_csv(COLUMNS, lines))
+            sys.stdout.writelines(report.lines_of_csv(COLUMNS, lines))
         case _:
             _tell(as_of, before, after, rows, unmapped=_unmapped(sources), limit=options.limit)
     return 0

@@ -134,11 +134,12 @@ def definition_tests(
 @app.command("schema")
 def json_schema(
     kind: Annotated[
-        str | None, typer.Argument(help="definition, tests, mapping or settings; each into a folder with --out.")
+        str | None,
+        typer.Argument(help="definition, tests, mapping, settings, report or plan; each into a folder with --out."),
     ] = None,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Write them into this folder.")] = None,
 ) -> None:
-    """Print the JSON Schema of the files that people write, so that an editor completes and underlines."""
+    """Print the JSON Schema of the files that people write, for their editors, or of a report or a plan."""
     from stagesync.cli import schema as command
 
     raise typer.Exit(command.schema(kind, out))

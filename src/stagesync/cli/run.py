@@ -56,7 +56,7 @@ def run_once(config: Path, *, output: Format, limit: int) -> int:
         result = cycle.run(agent, command="run", write=True)
     if output is Format.JSON:
         found = Ranked(result.judgements)
-        sys.stdout.write(report.as_json(result.run, result.as_of, result.judgements, found))
+        sys.stdout.writelines(report.as_json(result.run, result.as_of, result.judgements, found))
     elif result.judgements:
         show.scope(result.judgements)
         show.out.print(f"\nPlan: {show.plan_counts(result.plan)}.", markup=False)

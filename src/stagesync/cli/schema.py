@@ -1,4 +1,4 @@
-"""``stagesync schema``: JSON Schema of the files that people write, for their editors."""
+"""``stagesync schema``: JSON Schema of the files that people write, for their editors, and of what is reported."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+from msgspec import Struct
 from pydantic import BaseModel
 
+from stagesync import report
 from stagesync.cli import show
 from stagesync.errors import UsageError
 from stagesync.policy.definition_tests import TestFile
@@ -19,12 +21,14 @@ from stagesync.settings import SettingsFile
 
 
 class Kind(StrEnum):
-    """The kinds of files that people write."""
+    """The kinds of files that people write, and the kinds that StageSync writes for programs."""
 
     DEFINITION = "definition"
     TESTS = "tests"
     MAPPING = "mapping"
     SETTINGS = "settings"
+    REPORT = "report"
+    PLAN = "plan"
 
 
 WORDS: dict[Kind, tuple[type[BaseModel], str]] = {
@@ -32,6 +36,10 @@ WORDS: dict[Kind, tuple[type[BaseModel], str]] = {
     Kind.TESTS: (TestFile, "Tests of stage definitions of StageSync"),
     Kind.MAPPING: (MappingFile, "A mapping of StageSync"),
     Kind.SETTINGS: (SettingsFile, "The settings of StageSync"),
+}
+DOCUMENTS: dict[Kind, tuple[type[Struct], str]] = {
+    Kind.REPORT: (report.Report, f"A report of StageSync, version {report.REPORT_VERSION}"),
+    Kind.PLAN: (report.PlanDocument, f"A plan of StageSync, version {report.REPORT_VERSION}"),
 }
 
 
@@ -58,7 +66,7 @@ def schema(name: str | None, folder: Path | None) -> int:
 
 def document(kind: Kind) -> dict[str, Any]:
     """The schema of one kind."""
-    return schema_of(*WORDS[kind])
+    return schema_of(*WORDS[kind]) if kind in WORDS else report.schema_of(*DOCUMENTS[kind])
 
 
 def text(kind: Kind) -> str:

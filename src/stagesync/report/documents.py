@@ -1,0 +1,317 @@
+"""The JSON of audits and plans as types. What is written is one of these, and the JSON Schemas are made of them.
+
+Keys may be added under one version, none taken away and none renamed. Moments are ISO 8601 with an offset, always UTC.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import datetime
+from typing import Annotated, TypeAlias
+
+from msgspec import Meta, Struct
+
+from stagesync.audit.engine import Judgement
+from stagesync.audit.forecast import Forecast
+from stagesync.model.changes import Change, ChangeKind, LeftOut, Mode, Plan
+from stagesync.model.findings import Evidence, Finding, Kind, Severity, Verdict
+
+REPORT_VERSION = 1
+"""Counts the incompatible changes of both documents."""
+
+Count: TypeAlias = Annotated[int, Meta(ge=0)]
+Moment: TypeAlias = Annotated[str, Meta(extra_json_schema={"format": "date-time"})]
+Day: TypeAlias = Annotated[str, Meta(extra_json_schema={"format": "date"})]
+Version: TypeAlias = Annotated[int, Meta(ge=REPORT_VERSION, le=REPORT_VERSION)]
+
+
+class Unknown(Struct, frozen=True, kw_only=True):
+    """A criterion that something unknown left open for some records."""
+
+    criterion: str
+    reason: str
+    records: Count
+
+
+class ScopeRow(Struct, frozen=True, kw_only=True):
+    """How much of one object was judged: `in_scope` is `evaluated` plus all that were skipped."""
+
+    connection: str
+    object: str
+    in_scope: Count
+    evaluated: Count
+    skipped: Annotated[dict[str, Count], Meta(description="by reason, how many records were not judged")]
+    unknown: list[Unknown]
+
+
+class EvidenceRow(Struct, frozen=True, kw_only=True):
+    """One reason for a finding."""
+
+    criterion: str
+    verdict: Verdict
+    reason: str
+    value: str | None
+    source: str | None
+    ask: Annotated[str, Meta(description="what would mend it")]
+
+
+class FindingRow(Struct, frozen=True, kw_only=True):
+    """One thing that is wrong, or ready, about one record."""
+
+    key: Annotated[str, Meta(description="connection:object:record:rule; the same in the ledger and in every run")]
+    connection: str
+    object: str
+    record: str
+    record_name: str
+    owner: str | None
+    owner_name: str | None
+    kind: Kind
+    rule: str
+    severity: Severity
+    mode: Mode
+    stage: Annotated[str | None, Meta(description="the rung or parking place on which the record stands")]
+    native_stage: Annotated[str | None, Meta(description="the stage as the CRM stores it")]
+    pipeline: str | None
+    earned: Annotated[str | None, Meta(description="null below the first stage, and for rules that earn nothing")]
+    since: Moment | None
+    since_source: str | None
+    amount: Annotated[float | None, Meta(description="money at stake, in the record's own currency")]
+    evidence: list[EvidenceRow]
+
+
+class WinRateRow(Struct, frozen=True, kw_only=True):
+    """Of `closed` records that once stood on the stage, `won` were won. Without a rate there is a reason."""
+
+    stage: str
+    rate: Annotated[float, Meta(ge=0, le=1)] | None
+    won: Count
+    closed: Count
+    reason: str | None
+
+
+class Worth(Struct, frozen=True, kw_only=True):
+    """Some open records and their worth; a sum is null where it needs a win rate that is not known."""
+
+    records: Count
+    without_amount: Count
+    face: float | None
+    weighted: float | None
+    earned_low: float | None
+    earned_high: float | None
+
+
+class StageWorth(Worth, frozen=True, kw_only=True):
+    """The open records on one stage."""
+
+    stage: str
+
+
+class OwnerWorth(Worth, frozen=True, kw_only=True):
+    """The open records of one owner."""
+
+    owner: str | None
+    owner_name: str | None
+
+
+class ForecastRow(Struct, frozen=True, kw_only=True):
+    """Face value and earned value of the open pipeline of one object."""
+
+    connection: str
+    object: str
+    win_rates: list[WinRateRow]
+    total: Worth
+    unearned: Annotated[Worth, Meta(description="the records that surely have earned no stage of this pipeline")]
+    by_stage: list[StageWorth]
+    by_owner: list[OwnerWorth]
+
+
+class Summary(Struct, frozen=True, kw_only=True):
+    """A report but for its findings: what has one size however many findings there are."""
+
+    version: Version
+    run: Annotated[str | None, Meta(description="the run in the ledger; null where nothing is recorded")]
+    as_of: Annotated[Moment, Meta(description="the moment by which the audit judges")]
+    scope: list[ScopeRow]
+    forecast: list[ForecastRow]
+
+
+class Report(Summary, frozen=True, kw_only=True):
+    """What an audit found: `stagesync audit --format json` and `stagesync run --format json`."""
+
+    findings: Annotated[list[FindingRow], Meta(description="the worst first: by severity, then by amount")]
+
+
+class TaskRow(Struct, frozen=True, kw_only=True):
+    """A task for the owner of a record."""
+
+    subject: str
+    body: str
+    due: Day
+    owner: str
+
+
+class ChangeRow(Struct, frozen=True, kw_only=True):
+    """One thing to do in a CRM."""
+
+    key: str
+    kind: ChangeKind
+    connection: str
+    object: str
+    record: str
+    record_name: str
+    owner: str | None
+    rule: str
+    mode: Mode
+    reason: str
+    before: dict[str, str | None]
+    after: dict[str, str | None]
+    amount: float | None
+    findings: list[str]
+    criteria: list[str]
+    task: TaskRow | None
+    crm_id: str | None
+
+
+class LeftOutRow(Struct, frozen=True, kw_only=True):
+    """A finding whose rule asks for a change that was not planned, and why."""
+
+    connection: str
+    object: str
+    record: str
+    rule: str
+    reason: str
+
+
+class PlanDocument(Struct, frozen=True, kw_only=True):
+    """What a run would change: `stagesync plan --format json` and `stagesync plan --out FILE`."""
+
+    version: Version
+    run: str
+    as_of: Moment
+    orgs: Annotated[dict[str, str], Meta(description="by connection, the id of the org or portal")]
+    changes: list[ChangeRow]
+    left_out: list[LeftOutRow]
+
+
+def summary(
+    run: str | None, as_of: datetime, judgements: Sequence[Judgement], forecasts: Sequence[Forecast]
+) -> Summary:
+    """What a report says besides its findings."""
+    return Summary(
+        version=REPORT_VERSION,
+        run=run,
+        as_of=as_of.isoformat(),
+        scope=[_scope(judgement) for judgement in judgements],
+        forecast=[_forecast(forecast) for forecast in forecasts],
+    )
+
+
+def _scope(judgement: Judgement) -> ScopeRow:
+    return ScopeRow(
+        connection=judgement.scope.connection,
+        object=judgement.scope.object,
+        in_scope=judgement.scope.in_scope,
+        evaluated=judgement.scope.evaluated,
+        skipped=dict(judgement.scope.skipped),
+        unknown=[
+            Unknown(criterion=entry.criterion, reason=entry.reason, records=entry.records)
+            for entry in judgement.not_judged
+        ],
+    )
+
+
+def _forecast(forecast: Forecast) -> ForecastRow:
+    return ForecastRow(
+        connection=forecast.connection,
+        object=forecast.object,
+        win_rates=[
+            WinRateRow(stage=rate.stage, rate=rate.rate, won=rate.won, closed=rate.closed, reason=rate.reason)
+            for rate in forecast.rates
+        ],
+        total=Worth(**asdict(forecast.total)),
+        unearned=Worth(**asdict(forecast.unearned)),
+        by_stage=[StageWorth(stage=stage, **asdict(value)) for stage, value in forecast.by_stage.items()],
+        by_owner=[
+            OwnerWorth(owner=owned.owner, owner_name=owned.name, **asdict(owned.value)) for owned in forecast.by_owner
+        ],
+    )
+
+
+def finding_row(finding: Finding) -> FindingRow:
+    """A finding as it is written."""
+    return FindingRow(
+        key=finding.key,
+        connection=finding.connection,
+        object=finding.object,
+        record=finding.record,
+        record_name=finding.record_name,
+        owner=finding.owner,
+        owner_name=finding.owner_name,
+        kind=finding.kind,
+        rule=finding.rule,
+        severity=finding.severity,
+        mode=finding.mode,
+        stage=finding.stage,
+        native_stage=finding.native_stage,
+        pipeline=finding.pipeline,
+        earned=finding.earned,
+        since=finding.since.isoformat() if finding.since else None,
+        since_source=finding.since_source,
+        amount=finding.amount,
+        evidence=[_evidence(evidence) for evidence in finding.evidence],
+    )
+
+
+def _evidence(evidence: Evidence) -> EvidenceRow:
+    return EvidenceRow(
+        criterion=evidence.criterion,
+        verdict=evidence.verdict,
+        reason=evidence.reason,
+        value=evidence.value,
+        source=evidence.source,
+        ask=evidence.ask,
+    )
+
+
+def plan_document(run: str, as_of: datetime, plan: Plan, orgs: dict[str, str]) -> PlanDocument:
+    """A plan as it is written: the changes in order, what was left out, and the orgs that it is for."""
+    return PlanDocument(
+        version=REPORT_VERSION,
+        run=run,
+        as_of=as_of.isoformat(),
+        orgs=orgs,
+        changes=[_change(change) for change in plan.changes],
+        left_out=[_left_out(entry) for entry in plan.left_out],
+    )
+
+
+def _left_out(entry: LeftOut) -> LeftOutRow:
+    return LeftOutRow(
+        connection=entry.connection, object=entry.object, record=entry.record, rule=entry.rule, reason=entry.reason
+    )
+
+
+def _change(change: Change) -> ChangeRow:
+    task = change.task
+    return ChangeRow(
+        key=change.key,
+        kind=change.kind,
+        connection=change.connection,
+        object=change.object,
+        record=change.record,
+        record_name=change.record_name,
+        owner=change.owner,
+        rule=change.rule,
+        mode=change.mode,
+        reason=change.reason,
+        before=dict(change.before),
+        after=dict(change.after),
+        amount=change.amount,
+        findings=list(change.findings),
+        criteria=list(change.criteria),
+        task=None
+        if task is None
+        else TaskRow(subject=task.subject, body=task.body, due=task.due.isoformat(), owner=task.owner),
+        crm_id=change.crm_id,
+    )
