@@ -8,7 +8,6 @@ from datetime import datetime
 from stagesync.model.findings import Evidence, Verdict
 from stagesync.model.tables import UNREADABLE
 from stagesync.policy.definitions import Criterion
-from stagesync.policy.expressions.tree import names
 
 LONGEST_VALUE = 80
 
@@ -21,31 +20,26 @@ def evidence_for(
     sources: Mapping[str, str],
 ) -> Evidence:
     """The evidence of one criterion for one record. ``values`` are the record's known items."""
-    items = list(dict.fromkeys(name.name for name in names(criterion.expression)))
+    unknowns = [item for item in criterion.items if item in unknown]
+    known = [(item, shown(values.get(item))) for item in criterion.items if item not in unknown]
     if verdict is Verdict.UNKNOWN:
-        reason = "; ".join(
-            f"{item} is unknown: {unknown.get(item, 'it cannot be read')}" for item in items if item in unknown
-        )
-        reason = reason or "a value cannot be read"
+        reason = "; ".join(f"{item} is unknown: {unknown[item]}" for item in unknowns) or "a value cannot be read"
     else:
-        reason = "; ".join(_said(item, values) for item in items if item not in unknown)
+        reason = "; ".join(_said(item, value, values) for item, value in known)
         reason += f"; needs {criterion.text}" if verdict is Verdict.NOT_MET else ""
     return Evidence(
         criterion=criterion.id,
         verdict=verdict,
         reason=reason,
-        value=", ".join(shown(values.get(item)) for item in items if item not in unknown) or None,
-        source=", ".join(dict.fromkeys(sources[item] for item in items if item in sources)) or None,
+        value=", ".join([value for _, value in known]) or None,
+        source=", ".join(dict.fromkeys([sources[item] for item in criterion.items if item in sources])) or None,
         ask=criterion.ask,
         because=criterion.because,
     )
 
 
-def _said(item: str, values: Mapping[str, object]) -> str:
-    if values.get(item + UNREADABLE):
-        return f"{item} cannot be read"
-    value = values.get(item)
-    return f"{item} is blank" if value is None else f"{item} is {shown(value)}"
+def _said(item: str, value: str, values: Mapping[str, object]) -> str:
+    return f"{item} cannot be read" if values.get(item + UNREADABLE) else f"{item} is {value}"
 
 
 def shown(value: object) -> str:

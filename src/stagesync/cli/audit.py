@@ -17,6 +17,7 @@ from stagesync.agent.exports import export_reader, fitting, read_tables, unusabl
 from stagesync.audit.engine import Judgement, judge
 from stagesync.audit.evidence import Tables
 from stagesync.audit.forecast import Forecast, forecast
+from stagesync.audit.funnel import funnels
 from stagesync.audit.history import latest_moment, past_stages
 from stagesync.audit.masks import Frame
 from stagesync.audit.ranking import Ranked
@@ -159,6 +160,7 @@ def _show(
             show.scope(judgements)
             show.out.print()
             show.by_kind_and_stage(judgements)
+            show.inverted(funnels(judgements))
             show.out.print()
             records = found.by_record(options.limit)
             show.findings(records, more=found.records - len(records))

@@ -16,6 +16,7 @@ from rich.text import Text
 from stagesync.agent.connection import Progress
 from stagesync.audit.engine import Judgement
 from stagesync.audit.forecast import Forecast, Value
+from stagesync.audit.funnel import Funnel, FunnelRung
 from stagesync.errors import StageSyncError
 from stagesync.model.changes import Change, ChangeKind, Outcome, Plan, Result
 from stagesync.model.findings import Finding, Kind, Severity
@@ -145,6 +146,25 @@ def by_kind_and_stage(judgements: Sequence[Judgement]) -> None:
         table.add_row(escape(place), KIND_WORDS[kind], f"{total:,}", money(stake or None), escape(by_stage))
     out.print(table)
     out.print(f"{counts.total():,} findings; a record may have several, each counts its whole amount.")
+
+
+def inverted(found: Sequence[Funnel]) -> None:
+    """Where more records stand on a rung than on the one below it; nothing where the funnel is one."""
+    for funnel in found:
+        rungs = {rung.stage: rung for rung in funnel.rungs}
+        for rung in funnel.rungs:
+            if rung.inverted is not None:
+                below = rungs[rung.inverted]
+                said = (
+                    f"Inverted funnel: {funnel.connection} has {rung.standing:,} records on '{rung.stage}' and "
+                    f"{below.standing:,} on '{below.stage}' below it; by evidence {_earned(rung)} and {_earned(below)}."
+                )
+                out.print(said, markup=False, soft_wrap=True)
+
+
+def _earned(rung: FunnelRung) -> str:
+    """How many have earned a rung and no more: a range where unknowns leave it open."""
+    return f"{rung.surely:,}" if rung.surely == rung.could else f"{rung.surely:,} to {rung.could:,}"
 
 
 def _stake(amount: float) -> str:

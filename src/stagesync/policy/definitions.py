@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
+from functools import cached_property
 from pathlib import Path
 
 from stagesync.model.changes import Mode
@@ -17,6 +18,7 @@ from stagesync.policy.document import Document, KeyPath, nearest, read_document
 from stagesync.policy.durations import Duration
 from stagesync.policy.expressions import Expression, ExpressionError, parse
 from stagesync.policy.expressions.tree import Or, Stated, leaves
+from stagesync.policy.expressions.tree import names as names_in
 from stagesync.policy.schema import DefinitionFile, EvidenceItem, StallLimits
 from stagesync.policy.validation import validate
 
@@ -40,6 +42,11 @@ class Criterion:
     because: str
     ask: str
     severity: Severity
+
+    @cached_property
+    def items(self) -> tuple[str, ...]:
+        """The evidence items that it asks for, in order of appearance."""
+        return tuple(dict.fromkeys(name.name for name in names_in(self.expression)))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,6 +14,7 @@ from msgspec import Meta, Struct
 
 from stagesync.audit.engine import Judgement
 from stagesync.audit.forecast import Forecast
+from stagesync.audit.funnel import Funnel, funnels
 from stagesync.model.changes import Change, ChangeKind, LeftOut, Mode, Plan
 from stagesync.model.findings import Evidence, Finding, Kind, Severity, Verdict
 
@@ -21,8 +22,11 @@ REPORT_VERSION = 1
 """Counts the incompatible changes of both documents."""
 
 Count: TypeAlias = Annotated[int, Meta(ge=0)]
-Moment: TypeAlias = Annotated[str, Meta(extra_json_schema={"format": "date-time"})]
-Day: TypeAlias = Annotated[str, Meta(extra_json_schema={"format": "date"})]
+# Most validators do not look at a format unless they are told to.
+Moment: TypeAlias = Annotated[
+    str, Meta(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d", extra_json_schema={"format": "date-time"})
+]
+Day: TypeAlias = Annotated[str, Meta(pattern=r"^\d{4}-\d\d-\d\d$", extra_json_schema={"format": "date"})]
 Version: TypeAlias = Annotated[int, Meta(ge=REPORT_VERSION, le=REPORT_VERSION)]
 
 
@@ -39,6 +43,7 @@ class ScopeRow(Struct, frozen=True, kw_only=True):
 
     connection: str
     object: str
+    ladder: Annotated[str | None, Meta(description="its name, where the definitions have several")]
     in_scope: Count
     evaluated: Count
     skipped: Annotated[dict[str, Count], Meta(description="by reason, how many records were not judged")]
@@ -126,6 +131,30 @@ class ForecastRow(Struct, frozen=True, kw_only=True):
     by_owner: list[OwnerWorth]
 
 
+class FunnelRungRow(Struct, frozen=True, kw_only=True):
+    """The records of one rung: how many stand on it, and how many surely have and may have earned it, and no more."""
+
+    stage: str
+    terminal: bool
+    standing: Count
+    surely: Count
+    could: Count
+    inverted: Annotated[str | None, Meta(description="the rung below it that holds fewer records, by the field")]
+    inverted_earned: Annotated[str | None, Meta(description="the same by evidence, whatever the unknowns are")]
+
+
+class FunnelRow(Struct, frozen=True, kw_only=True):
+    """A ladder of one connection from the bottom up, all its objects together."""
+
+    connection: str
+    definition: str
+    ladder: Annotated[str | None, Meta(description="its name, where the definitions have several")]
+    rungs: list[FunnelRungRow]
+    surely_none: Annotated[Count, Meta(description="records on a rung that surely have earned none")]
+    could_none: Annotated[Count, Meta(description="records on a rung that may have earned none")]
+    parked: Annotated[Count, Meta(description="records that stand on no rung; they are counted nowhere else")]
+
+
 class Summary(Struct, frozen=True, kw_only=True):
     """A report but for its findings: what has one size however many findings there are."""
 
@@ -133,6 +162,7 @@ class Summary(Struct, frozen=True, kw_only=True):
     run: Annotated[str | None, Meta(description="the run in the ledger; null where nothing is recorded")]
     as_of: Annotated[Moment, Meta(description="the moment by which the audit judges")]
     scope: list[ScopeRow]
+    funnel: list[FunnelRow]
     forecast: list[ForecastRow]
 
 
@@ -203,7 +233,20 @@ def summary(
         run=run,
         as_of=as_of.isoformat(),
         scope=[_scope(judgement) for judgement in judgements],
+        funnel=[_funnel(funnel) for funnel in funnels(judgements)],
         forecast=[_forecast(forecast) for forecast in forecasts],
+    )
+
+
+def _funnel(funnel: Funnel) -> FunnelRow:
+    return FunnelRow(
+        connection=funnel.connection,
+        definition=funnel.definition,
+        ladder=funnel.ladder,
+        rungs=[FunnelRungRow(**asdict(rung)) for rung in funnel.rungs],
+        surely_none=funnel.surely_none,
+        could_none=funnel.could_none,
+        parked=funnel.parked,
     )
 
 
@@ -211,6 +254,7 @@ def _scope(judgement: Judgement) -> ScopeRow:
     return ScopeRow(
         connection=judgement.scope.connection,
         object=judgement.scope.object,
+        ladder=judgement.scope.ladder,
         in_scope=judgement.scope.in_scope,
         evaluated=judgement.scope.evaluated,
         skipped=dict(judgement.scope.skipped),
