@@ -9,7 +9,8 @@ import polars as pl
 import pytest
 
 from stagesync.errors import ConnectionFailed, CredentialsRefused
-from stagesync.model.tables import POLARS, ColumnType
+from stagesync.model.frames import POLARS
+from stagesync.model.tables import ColumnType
 
 from .world import World
 

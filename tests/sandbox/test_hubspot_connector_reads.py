@@ -15,7 +15,8 @@ from starlette.routing import Route
 from stagesync.connectors.base import Reader
 from stagesync.connectors.hubspot import HubSpotConnection, HubSpotReader, connect
 from stagesync.errors import ConnectionFailed, CredentialsRefused
-from stagesync.model.tables import ColumnType, Page, Table
+from stagesync.model.frames import Page
+from stagesync.model.tables import ColumnType, Table
 from stagesync.sandbox.hubspot.definitions import PropertyDefinition
 from stagesync.sandbox.hubspot.limits import Limits
 from stagesync.sandbox.hubspot.portal import Portal

@@ -12,7 +12,8 @@ import pytest
 import yaml
 
 from stagesync.errors import ConnectionFailed, CredentialsRefused, UsageError
-from stagesync.model.tables import ColumnType, Page, Table
+from stagesync.model.frames import Page
+from stagesync.model.tables import ColumnType, Table
 from stagesync.sandbox.salesforce.schema import SOBJECTS
 from stagesync.sandbox.salesforce.writes import Writer
 from tests.conformance.salesforce_world import REP, SalesforceWorld, salesforce_world

@@ -9,7 +9,8 @@ import pytest
 
 from stagesync.connectors.exports import ExportFormat
 from stagesync.connectors.exports.cells import typed
-from stagesync.model.tables import POLARS, UNREADABLE, ColumnType
+from stagesync.model.frames import POLARS
+from stagesync.model.tables import UNREADABLE, ColumnType
 
 POINT = ExportFormat(dates=("%Y-%m-%d",))
 COMMA = ExportFormat(decimal=",", dates=("%d.%m.%Y",), datetimes=("%d.%m.%Y %H:%M",), time_zone="Europe/Berlin")

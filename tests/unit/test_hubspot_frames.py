@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from stagesync.connectors.hubspot.answers import PastValue, Row
 from stagesync.connectors.hubspot.frames import history_frame, link_frame, record_frame, typed
-from stagesync.model.tables import POLARS, ColumnType, Table
+from stagesync.model.frames import POLARS
+from stagesync.model.tables import ColumnType, Table
 
 
 def read(kind: ColumnType, *texts: str | None) -> list[object]:

@@ -211,7 +211,7 @@ def mutations(draw: st.DrawFn, file: Path) -> str:
             parent = parent[step]
         match draw(st.sampled_from(["junk", "remove", "rename", "swap"])):
             case "junk":
-                parent[path[-1]] = draw(JUNK)
+                parent[path[-1]] = copy.deepcopy(draw(JUNK))
             case "remove":
                 del parent[path[-1]]
             case "rename" if isinstance(parent, dict):

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 
 from stagesync.audit.masks import Frame, met, possible, stated
 from stagesync.audit.verdicts import truths
-from stagesync.model.tables import POLARS, UNREADABLE
+from stagesync.model.frames import POLARS
+from stagesync.model.tables import UNREADABLE
 from stagesync.policy.expressions import parse
 from tests.unit import oracle
 from tests.unit.oracle import NOW, Moment, Node

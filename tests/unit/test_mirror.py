@@ -13,7 +13,8 @@ import pytest
 
 from stagesync.errors import ConnectionFailed, StageSyncError
 from stagesync.mirror import Mirror
-from stagesync.model.tables import UNREADABLE, ColumnType, Missing, Page, Table
+from stagesync.model.frames import Page
+from stagesync.model.tables import UNREADABLE, ColumnType, Missing, Table
 
 DEALS = Table(name="deals", key="id", columns={"stage": ColumnType.TEXT, "amount": ColumnType.NUMBER})
 

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from stagesync.audit import masks, predicates
 from stagesync.audit.masks import Frame
 from stagesync.audit.verdicts import truths
-from stagesync.model.tables import POLARS, UNREADABLE, ColumnType
+from stagesync.model.frames import POLARS
+from stagesync.model.tables import UNREADABLE, ColumnType
 from stagesync.policy.expressions import parse
 from stagesync.policy.expressions.tree import Compare, Constant, Expression, IsIn, Like, Name
 from tests.unit import oracle

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from stagesync.connectors.salesforce import Patience, SalesforceConnection, connect
 from stagesync.connectors.salesforce.task_writes import shortened
 from stagesync.errors import ConnectionFailed
-from stagesync.model.tables import ColumnType, Page, Table
+from stagesync.model.frames import Page
+from stagesync.model.tables import ColumnType, Table
 
 ORG = "https://acme.my.salesforce.com"
 DATA = f"{ORG}/services/data/v67.0"

@@ -17,7 +17,8 @@ from stagesync.audit.engine import Judgement, judge
 from stagesync.audit.evidence import Tables
 from stagesync.audit.masks import Frame
 from stagesync.model.crm import Owner
-from stagesync.model.tables import POLARS, UNREADABLE, ColumnType
+from stagesync.model.frames import POLARS
+from stagesync.model.tables import UNREADABLE, ColumnType
 from stagesync.policy.definitions import load_definition
 from stagesync.policy.mappings import load_mapping
 from tests.unit.oracle import NOW, Limit, Moment, Node, Record, Rules, Rung, written

@@ -13,7 +13,8 @@ from operator import or_
 import polars as pl
 
 from stagesync.audit.masks import Frame, met
-from stagesync.model.tables import POLARS, UNREADABLE, ColumnType
+from stagesync.model.frames import POLARS
+from stagesync.model.tables import UNREADABLE, ColumnType
 from stagesync.policy.expressions.tree import names
 from stagesync.policy.mappings import (
     Blank,

@@ -17,7 +17,8 @@ from zoneinfo import ZoneInfo
 
 import polars as pl
 
-from stagesync.model.tables import POLARS, UNREADABLE, ColumnType
+from stagesync.model.frames import POLARS
+from stagesync.model.tables import UNREADABLE, ColumnType
 from stagesync.policy.expressions.tree import (
     And,
     Arithmetic,

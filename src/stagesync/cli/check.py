@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from stagesync.cli import show
+import typer
+
 from stagesync.settings import load_settings
 
 
@@ -13,10 +14,8 @@ def check(config: Path) -> int:
     settings = load_settings(config)
     definition = settings.definition
     criteria = len(definition.criteria)
-    show.out.print(
+    typer.echo(
         f"{settings.file}: in order. '{definition.name}' has {len(definition.rungs)} stages, {criteria} criteria and "
-        f"{len(definition.contradictions)} contradictions; {len(settings.mappings)} connections are mapped.",
-        markup=False,
-        soft_wrap=True,
+        f"{len(definition.contradictions)} contradictions; {len(settings.mappings)} connections are mapped."
     )
     return 0

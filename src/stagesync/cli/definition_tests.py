@@ -24,7 +24,8 @@ from stagesync.cli.options import Format
 from stagesync.errors import ConfigurationError, UsageError
 from stagesync.model.crm import Owner
 from stagesync.model.findings import Verdict
-from stagesync.model.tables import POLARS, ColumnType, Table
+from stagesync.model.frames import POLARS
+from stagesync.model.tables import ColumnType, Table
 from stagesync.policy.definition_tests import NO_STAGE, SUFFIX, Case, DefinitionTests, load_tests, place_of_tests
 from stagesync.policy.definitions import Definition, load_definition
 from stagesync.policy.document import read_document

@@ -42,6 +42,8 @@ log_app = typer.Typer(help="What StageSync saw, intended and did.", no_args_is_h
 app.add_typer(log_app, name="log")
 
 
+# It reads files and logs nothing; to load the logs costs more than its work.
+LOGLESS = "check"
 DEFAULT_CONFIG = Path("config/stagesync.yaml")
 Config = Annotated[Path, typer.Option("--config", "-c", help="The settings file.", show_default=True)]
 FormatOption = Annotated[Format, typer.Option("--format", "-f", help="How to report.")]
@@ -56,14 +58,16 @@ def _version(wanted: bool) -> None:
 
 @app.callback()
 def _root(
+    context: typer.Context,
     _version_wanted: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
     ] = False,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show what happens, event by event.")] = False,
 ) -> None:
-    from stagesync.cli import logs
+    if verbose or context.invoked_subcommand != LOGLESS:
+        from stagesync.cli import logs
 
-    logs.configure(verbose=verbose)
+        logs.configure(verbose=verbose)
 
 
 @app.command()

@@ -9,7 +9,8 @@ import polars as pl
 
 from stagesync.model.changes import Change, Outcome
 from stagesync.model.crm import Identity, NativeStage, Owner
-from stagesync.model.tables import Missing, Page, Table
+from stagesync.model.frames import Page
+from stagesync.model.tables import Missing, Table
 
 Progress = Callable[[str, int], None]
 """Called with a table's name and the rows read so far."""

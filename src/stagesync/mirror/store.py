@@ -17,7 +17,8 @@ from urllib.parse import quote
 import polars as pl
 
 from stagesync.errors import StageSyncError
-from stagesync.model.tables import POLARS, ColumnType, Missing, Page, Table
+from stagesync.model.frames import POLARS, Page
+from stagesync.model.tables import ColumnType, Missing, Table
 
 ROWS_PER_FILE = 100_000
 MANIFEST = "manifest.json"

@@ -1,29 +1,10 @@
-"""What is read from a CRM: tables with typed columns.
-
-A table travels as polars frames. The column types map to polars as follows:
-
-========  =========================================  ================================
-type      polars                                     notes
-========  =========================================  ================================
-text      String                                     "" never occurs: blank is null
-integer   Int64
-number    Float64                                    never NaN or infinite
-boolean   Boolean
-date      Date
-datetime  Datetime("us", "UTC")                      always UTC
-========  =========================================  ================================
-
-A value that could not be read as its type is null, and the Boolean column ``<name>?unreadable`` is true
-in that row. The companion column is present only where at least one value of the frame is unreadable.
-"""
+"""What is read from a CRM: tables with typed columns. How their rows travel stands in ``frames``."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-
-import polars as pl
 
 UNREADABLE = "?unreadable"
 
@@ -37,16 +18,6 @@ class ColumnType(StrEnum):
     BOOLEAN = "boolean"
     DATE = "date"
     DATETIME = "datetime"
-
-
-POLARS: Mapping[ColumnType, pl.DataType] = {
-    ColumnType.TEXT: pl.String(),
-    ColumnType.INTEGER: pl.Int64(),
-    ColumnType.NUMBER: pl.Float64(),
-    ColumnType.BOOLEAN: pl.Boolean(),
-    ColumnType.DATE: pl.Date(),
-    ColumnType.DATETIME: pl.Datetime("us", "UTC"),
-}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,14 +36,6 @@ class Table:
     columns: Mapping[str, ColumnType]
     links: tuple[str, ...] = ()
     history_of: str | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Page:
-    """Rows of one table as they arrived; ``table`` is the table's name or ``<name>~<link>``."""
-
-    table: str
-    rows: pl.DataFrame
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,7 +11,8 @@ from collections.abc import Mapping
 import polars as pl
 
 from stagesync.connectors.exports.format import ExportFormat
-from stagesync.model.tables import POLARS, UNREADABLE, ColumnType
+from stagesync.model.frames import POLARS
+from stagesync.model.tables import UNREADABLE, ColumnType
 
 BROKEN = ("#REF!", "#N/A", "#VALUE!", "#NAME?", "#DIV/0!", "#NULL!", "#NUM!", "#SPILL!", "#CALC!", "#ERROR!")
 """What a spreadsheet leaves where a formula failed."""

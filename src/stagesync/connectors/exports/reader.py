@@ -14,7 +14,8 @@ from stagesync.connectors.exports.format import ExportFormat
 from stagesync.connectors.exports.problems import Problems, RowProblem
 from stagesync.errors import ConfigurationError, ConnectionFailed
 from stagesync.model.crm import Identity, NativeStage, Owner
-from stagesync.model.tables import POLARS, ColumnType, Missing, Page, Table
+from stagesync.model.frames import POLARS, Page
+from stagesync.model.tables import ColumnType, Missing, Table
 
 
 class ExportReader:

@@ -17,7 +17,8 @@ from typing import Any, assert_never
 import polars as pl
 
 from stagesync.connectors.hubspot.answers import PastValue, Row
-from stagesync.model.tables import POLARS, UNREADABLE, ColumnType, Table
+from stagesync.model.frames import POLARS
+from stagesync.model.tables import UNREADABLE, ColumnType, Table
 
 ID = "hs_object_id"
 

@@ -32,7 +32,8 @@ from stagesync.connectors.hubspot.tasks import find_by_key, find_by_marker, has_
 from stagesync.connectors.hubspot.transport import ReadTransport, Request
 from stagesync.errors import ConnectionFailed
 from stagesync.model.crm import Identity, NativeStage, Owner
-from stagesync.model.tables import Missing, Page, Table
+from stagesync.model.frames import Page
+from stagesync.model.tables import Missing, Table
 
 PAGE = 100
 HISTORY_PAGE = 50

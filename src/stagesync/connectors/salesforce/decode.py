@@ -19,7 +19,8 @@ import msgspec
 import polars as pl
 
 from stagesync.connectors.salesforce.schema import Column
-from stagesync.model.tables import POLARS, UNREADABLE, ColumnType
+from stagesync.model.frames import POLARS
+from stagesync.model.tables import UNREADABLE, ColumnType
 
 NUMBER = re.compile(r"[+-]?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?")
 EXACT_INTEGERS = float(2**53)

@@ -16,7 +16,8 @@ from stagesync.connectors.salesforce.schema import Column, Resolved, Schema
 from stagesync.connectors.salesforce.session import Call, OrgSession
 from stagesync.connectors.salesforce.soql import quoted, select
 from stagesync.model.crm import Identity, NativeStage, Owner
-from stagesync.model.tables import Missing, Page, Table
+from stagesync.model.frames import Page
+from stagesync.model.tables import Missing, Table
 
 log = structlog.get_logger(__name__)
 

@@ -41,6 +41,7 @@ from stagesync.policy.expressions.tree import (
 # sqlglot warns on its logger when it falls back to parsing a statement as a command; we refuse those ourselves.
 logging.getLogger("sqlglot").setLevel(logging.CRITICAL)
 
+DIALECT = sqlglot.Dialect()
 LONGEST = 4_000
 DEEPEST = 40
 MOST_NODES = 600
@@ -97,8 +98,9 @@ def parse(text: object, vocabulary: Mapping[str, ColumnType], *, what: str = "ev
         raise ExpressionError("an expression is expected here, such as: replies >= 1")
     _limit(text)
     try:
-        _refuse_tokens(text)
-        statements = sqlglot.parse(text)
+        tokens = DIALECT.tokenize(text)
+        _refuse_tokens(text, tokens)
+        statements = DIALECT.parser().parse(tokens, text)
     except sqlglot.errors.TokenError:
         raise _not_closed(text) from None
     except sqlglot.errors.SqlglotError as error:
@@ -124,10 +126,10 @@ def _limit(text: str) -> None:
         raise ExpressionError("has too many operators; split it into several criteria")
 
 
-def _refuse_tokens(text: str) -> None:
+def _refuse_tokens(text: str, tokens: Sequence[sqlglot.Token]) -> None:
     """Refuse what sqlglot's tree no longer shows: most comments, and ``is unknown``, which it reads as ``is null``."""
     before = None
-    for token in sqlglot.tokenize(text):
+    for token in tokens:
         if token.comments:
             # As it is written, with its quotes; token.text has lost them.
             written = text[token.start : token.end + 1]

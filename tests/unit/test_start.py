@@ -1,0 +1,48 @@
+"""What a command loads: nobody who checks definitions should wait for the engine that judges a million records."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+PROGRAM = """
+import atexit, sys
+from stagesync.cli.main import main
+atexit.register(lambda: print("loaded:", *sorted({name.partition(".")[0] for name in sys.modules})))
+main()
+"""
+HEAVY = {"polars", "numpy", "sqlalchemy", "alembic", "simple_salesforce", "hubspot", "requests", "starlette", "rich"}
+
+
+def loaded_by(*command: str) -> tuple[str, set[str]]:
+    """What a command that must succeed prints, and the packages that it loaded."""
+    arguments = [sys.executable, "-c", PROGRAM, *command]
+    ran = subprocess.run(arguments, cwd=ROOT, capture_output=True, text=True, check=True)
+    said, _, names = ran.stdout.rpartition("loaded:")
+    return said, set(names.split())
+
+
+def test_check_reads_everything_and_loads_no_engine_no_client_and_no_logs() -> None:
+    said, packages = loaded_by("check", "--config", "config/stagesync.yaml")
+
+    assert "in order. 'recommended' has 5 stages" in said
+    assert {"sqlglot", "yaml", "pydantic"} <= packages
+    assert not packages & (HEAVY | {"structlog"})
+
+
+@pytest.mark.parametrize("option", ["--version", "--help"])
+def test_the_program_introduces_itself_without_loading_what_it_works_with(option: str) -> None:
+    _, packages = loaded_by(option)
+
+    assert "typer" in packages
+    assert not packages & (HEAVY - {"rich"} | {"sqlglot", "yaml", "pydantic", "structlog"})
+
+
+def test_who_asks_for_events_has_the_logs_set_up_first() -> None:
+    _, packages = loaded_by("--verbose", "check", "--config", "config/stagesync.yaml")
+
+    assert "structlog" in packages
