@@ -6,6 +6,7 @@ import csv
 import io
 import json
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -51,6 +52,9 @@ def test_an_explanation_holds_the_finding_and_the_whole_ladder(audited: Deployme
     criteria = [criterion for step in explained["ladder"] for criterion in step["criteria"]]
     assert len(criteria) == 11
     assert all(criterion["reason"] for criterion in criteria)
+    known = [age for criterion in criteria for age in criterion["ages"]]
+    assert "record last changed" in {age["what"] for age in known}
+    assert all(datetime.fromisoformat(age["at"]) <= datetime.now(UTC) for age in known if "newest" not in age["what"])
 
 
 def test_people_read_what_would_make_it_right(audited: Deployment, still: Sandbox) -> None:
@@ -58,6 +62,7 @@ def test_people_read_what_would_make_it_right(audited: Deployment, still: Sandbo
     done = audited.run("explain", answer.record)
     assert done.code == 0, done.said
     assert "to mend it:" in done.out
+    assert "as of: record last changed 20" in done.out
     assert "<- stands here" in done.out
     assert "Finding: premature" in done.out
 

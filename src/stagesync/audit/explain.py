@@ -1,17 +1,27 @@
-"""Why a record is judged as it is: the whole ladder, every criterion with its verdict, value and source."""
+"""Why a record is judged as it is: the whole ladder, every criterion with its verdict, value, source and age."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 
 import polars as pl
 
+from stagesync.audit.ages import Age
 from stagesync.audit.engine import Judgement
 from stagesync.audit.reasons import evidence_for
 from stagesync.model.findings import Evidence, Finding, Verdict
 from stagesync.model.waivers import Waiver
+
+NO_AGES: Mapping[str, Age] = {}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Explained(Evidence):
+    """A criterion, with as of when its items are, as far as anything tells."""
+
+    ages: tuple[Age, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,7 +33,7 @@ class Step:
     stands_here: bool
     surely: bool
     possibly: bool
-    criteria: tuple[Evidence, ...]
+    criteria: tuple[Explained, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,8 +61,8 @@ class Explanation:
     waivers: tuple[Waiver, ...]
 
 
-def explain(judgement: Judgement, record: str) -> Explanation | None:
-    """The explanation of one record, None when it was not judged."""
+def explain(judgement: Judgement, record: str, ages: Mapping[str, Age] = NO_AGES) -> Explanation | None:
+    """The explanation of one record, None when it was not judged. ``ages`` is what ``ages.ages`` says of it."""
     row = judgement.row_of(record)
     if row is None:
         return None
@@ -77,13 +87,13 @@ def explain(judgement: Judgement, record: str) -> Explanation | None:
         amount=facts["amount"],
         earned=rungs[low].name if low >= 0 else None,
         could_have_earned=rungs[high].name if high >= 0 else None,
-        ladder=tuple(_steps(judgement, row, str(facts["place"]))),
+        ladder=tuple(_steps(judgement, row, str(facts["place"]), ages)),
         findings=tuple(judgement.some(judgement.findings.filter(pl.col("row") == row))),
         waivers=tuple(judgement.waivers_of(row)),
     )
 
 
-def _steps(judgement: Judgement, row: int, place: str) -> Iterator[Step]:
+def _steps(judgement: Judgement, row: int, place: str, ages: Mapping[str, Age]) -> Iterator[Step]:
     values = judgement.evidence.rows.row(row, named=True)
     waived = {waiver.rule: waiver for waiver in judgement.waivers_of(row)}
     number = 0
@@ -94,7 +104,8 @@ def _steps(judgement: Judgement, row: int, place: str) -> Iterator[Step]:
             said = evidence_for(criterion, verdict, values, judgement.evidence.unknown, judgement.evidence.sources)
             if verdict is Verdict.UNKNOWN and criterion.id in waived:
                 said = replace(said, reason=waived[criterion.id].words)
-            criteria.append(said)
+            known = tuple(ages[item] for item in criterion.items if item in ages)
+            criteria.append(Explained(**vars(said), ages=known))
             number += 1
         yield Step(
             stage=rung.name,

@@ -6,15 +6,17 @@ import csv
 import io
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
+from datetime import datetime
 from pathlib import Path
 
 from rich.text import Text
 
+from stagesync.audit.ages import Age, ages
 from stagesync.audit.engine import Judgement, judge
 from stagesync.audit.evidence import Tables
-from stagesync.audit.explain import Explanation, Step, find
+from stagesync.audit.explain import Explained, Explanation, Step, find
 from stagesync.audit.explain import explain as explain_record
 from stagesync.audit.masks import Frame
 from stagesync.cli import show
@@ -22,7 +24,7 @@ from stagesync.cli.options import Format
 from stagesync.errors import IncompleteError, UsageError
 from stagesync.mirror import Mirror
 from stagesync.model.crm import Owner
-from stagesync.model.findings import Evidence, Kind, Verdict
+from stagesync.model.findings import Kind, Verdict
 from stagesync.policy.document import nearest
 from stagesync.settings import Settings, load_settings
 from stagesync.wiring import granted_waivers, utc_now
@@ -54,7 +56,8 @@ def judged_from_mirror(settings: Settings) -> list[Judgement]:
 
 def explain(config: Path, wanted: str, output: Format) -> int:
     """One record, or all that have the name."""
-    judgements = judged_from_mirror(load_settings(config))
+    settings = load_settings(config)
+    judgements = judged_from_mirror(settings)
     found = find(judgements, wanted)
     if not found:
         left_out = ", ".join(
@@ -66,7 +69,7 @@ def explain(config: Path, wanted: str, output: Format) -> int:
             f"no judged record has the id or the name '{wanted}'; it may be newer than the last pull"
             + (f", or among those that were left out: {left_out}" if left_out else "")
         )
-    explanations = [one for judgement, record in found if (one := explain_record(judgement, record)) is not None]
+    explanations = [one for judgement, record in found if (one := _explained(settings, judgement, record)) is not None]
     match output:
         case Format.JSON:
             documents = [asdict(one) for one in explanations]
@@ -79,6 +82,18 @@ def explain(config: Path, wanted: str, output: Format) -> int:
         case _:
             raise UsageError(f"an explanation is shown as table or json, not as {output}")
     return 0
+
+
+def _explained(settings: Settings, judgement: Judgement, record: str) -> Explanation | None:
+    rows, missing = Mirror(settings.mirror_folder).read(judgement.connection)
+    known = ages(
+        judgement,
+        record,
+        mapping=settings.mappings[judgement.connection],
+        tables=Tables(rows=rows, missing=missing),
+        frame=Frame(now=utc_now(), time_zone=settings.time_zone),
+    )
+    return explain_record(judgement, record, known)
 
 
 def _tell(one: Explanation) -> None:
@@ -122,7 +137,16 @@ def _step(step: Step) -> None:
         _criterion(evidence)
 
 
-def _criterion(evidence: Evidence) -> None:
+def _ages(known: Sequence[Age]) -> str:
+    """``record last changed 2026-01-31 08:30 UTC``; what several items have in common is said once."""
+    items: dict[str, list[str]] = {}
+    for age in known:
+        form = "%Y-%m-%d %H:%M UTC" if isinstance(age.at, datetime) else "%Y-%m-%d"
+        items.setdefault(f"{age.what} {age.at.strftime(form)}", []).append(age.item)
+    return "; ".join(said if len(items) == 1 else f"{', '.join(names)}: {said}" for said, names in items.items())
+
+
+def _criterion(evidence: Explained) -> None:
     mark, style = MARKS[evidence.verdict]
     line = Text("  ")
     line.append(f"{mark} {evidence.criterion}: {evidence.verdict}", style=style)
@@ -130,6 +154,8 @@ def _criterion(evidence: Evidence) -> None:
     show.out.print(line, soft_wrap=True)
     if evidence.source:
         show.out.print(Text(f"      looked at: {evidence.source}", style="dim"), soft_wrap=True)
+    if evidence.ages:
+        show.out.print(Text(f"      as of: {_ages(evidence.ages)}", style="dim"), soft_wrap=True)
     if evidence.verdict is not Verdict.MET:
         show.out.print(Text(f"      to mend it: {evidence.ask}", style="dim"), soft_wrap=True)
 

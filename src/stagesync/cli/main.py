@@ -186,7 +186,7 @@ def explain(
     config: Config = DEFAULT_CONFIG,
     output: FormatOption = Format.TABLE,
 ) -> None:
-    """Why a record is judged as it is, from what was last pulled: every criterion with verdict, value and source."""
+    """Why a record is judged as it is, by the last pull: every criterion with verdict, value, source and age."""
     from stagesync.cli import explain as command
 
     raise typer.Exit(command.explain(config, record, output))
