@@ -101,10 +101,12 @@ class _Gatherer:
     ) -> None:
         self.mapping, self.mapped, self.records, self.tables = mapping, mapped, records, tables
         self.frame = replace(frame, unknown=frozenset(), unreadable=frozenset())
-        self.keys = records.select(pl.col(mapped.table.key).alias("record"))
+        self.keys = records[mapped.table.key].alias("record").to_frame()
 
     def item(self, item: str, source: EvidenceSource, kind: ColumnType) -> Iterator[pl.Series]:
-        values = self.values(source, kind).cast(POLARS[kind], strict=False).alias(item)
+        values = self.values(source, kind).alias(item)
+        if values.dtype != POLARS[kind]:
+            values = values.cast(POLARS[kind], strict=False)
         unreadable = self.unreadable(source)
         if unreadable is None or not unreadable.any():
             yield values

@@ -19,7 +19,7 @@ import polars as pl
 from stagesync.audit import stalls
 from stagesync.audit.evidence import EvidenceFrame
 from stagesync.audit.masks import Frame
-from stagesync.audit.modes import modes
+from stagesync.audit.modes import MODES, modes
 from stagesync.audit.verdicts import Condition
 from stagesync.audit.words import Population
 from stagesync.model.findings import Kind, Severity
@@ -30,6 +30,19 @@ from stagesync.policy.expressions.tree import And, IsBlank, Name, Not, Stated
 KINDS = pl.Enum([str(kind) for kind in Kind])
 SEVERITIES = pl.Enum([str(severity) for severity in Severity])
 """From the least to the worst, so that sorting by severity is sorting numbers."""
+
+NOTHING = pl.DataFrame(
+    schema={
+        "row": pl.UInt32,
+        "detail": pl.String,
+        "since": pl.Datetime("us", "UTC"),
+        "kind": KINDS,
+        "rule": pl.String,
+        "severity": SEVERITIES,
+        "mode": MODES,
+    }
+)
+"""A rule that nobody broke costs no frame of its own."""
 
 Mask: TypeAlias = npt.NDArray[np.bool_]
 Positions: TypeAlias = npt.NDArray[np.int16]
@@ -104,6 +117,8 @@ def _rows(
     about: Mapping[str, pl.Series] | None = None,
 ) -> pl.DataFrame:
     """The findings of the masked records; ``detail`` is words made of the columns in ``about``."""
+    if not mask.any():
+        return NOTHING
     rows = pl.Series("row", np.flatnonzero(mask), dtype=pl.UInt32)
     columns = {"since": standing.records["since"], **(about or {})}
     found = pl.DataFrame([rows, *(column.gather(rows).alias(name) for name, column in columns.items())])
@@ -119,6 +134,8 @@ def _findings(
     severity: Severity | None = None,
     detail: pl.Expr | None = None,
 ) -> pl.DataFrame:
+    if not found.height:
+        return NOTHING
     said = pl.lit(None, dtype=pl.String) if detail is None else detail
     ruled = standing.definition.rule(rule or kind)
     return found.select(
@@ -162,6 +179,9 @@ def _unowned(standing: Standing) -> pl.DataFrame:
     unowned = owner.is_null()
     if standing.owners_known:
         unowned |= ~active.fill_null(value=False)
+    mask = standing.working & unowned.to_numpy() & standing.owners_read
+    if not mask.any():
+        return NOTHING
     said = (
         pl.when(pl.col("owner").is_null())
         .then(pl.lit("nobody owns the record"))
@@ -170,5 +190,4 @@ def _unowned(standing: Standing) -> pl.DataFrame:
         .otherwise(pl.format("the owner, {}, is no longer active", pl.col("name")))
     )
     about = {"owner": owner, "active": active, "name": standing.records["owner_name"]}
-    mask = standing.working & unowned.to_numpy() & standing.owners_read
     return _rows(standing, mask, Kind.UNOWNED, detail=said, about=about)

@@ -42,23 +42,29 @@ def select(definition: Definition, mapped: MappedObject, rows: pl.DataFrame) -> 
     }
     records = rows.hstack(places)
     asked = {name: reason for name, reason in reasons.items() if reason is not None}
-    # Each row counts once, for the first reason. with_columns, so that a constant is as long as the table.
-    found = records.with_columns(reason.alias(name) for name, reason in asked.items()).select(list(asked))
-    verdict = found.select(
-        pl.when(pl.all_horizontal(pl.lit(value=True), *(pl.col(other).is_null() for other in list(asked)[:n])))
-        .then(pl.col(name))
-        .alias(name)
-        for n, name in enumerate(asked)
-    )
+    counts = {name: Counter[str]() for name in reasons}
     if asked:
+        verdict = _first_reason(records, asked)
+        counts |= {name: _counts(verdict[name]) for name in asked}
         records = records.filter(verdict.select(pl.all_horizontal(pl.all().is_null())).to_series())
-    counts = {name: _counts(verdict[name]) if name in asked else Counter[str]() for name in reasons}
     return Judged(
         ladder=next(iter(definition.ladders)),
         records=records,
         in_scope=rows.height,
         left_out=counts["left_out"],
         not_judged=counts["broken"] + counts["unmapped"],
+    )
+
+
+def _first_reason(records: pl.DataFrame, asked: Mapping[str, pl.Expr]) -> pl.DataFrame:
+    """A column for each kind of reason, in which a row that has several counts once, for the first."""
+    # with_columns, so that a constant is as long as the table.
+    found = records.with_columns(reason.alias(name) for name, reason in asked.items()).select(list(asked))
+    return found.select(
+        pl.when(pl.all_horizontal(pl.lit(value=True), *(pl.col(other).is_null() for other in list(asked)[:n])))
+        .then(pl.col(name))
+        .alias(name)
+        for n, name in enumerate(asked)
     )
 
 
@@ -118,7 +124,7 @@ def _left_out(mapped: MappedObject, rows: pl.DataFrame) -> pl.Expr | None:
     reasons = [
         pl.when(pl.col(column).fill_null(value=False)).then(pl.lit(words))
         for column, words in mapped.skip.items()
-        if column in rows.columns
+        if column in rows.columns and rows[column].any()
     ]
     return pl.coalesce(reasons) if reasons else None
 
@@ -154,8 +160,12 @@ def _places(definition: Definition, mapped: MappedObject, rows: pl.DataFrame) ->
     ``""`` maps a blank stage.
     """
     positions = {rung.name: rung.position for rung in definition.rungs}
-    known = pl.DataFrame(
-        [(*native, place, positions.get(place, PARKED)) for native, place in mapped.stages.items()],
+    known = pl.LazyFrame(
+        [
+            (pipeline, native, place, positions.get(place, PARKED))
+            for (pipeline, native), place in mapped.stages.items()
+            if mapped.pipeline_field is not None or pipeline is None
+        ],
         schema={"pipeline": pl.String, "native": pl.String, "place": pl.String, "position": pl.Int16},
         orient="row",
     )
@@ -163,8 +173,5 @@ def _places(definition: Definition, mapped: MappedObject, rows: pl.DataFrame) ->
     keys: dict[str, pl.Expr] = {"native": pl.when(~_unreadable(rows, mapped.stage_field)).then(stage)}
     if mapped.pipeline_field is not None:
         keys["pipeline"] = pl.col(mapped.pipeline_field)
-    else:
-        known = known.filter(pl.col("pipeline").is_null())
-    wanted = rows.select(**keys)
-    joined = wanted.join(known, on=list(keys), how="left", nulls_equal=True, maintain_order="left")
-    return joined.select("place", "position")
+    joined = rows.lazy().select(**keys).join(known, on=list(keys), how="left", nulls_equal=True, maintain_order="left")
+    return joined.select("place", "position").collect()

@@ -78,7 +78,7 @@ def split(findings: pl.DataFrame, waivers: Sequence[Waiver], meant: pl.DataFrame
     ``meant`` is what ``let_off`` says.
     """
     if not meant.height:
-        return findings, findings.clear().with_columns(waiver=pl.lit(None, dtype=pl.UInt32))
+        return findings, findings.clear().hstack([pl.Series("waiver", [], dtype=pl.UInt32)])
     rules = pl.DataFrame(
         {"waiver": pl.arange(len(waivers), dtype=pl.UInt32, eager=True), "waives": [w.rule for w in waivers]}
     )
