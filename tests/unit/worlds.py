@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 import polars as pl
 from hypothesis import strategies as st
 
-from stagesync.audit.engine import Judgement, judge
+from stagesync.audit.engine import Auditor, Judgement
 from stagesync.audit.evidence import Tables
 from stagesync.audit.masks import Frame
 from stagesync.model.crm import Owner
@@ -218,19 +218,23 @@ def judge_words(
     definition: Mapping[str, Any], mapping: Mapping[str, Any], folder: Path, world: World, read: Tables | None = None
 ) -> Judgement:
     """The same from the words of the files."""
+    (judged,) = auditor_of(definition, mapping, folder, world).judge(
+        connection="crm", tables=read or tables(world), owners=owners(world)
+    )
+    return judged
+
+
+def auditor_of(definition: Mapping[str, Any], mapping: Mapping[str, Any], folder: Path, world: World) -> Auditor:
+    """The words of the files, loaded and ready to judge at the world's moment."""
     # JSON is YAML.
     (folder / "definition.yaml").write_text(json.dumps(definition, ensure_ascii=False), encoding="utf-8")
     (folder / "mapping.yaml").write_text(json.dumps(mapping, ensure_ascii=False), encoding="utf-8")
     loaded = load_definition(folder / "definition.yaml")
-    (judged,) = judge(
-        connection="crm",
+    return Auditor(
         definition=loaded,
         mapping=load_mapping(folder / "mapping.yaml", loaded),
-        tables=read or tables(world),
-        owners=owners(world),
         frame=Frame(now=world.moment.now, time_zone=world.moment.zone),
     )
-    return judged
 
 
 def found(judged: Judgement) -> dict[str, set[str]]:

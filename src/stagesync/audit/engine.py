@@ -7,7 +7,7 @@ frames and arrays.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import cached_property, reduce
 from operator import and_
@@ -199,6 +199,53 @@ _ASK: Mapping[Kind, str] = {
 }
 
 
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Auditor:
+    """Definitions and a mapping, ready to judge what is read, at once or page by page.
+
+    ``frame`` gives the moment (UTC) and the time zone. Conditions are compiled once for all pages on which the same
+    is unknown. Nothing is written, and the same arguments give the same judgements.
+    """
+
+    definition: Definition
+    mapping: CrmMapping
+    frame: Frame
+    _compiled: dict[object, Conditions] = field(default_factory=dict, init=False, repr=False)
+
+    def judge(
+        self, *, connection: str, tables: Tables, owners: Sequence[Owner], granted: Sequence[Waiver] = ()
+    ) -> list[Judgement]:
+        """Judge every object of the mapping: one judgement for each ladder on which its records may stand.
+
+        ``owners`` may be empty when the source does not know them. ``granted`` are waivers beside those of the
+        definitions.
+        """
+        source = _Source(
+            auditor=self,
+            connection=connection,
+            tables=tables,
+            owners=owners,
+            waivers=(*self.definition.waivers, *granted),
+        )
+        return [judgement for mapped in self.mapping.objects for judgement in _judge_object(source, mapped)]
+
+    @cached_property
+    def about(self) -> Frame:
+        """The frame with what the definitions say of words."""
+        return replace(self.frame, placeholders=self.definition.placeholders)
+
+    def conditions(self, ladder: Definition, evidence: EvidenceFrame) -> Conditions:
+        """What is asked of records that stand on a ladder, where this evidence is known."""
+        frame = replace(self.about, unknown=frozenset(evidence.unknown), unreadable=evidence.unreadable)
+        key = (tuple(ladder.ladders), tuple(evidence.rows.columns), frame)
+        if key not in self._compiled:
+            asked = conditions(ladder, evidence)
+            for number, criterion in enumerate(ladder.criteria):
+                asked |= conditions_of(number, criterion.expression, frame)
+            self._compiled[key] = Conditions(asked=asked, frame=frame)
+        return self._compiled[key]
+
+
 def judge(
     *,
     connection: str,
@@ -209,62 +256,44 @@ def judge(
     frame: Frame,
     granted: Sequence[Waiver] = (),
 ) -> list[Judgement]:
-    """Judge every object of a mapping: one judgement for each ladder on which records of the object may stand.
-
-    ``owners`` may be empty when the source does not know them. ``frame`` gives the moment (UTC) and time zone.
-    ``granted`` are waivers beside those of the definitions. Nothing is written, and the same arguments give the same
-    judgements.
-    """
-    source = _Source(
-        connection=connection,
-        definition=definition,
-        mapping=mapping,
-        tables=tables,
-        owners=owners,
-        frame=replace(frame, placeholders=definition.placeholders),
-        waivers=(*definition.waivers, *granted),
-    )
-    return [judgement for mapped in mapping.objects for judgement in _judge_object(source, mapped)]
+    """Judge tables once; see ``Auditor``."""
+    auditor = Auditor(definition=definition, mapping=mapping, frame=frame)
+    return auditor.judge(connection=connection, tables=tables, owners=owners, granted=granted)
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Source:
-    """The arguments of an audit."""
+    """What is judged, and by whom."""
 
+    auditor: Auditor
     connection: str
-    definition: Definition
-    mapping: CrmMapping
     tables: Tables
     owners: Sequence[Owner]
-    frame: Frame
     waivers: Sequence[Waiver]
 
 
 def _judge_object(source: _Source, mapped: MappedObject) -> Iterator[Judgement]:
     rows, unread = _readable(mapped, source.tables)
-    judged = scope.select(source.definition, mapped, rows)
-    for part in scope.by_ladder(source.definition, mapped, judged):
+    judged = scope.select(source.auditor.definition, mapped, rows)
+    for part in scope.by_ladder(source.auditor.definition, mapped, judged):
         yield _judge_ladder(source, mapped, part, unread)
 
 
 def _judge_ladder(source: _Source, mapped: MappedObject, judged: scope.Judged, unread: str | None) -> Judgement:
-    definition, tables, frame = source.definition.on(judged.ladder), source.tables, source.frame
-    connection, mapping, owners = source.connection, source.mapping, source.owners
+    auditor, connection, tables, owners = source.auditor, source.connection, source.tables, source.owners
+    definition = auditor.definition.on(judged.ladder)
     evidence = gather(
-        mapping=mapping,
+        mapping=auditor.mapping,
         mapped=mapped,
         records=judged.records,
         tables=tables,
         types=definition.vocabulary,
-        frame=frame,
+        frame=auditor.about,
     )
     # The history's condition is about columns, the criteria are about evidence; only the latter can be unknown.
-    records = _records(mapped, judged.records, tables, owners, frame)
-    frame = replace(frame, unknown=frozenset(evidence.unknown), unreadable=evidence.unreadable)
-    asked = conditions(definition, evidence)
-    for number, criterion in enumerate(definition.criteria):
-        asked |= conditions_of(number, criterion.expression, frame)
-    found = Conditions(asked=asked, frame=frame).truths(evidence.rows)
+    records = _records(mapped, judged.records, tables, owners, auditor.about)
+    asked = auditor.conditions(definition, evidence)
+    found, frame = asked.truths(evidence.rows), asked.frame
     criteria = verdicts(found, len(definition.criteria))
     not_judged = _not_judged(definition, evidence, records["position"], criteria)
     population = Population(connection=connection, object=mapped.name, records=records, evidence=evidence, frame=frame)
@@ -302,7 +331,7 @@ def _judge_ladder(source: _Source, mapped: MappedObject, judged: scope.Judged, u
         scope=Scope(
             connection=connection,
             object=mapped.name,
-            ladder=judged.ladder if len(source.definition.ladders) > 1 else None,
+            ladder=judged.ladder if len(auditor.definition.ladders) > 1 else None,
             in_scope=judged.in_scope + (_height(mapped, tables) if unread else 0),
             evaluated=records.height,
             skipped={**judged.left_out, **judged.not_judged, **({unread: _height(mapped, tables)} if unread else {})},

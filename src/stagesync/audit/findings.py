@@ -151,6 +151,8 @@ def _findings(
 
 def _stalled(standing: Standing) -> pl.DataFrame:
     stalled = stalls.find(standing.definition, standing.records, standing.evidence, standing.frame)
+    if not stalled.rows.height:
+        return NOTHING
     said = stalled.words.alias("said")
     found = stalled.rows.select("row", said, pl.col("quiet").alias("since"))
     return _findings(standing, found, Kind.STALLED, detail=pl.col("said"))

@@ -16,6 +16,7 @@ from stagesync.policy.definitions import ACTIVITY, Definition
 from stagesync.policy.durations import Duration, Unit
 
 MOMENT = pl.Datetime("us", "UTC")
+NOBODY = pl.DataFrame(schema={"row": pl.UInt32, "quiet": MOMENT})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,13 +37,15 @@ def find(definition: Definition, records: pl.DataFrame, evidence: EvidenceFrame,
     A record without either date is not stalled: nothing says since when.
     """
     known = ACTIVITY in evidence.rows.columns
+    limits = list(_limits(definition, idle=known))
+    if not limits:
+        return Stalled(rows=NOBODY, words=pl.lit(None, dtype=pl.String))
     unknown, activity = pl.lit(value=False), pl.lit(None, dtype=MOMENT)
     if known:
         # What lies in the future is not activity; a clock that is wrong must not keep a record alive.
         activity = pl.when(pl.col("active") <= pl.lit(frame.now).cast(MOMENT)).then(pl.col("active")).otherwise(None)
         records = records.with_columns(evidence.rows[ACTIVITY].alias("active"), unknown_activity(evidence))
         unknown = pl.col("unknown_activity")
-    limits = list(_limits(definition, idle=known))
     over = [
         (pl.col("position") == limit.position)
         & _longer_ago(pl.col("quiet" if limit.idle else "since"), limit.length, frame)
@@ -54,8 +57,7 @@ def find(definition: Definition, records: pl.DataFrame, evidence: EvidenceFrame,
         *(pl.when(condition).then(pl.lit(n, dtype=pl.UInt16)) for n, condition in enumerate(over)),
     )
     rows = (
-        (records if limits else records.clear())
-        .lazy()
+        records.lazy()
         .with_row_index("row")
         .with_columns(active=activity)
         .with_columns(quiet=pl.max_horizontal("active", "since"))
