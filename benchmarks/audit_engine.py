@@ -9,9 +9,9 @@ values, both bounds of the earned stage, and the findings. The rivals:
   earned stage. The floor: nothing is known of unknowns, reasons, contradictions or stalls.
 * Cloud Custodian: its value filters, record by record, on a sample, scaled to the same number of records.
 
-A second row for StageSync has one record in twenty with an unreadable value in each of three fields, and one field that
-was not read at all, so that both bounds of the earned stage are judged. The same again for a page of 100 records and for
-one record, judged by an auditor that has seen such records before.
+A second row for StageSync has one record in twenty with an unreadable value in each of three fields, and one field
+that was not read at all, so that both bounds of the earned stage are judged. The same again for a page of 100 records
+and for one record, judged by an auditor that has seen such records before.
 
 Prints milliseconds and ratios; medians of some rounds, each engine in turn in every round, because machines are noisy.
 """
