@@ -13,7 +13,7 @@ from stagesync.audit.evidence import Tables
 from stagesync.connectors.exports import ExportFormat, ExportReader
 from stagesync.errors import StageSyncError
 from stagesync.model.tables import UNREADABLE
-from stagesync.policy.mappings import CrmMapping, MappedObject
+from stagesync.policy.mappings import CrmMapping, LookupSource, MappedObject
 
 LOOKED_AT = 1_000
 ENOUGH = 0.5
@@ -33,20 +33,41 @@ def export_reader(folder: Path, mapping: CrmMapping) -> ExportReader:
         time_zone=words.time_zone,
         decimal=words.decimal,
         empty=tuple(words.empty),
+        yes=tuple(words.yes),
+        no=tuple(words.no),
         blank_is_false=words.blank_is_false,
     )
     return ExportReader(folder, style)
 
 
 def read_tables(reader: ExportReader, mapping: CrmMapping, name: str, progress: Progress) -> Tables:
-    """Every table of an export that a mapping names, straight into memory: files need no mirror."""
+    """Every table of an export that a mapping names, straight into memory: files need no mirror.
+
+    The rows of a table that is only counted are numbered where it has no ids.
+    """
     rows: dict[str, pl.DataFrame] = {}
+    named = _named(mapping)
     for table in mapping.tables:
         progress(name, table.name, 0)
         pages = [page.rows for page in reader.pull(table)]
         if pages and table.key in pages[0].columns:
             rows[table.name] = pl.concat(pages, how="diagonal")
-    return Tables(rows=rows, missing={item.table: item.columns for item in reader.missing(mapping.tables)})
+        elif pages and table.name not in named:
+            numbered = pl.concat(pages, how="diagonal").with_row_index(table.key)
+            rows[table.name] = numbered.with_columns(pl.col(table.key).cast(pl.String))
+    missing = {item.table: dict(item.columns) for item in reader.missing(mapping.tables)}
+    for table in mapping.tables:
+        if table.name in rows:
+            missing.get(table.name, {}).pop(table.key, None)
+    return Tables(rows=rows, missing=missing)
+
+
+def _named(mapping: CrmMapping) -> set[str]:
+    """The tables whose rows must have ids: records, and what is looked up by its id. Others are only counted."""
+    sources = [source for mapped in mapping.objects for source in mapped.evidence.values()]
+    return {mapped.table.name for mapped in mapping.objects} | {
+        source.table for source in sources if isinstance(source, LookupSource)
+    }
 
 
 def fitting(folder: Path, mappings: Sequence[CrmMapping]) -> list[CrmMapping]:

@@ -197,6 +197,7 @@ class _Check:
             document.problem(("definition",), message)
         if words.tasks and words.tasks.key not in words.tables.get(words.tasks.table, {}):
             document.problem(("tasks", "key"), f"list '{words.tasks.key}' under tables: {words.tasks.table}")
+        self.export()
         objects = [self.object(name, mapped) for name, mapped in words.objects.items()]
         document.raise_problems()
         return CrmMapping(
@@ -209,6 +210,24 @@ class _Check:
             tables=tuple(self.tables(objects)),
             own_tasks=(words.tasks.table, words.tasks.key) if words.tasks else None,
         )
+
+    def export(self) -> None:
+        """What only an export has to say: the ids of its tables, and its words for true and false."""
+        objects = {mapped.table or name for name, mapped in self.words.objects.items()}
+        for table in self.words.keys:
+            if self.words.crm != "export":
+                message = f"'{self.words.crm}' knows the ids of its tables; keys are for exports"
+            elif table in objects:
+                message = f"'{table}' is an object; write its key there"
+            elif table not in self.words.tables:
+                message = f"table '{table}' is not listed under tables{nearest(table, list(self.words.tables))}"
+            else:
+                continue
+            self.document.problem(("keys", table), message, key=True)
+        yes = {word.strip().lower() for word in self.words.export.yes}
+        for index, word in enumerate(self.words.export.no):
+            if word.strip().lower() in yes:
+                self.document.problem(("export", "no", index), f"'{word}' cannot mean both yes and no")
 
     def object(self, name: str, mapped: ObjectMapping) -> MappedObject:
         path: KeyPath = ("objects", name)
@@ -433,7 +452,7 @@ class _Check:
         history_of = None
         if self.words.crm == "hubspot" and name.endswith(HISTORY):
             history_of = next((column for column in columns if column not in ("record", "at", "by")), None)
-        key = KEYS[self.words.crm]
+        key = self.words.keys.get(name, KEYS[self.words.crm])
         others = {column: kind for column, kind in columns.items() if column != key}
         return Table(name=name, key=key, columns=others, links=tuple(self.links.get(name, ())), history_of=history_of)
 

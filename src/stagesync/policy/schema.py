@@ -254,6 +254,8 @@ class ExportFormat(Strict):
     time_zone: Words = "UTC"
     decimal: Literal[".", ","] = "."
     empty: list[str] = []
+    yes: list[str] = Field(default=[], description="words for true, beside true, yes, y, t and 1")
+    no: list[str] = Field(default=[], description="words for false, beside false, no, n, f and 0")
     blank_is_false: Flag = False
 
 
@@ -266,4 +268,5 @@ class MappingFile(Strict):
     export: ExportFormat = ExportFormat()
     tasks: TaskMapping | None = None
     tables: dict[str, dict[str, ColumnType]] = {}
+    keys: dict[str, Words] = Field(default={}, description="export: the column of ids of a table, if it is not Id")
     objects: Annotated[dict[str, ObjectMapping], Field(min_length=1)]

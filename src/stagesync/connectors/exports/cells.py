@@ -6,7 +6,7 @@ that it is shown to somebody and demotes nobody.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import polars as pl
 
@@ -79,7 +79,8 @@ def _read(text: pl.Expr, kind: ColumnType, style: ExportFormat) -> pl.Expr:
             broken = text.str.starts_with("#") & text.str.to_uppercase().is_in(BROKEN)
             return pl.when(~broken).then(text)
         case ColumnType.BOOLEAN:
-            return text.str.to_lowercase().replace_strict(BOOLEANS, default=None, return_dtype=pl.Boolean())
+            words = {**BOOLEANS, **_words(style.yes, truth=True), **_words(style.no, truth=False)}
+            return text.str.to_lowercase().replace_strict(words, default=None, return_dtype=pl.Boolean())
         case ColumnType.NUMBER:
             return _number(text, style)
         case ColumnType.INTEGER:
@@ -88,6 +89,10 @@ def _read(text: pl.Expr, kind: ColumnType, style: ExportFormat) -> pl.Expr:
             return _date(text, style)
         case ColumnType.DATETIME:
             return _datetime(text, style)
+
+
+def _words(said: Sequence[str], *, truth: bool) -> dict[str, bool]:
+    return {word.strip().lower(): truth for word in said}
 
 
 def _plain(text: pl.Expr, style: ExportFormat) -> pl.Expr:

@@ -11,7 +11,8 @@ class ExportFormat:
 
     ``dates`` and ``datetimes`` are formats of strptime, tried in order (``%.f`` is a fraction of a second).
     ``time_zone`` is an IANA name: moments without an offset are in it. ``empty`` are texts that mean blank, beside
-    the empty cell itself; case and surrounding space do not matter. ``blank_is_false`` reads a blank boolean as
+    the empty cell itself, ``yes`` and ``no`` texts that mean true and false, beside the English ones; case and
+    surrounding space do not matter. ``blank_is_false`` reads a blank boolean as
     false, as Salesforce's own exports mean it.
     """
 
@@ -22,4 +23,6 @@ class ExportFormat:
     time_zone: str = "UTC"
     decimal: str = "."
     empty: tuple[str, ...] = ()
+    yes: tuple[str, ...] = ()
+    no: tuple[str, ...] = ()
     blank_is_false: bool = False
