@@ -195,6 +195,28 @@ def test_a_blank_stage_may_be_mapped(tmp_path: Path) -> None:
     assert scoped(tmp_path, rows, stage=stage).records["place"].to_list() == ["deal"]
 
 
+def test_a_stage_is_that_of_its_pipeline(tmp_path: Path) -> None:
+    rows = pl.DataFrame(
+        {
+            "Id": list("abcdef"),
+            "Stage": ["Open", "Open", None, "Open", "Won", "Open"],
+            "Pipe": ["new", "renewal", "renewal", "other", "new", None],
+        }
+    )
+    stages = {"new": {"Open": "deal"}, "renewal": {"Open": "aside", "": "customer", "Won": "customer"}}
+    judged = scoped(tmp_path, rows, stage={"field": "Stage", "pipeline": "Pipe", "stages": stages})
+    assert judged.records.select("record", "place", "position").rows() == [
+        ("a", "deal", 0),
+        ("b", "aside", -1),
+        ("c", "customer", 1),
+    ]
+    assert judged.scope.skipped == {
+        "the mapping does not know the stage 'other / Open'": 1,
+        "the mapping does not know the stage 'new / Won'": 1,
+        "the mapping does not know the stage '(none) / Open'": 1,
+    }
+
+
 @pytest.mark.parametrize("column", ["Id", "Stage"])
 def test_without_ids_or_stages_nothing_is_judged_and_the_audit_is_incomplete(tmp_path: Path, column: str) -> None:
     rows = pl.DataFrame({"Id": ["a", "b"], "Stage": ["Open", "Open"]}).drop(column)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
+import numpy.typing as npt
 import polars as pl
 
 from stagesync.model.tables import UNREADABLE
@@ -157,21 +158,37 @@ def _native(mapped: MappedObject) -> pl.Expr:
 def _places(definition: Definition, mapped: MappedObject, rows: pl.DataFrame) -> pl.DataFrame:
     """``place`` (rung or parking place) and ``position`` of each row; null where the mapping does not know it.
 
-    ``""`` maps a blank stage.
+    ``""`` maps a blank stage. Texts become numbers once; then a place is looked up in a table of pipelines and stages.
     """
-    positions = {rung.name: rung.position for rung in definition.rungs}
-    known = pl.LazyFrame(
+    natives = _numbers(native for _, native in mapped.stages)
+    pipelines = _numbers(pipeline for pipeline, _ in mapped.stages if pipeline is not None)
+    table = np.full((len(pipelines) + 1, len(natives) + 1), len(mapped.stages), dtype=np.uint32)
+    for number, (pipeline, native) in enumerate(mapped.stages):
+        table[pipelines[pipeline] if pipeline is not None else 0, natives[native]] = number
+    stage = _coded(_filled(rows[mapped.stage_field], ""), natives)
+    if (flag := mapped.stage_field + UNREADABLE) in rows.columns:
+        stage = np.where(_filled(rows[flag], False).to_numpy(), len(natives), stage)
+    row = _coded(rows[mapped.pipeline_field], pipelines) if mapped.pipeline_field is not None else 0
+    index = pl.Series(table[row, stage])
+    places = list(mapped.stages.values())
+    positions = dict.fromkeys(places, PARKED) | {rung.name: rung.position for rung in definition.rungs}
+    return pl.DataFrame(
         [
-            (pipeline, native, place, positions.get(place, PARKED))
-            for (pipeline, native), place in mapped.stages.items()
-            if mapped.pipeline_field is not None or pipeline is None
-        ],
-        schema={"pipeline": pl.String, "native": pl.String, "place": pl.String, "position": pl.Int16},
-        orient="row",
+            pl.Series("place", [*places, None], dtype=pl.String)[index],
+            pl.Series("position", [*(positions[place] for place in places), None], dtype=pl.Int16)[index],
+        ]
     )
-    stage = pl.col(mapped.stage_field).fill_null("")
-    keys: dict[str, pl.Expr] = {"native": pl.when(~_unreadable(rows, mapped.stage_field)).then(stage)}
-    if mapped.pipeline_field is not None:
-        keys["pipeline"] = pl.col(mapped.pipeline_field)
-    joined = rows.lazy().select(**keys).join(known, on=list(keys), how="left", nulls_equal=True, maintain_order="left")
-    return joined.select("place", "position").collect()
+
+
+def _numbers(words: Iterable[str]) -> Mapping[str, int]:
+    return {word: number for number, word in enumerate(dict.fromkeys(words))}
+
+
+def _coded(values: pl.Series, words: Mapping[str, int]) -> npt.NDArray[np.uint32]:
+    """The number of each value among the words, one more than the last where it is none of them."""
+    codes = values.cast(pl.Enum(list(words)), strict=False).to_physical().cast(pl.UInt32)
+    return _filled(codes, len(words)).to_numpy()
+
+
+def _filled(values: pl.Series, value: object) -> pl.Series:
+    return values.fill_null(value) if values.null_count() else values
