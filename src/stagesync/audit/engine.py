@@ -403,7 +403,8 @@ def _records(
 def _with_owners(records: pl.DataFrame, owners: Sequence[Owner]) -> pl.DataFrame:
     known = {"owner": pl.String(), "owner_name": pl.String(), "owner_active": pl.Boolean()}
     if not owners:
-        return records.with_columns(pl.lit(None, dtype=known[name]).alias(name) for name in list(known)[1:])
+        blank = [pl.Series(name, [None], dtype=known[name]) for name in list(known)[1:]]
+        return records.hstack([column.new_from_index(0, records.height) for column in blank])
     people = pl.DataFrame([(owner.id, owner.name, owner.active) for owner in owners], schema=known, orient="row")
     return records.join(people.unique("owner", keep="first"), on="owner", how="left", maintain_order="left")
 

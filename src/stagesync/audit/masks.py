@@ -41,6 +41,7 @@ from stagesync.policy.expressions.tree import (
 
 SPECIAL = str.maketrans({character: f"\\{character}" for character in r"\.+*?()|[]{}^$#&-~"})
 SHORTEST_STATED = 2
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,6 +85,11 @@ def stated(column: pl.Expr, placeholders: frozenset[str]) -> pl.Expr:
     if placeholders:
         says = says & ~text.is_in(sorted(word.lower() for word in placeholders))
     return says.fill_null(value=False)
+
+
+def moment(at: datetime) -> pl.Expr:
+    """A moment as a constant. From a number, since polars makes a table of one row to hold a datetime (0.2 ms)."""
+    return pl.lit((at - EPOCH) // timedelta(microseconds=1), dtype=pl.Int64).cast(POLARS[ColumnType.DATETIME])
 
 
 def _three_valued(expression: Expression, frame: Frame) -> pl.Expr:
@@ -169,13 +175,15 @@ def _value(value: Value, frame: Frame) -> pl.Expr:
     match value:
         case Name(name=name):
             return pl.col(name)
-        case Constant(value=constant, type=kind):
-            return pl.lit(constant, dtype=pl.Datetime("us", "UTC") if kind is ColumnType.DATETIME else None)
+        case Constant(value=datetime() as constant):
+            return moment(constant)
+        case Constant(value=constant):
+            return pl.lit(constant)
         case Moment(type=kind, shift=shift, unit=unit):
             delta = timedelta(hours=shift) if unit == "hour" else timedelta(days=shift)
             if kind is ColumnType.DATE:
                 return pl.lit(frame.today + delta)
-            return pl.lit(frame.now.astimezone(UTC) + delta, dtype=pl.Datetime("us", "UTC"))
+            return moment(frame.now.astimezone(UTC) + delta)
         case Arithmetic(operation=operation, left=left, right=right):
             return _calculate(operation, _value(left, frame), _value(right, frame))
 

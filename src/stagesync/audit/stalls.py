@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 
 from stagesync.audit.evidence import EvidenceFrame
-from stagesync.audit.masks import Frame
+from stagesync.audit.masks import Frame, moment
 from stagesync.model.tables import UNREADABLE
 from stagesync.policy.definitions import ACTIVITY, Definition
 from stagesync.policy.durations import Duration, Unit
@@ -43,7 +43,7 @@ def find(definition: Definition, records: pl.DataFrame, evidence: EvidenceFrame,
     unknown, activity = pl.lit(value=False), pl.lit(None, dtype=MOMENT)
     if known:
         # What lies in the future is not activity; a clock that is wrong must not keep a record alive.
-        activity = pl.when(pl.col("active") <= pl.lit(frame.now).cast(MOMENT)).then(pl.col("active")).otherwise(None)
+        activity = pl.when(pl.col("active") <= moment(frame.now)).then(pl.col("active")).otherwise(None)
         records = records.with_columns(evidence.rows[ACTIVITY].alias("active"), unknown_activity(evidence))
         unknown = pl.col("unknown_activity")
     over = [
@@ -111,12 +111,12 @@ def _longer_ago(since: pl.Expr, limit: Duration, frame: Frame) -> pl.Expr:
     try:
         if limit.unit in (Unit.MINUTES, Unit.HOURS):
             passed = frame.now.astimezone(UTC) - timedelta(**{str(limit.unit): limit.count})
-            return since <= pl.lit(passed, dtype=MOMENT)
+            return since <= moment(passed)
         day_after = _last_day(limit, frame.today) + timedelta(days=1)
         begins = datetime.combine(day_after, time.min, tzinfo=frame.time_zone).astimezone(UTC)
     except (OverflowError, ValueError):
         return pl.lit(value=False)  # a time before the year 1
-    return since < pl.lit(begins, dtype=MOMENT)
+    return since < moment(begins)
 
 
 def _last_day(limit: Duration, today: date) -> date:
