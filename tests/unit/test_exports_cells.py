@@ -156,6 +156,14 @@ def test_text_loses_the_space_around_it_and_a_failed_formula_is_not_text() -> No
     assert read("#1 choice", ColumnType.TEXT) == "#1 choice"
 
 
+@pytest.mark.parametrize("style", [POINT, ExportFormat(empty=("None",))])
+@pytest.mark.parametrize("late", [" spaced ", "", "  ", "none", "plain", None])
+def test_a_cell_is_read_alike_wherever_it_stands(late: str | None, style: ExportFormat) -> None:
+    cells = [*["clean"] * 5_000, late]
+    frame = typed(pl.DataFrame({"x": cells}), {"x": ColumnType.TEXT}, style)
+    assert frame["x"].to_list() == [*cells[:-1], read(late, ColumnType.TEXT, style)]
+
+
 def test_the_companion_is_there_only_when_something_is_unreadable() -> None:
     raw = pl.DataFrame({"n": ["1", "x", ""], "m": ["1", "2", ""]})
     frame = typed(raw, {"n": ColumnType.NUMBER, "m": ColumnType.NUMBER}, POINT)

@@ -95,8 +95,7 @@ def forecast(judgement: Judgement, past: pl.DataFrame | None) -> Forecast | None
     # Slot 0 is "no rung of this pipeline", slot n + 1 the n-th rung that it has stages for.
     values = np.array([0.0, *(np.nan if rate.rate is None else rate.rate for rate in rates)])
     starts = np.array([rate.position for rate in rates], dtype=np.int64)
-    slots = [np.searchsorted(starts, at, side="right") for at in (_standing(judgement), judgement.low, judgement.high)]
-    standing, low, high = slots
+    standing, low, high = (_slots(starts, at) for at in (_standing(judgement), judgement.low, judgement.high))
     lowest, highest = _between(values)
     rows = judgement.records.select("place", "owner", "owner_name", "amount").with_columns(
         weighted=_by(values[standing]),
@@ -122,6 +121,13 @@ def forecast(judgement: Judgement, past: pl.DataFrame | None) -> Forecast | None
         by_owner=tuple(sorted(owned, key=lambda one: (-(one.value.face or 0.0), one.owner or ""))),
         unearned=_all(open_rows.filter("unearned")),
     )
+
+
+def _slots(starts: npt.NDArray[np.int64], positions: npt.NDArray[np.int16]) -> npt.NDArray[np.int64]:
+    """Of each position how many slots start at or below it; there are few positions, so each is searched for once."""
+    first, last = (int(positions.min()), int(positions.max())) if positions.size else (0, 0)
+    slots = np.searchsorted(starts, np.arange(first, last + 1), side="right")
+    return slots[positions - first]
 
 
 def _standing(judgement: Judgement) -> npt.NDArray[np.int16]:

@@ -42,15 +42,23 @@ class Ranked(Sequence[Finding]):
 
     def by_record(self, limit: int) -> Sequence[Sequence[Finding]]:
         """The findings of the worst records, each record with all of its own; 0 takes all records."""
-        records = self._columns.group_by("judgement", "row").agg(pl.col("severity").max(), pl.col("amount").first())
-        near = _worst(records, limit) if limit else records
-        chosen = self._columns.join(near.select("judgement", "row"), on=["judgement", "row"], how="semi")
-        chosen = _sorted(chosen, self.judgements)
+        chosen = _sorted(self._of_worst(limit) if limit else self._columns, self.judgements)
         chosen = chosen.with_row_index("at").with_columns(pl.col("at").min().over("judgement", "row"))
         order = chosen.sort("at", maintain_order=True)
         shown = order.filter(pl.col("at").rank("dense") <= limit) if limit else order
         found = zip(shown["at"].to_list(), self._objects(shown), strict=True)
         return [[finding for _, finding in group] for _, group in groupby(found, key=lambda pair: pair[0])]
+
+    def _of_worst(self, count: int) -> pl.DataFrame:
+        """The findings of the worst ``count`` records, and of equals of the last one.
+
+        A record is as bad as its worst finding: the worst findings are looked at until they are of enough records.
+        """
+        record = ["judgement", "row"]
+        wanted = count
+        while (near := _worst(self._columns, wanted)).height < len(self) and near.select(record).n_unique() < count:
+            wanted *= 4
+        return self._columns.join(near, on=record, how="semi")
 
     @property
     def records(self) -> int:
@@ -104,7 +112,7 @@ def _worst(rows: pl.DataFrame, count: int) -> pl.DataFrame:
     """The rows among which the worst ``count`` are: equals of the last one stay, since only keys tell them apart."""
     if count >= rows.height or count <= 0:
         return rows.head(max(count, 0))
-    last = rows.select(WORST_FIRST).sort(WORST_FIRST, descending=True).row(count - 1)
+    last = rows.select(WORST_FIRST).top_k(count, by=WORST_FIRST).sort(WORST_FIRST).row(0)
     severity, amount = pl.lit(last[0], dtype=SEVERITIES), last[1]
     worse = pl.col("severity") > severity
     return rows.filter(worse | ((pl.col("severity") == severity) & (pl.col("amount") >= amount)))

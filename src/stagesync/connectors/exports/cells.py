@@ -21,6 +21,7 @@ BOOLEANS: Mapping[str, bool] = {
     **dict.fromkeys(("true", "1", "yes", "y", "t"), True),
     **dict.fromkeys(("false", "0", "no", "n", "f"), False),
 }
+EARLY = 1_000
 PLAIN = (ColumnType.NUMBER, ColumnType.INTEGER)
 GROUPS = " '’\u00a0\u202f"  # thousands may stand apart by spaces of any width and apostrophes (Switzerland)
 MONEY = r"\p{Sc}|\b(?:EUR|USD|GBP|CHF|JPY|CAD|AUD|NZD|SEK|NOK|DKK|PLN|CZK|HUF|INR|BRL|MXN|ZAR|SGD|CNY)\b"
@@ -28,9 +29,8 @@ MONEY = r"\p{Sc}|\b(?:EUR|USD|GBP|CHF|JPY|CAD|AUD|NZD|SEK|NOK|DKK|PLN|CZK|HUF|IN
 
 def typed(raw: pl.DataFrame, columns: Mapping[str, ColumnType], style: ExportFormat) -> pl.DataFrame:
     """The frame with each column as its type, and ``<name>?unreadable`` where some value could not be read."""
-    filled = raw.select(_filled(name, raw.schema[name], style) for name in columns)
-    # A column that was clean keeps the bytes it came with: stripped copies of all texts would double the memory.
-    filled = filled.with_columns(raw[name] for name in columns if filled[name].equals(raw[name]))
+    marred = _marred(raw, columns, style)
+    filled = raw.select(_filled(pl.col(name), style) if name in marred else pl.col(name) for name in columns)
     values = pl.DataFrame([_values(filled[name], kind, style) for name, kind in columns.items()])
     flags = [(filled[name].is_not_null() & values[name].is_null()).alias(name + UNREADABLE) for name in columns]
     if style.blank_is_false:
@@ -42,14 +42,34 @@ def typed(raw: pl.DataFrame, columns: Mapping[str, ColumnType], style: ExportFor
     return values.hstack([flag for flag in flags if flag.any()])
 
 
-def _filled(name: str, dtype: pl.DataType, style: ExportFormat) -> pl.Expr:
-    """The column, null where it is blank; text without the space around it."""
-    if dtype != pl.String:
-        return pl.col(name)
-    text = pl.col(name).str.strip_chars()
+def _marred(raw: pl.DataFrame, columns: Mapping[str, ColumnType], style: ExportFormat) -> set[str]:
+    """The text columns with a blank cell or space around a text.
+
+    The others keep the bytes they came with: stripped copies of all texts would double the memory.
+    """
+    texts = [name for name in columns if raw.schema[name] == pl.String]
+    found: set[str] = set()
+    # What is marred mostly shows early, and then the rest need not be looked at.
+    for rows in (raw.head(EARLY), raw):
+        left = [name for name in texts if name not in found]
+        some = rows.select(_is_marred(pl.col(name), style).any() for name in left)
+        found |= {name for name in left if some[name].item()}
+    return found
+
+
+def _is_marred(text: pl.Expr, style: ExportFormat) -> pl.Expr:
+    return _is_blank(text, style) | (text != text.str.strip_chars())
+
+
+def _filled(text: pl.Expr, style: ExportFormat) -> pl.Expr:
+    """Text without the space around it, null where it is blank."""
+    text = text.str.strip_chars()
+    return pl.when(~_is_blank(text, style)).then(text)
+
+
+def _is_blank(text: pl.Expr, style: ExportFormat) -> pl.Expr:
     words = sorted({word.strip().lower() for word in style.empty})
-    kept = text != ""
-    return pl.when(kept & ~text.str.to_lowercase().is_in(words) if words else kept).then(text).alias(name)
+    return (text == "") | text.str.to_lowercase().is_in(words) if words else text == ""
 
 
 def _values(filled: pl.Series, kind: ColumnType, style: ExportFormat) -> pl.Series:
