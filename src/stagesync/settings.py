@@ -7,10 +7,11 @@ says where the ledger and the mirror are, whatever the file says.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeVar
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import Field, model_validator
@@ -19,10 +20,10 @@ from stagesync.errors import ConfigurationError
 from stagesync.model.changes import Mode
 from stagesync.model.findings import Kind
 from stagesync.policy.definitions import Definition, load_definition
-from stagesync.policy.document import Document, read_document
+from stagesync.policy.document import Document, KeyPath, read_document
 from stagesync.policy.durations import Duration, Unit
 from stagesync.policy.mappings import CrmMapping, load_mapping
-from stagesync.policy.schema import Identifier, Length, Strict, Words
+from stagesync.policy.schema import Identifier, Length, MappingFile, Strict, Words
 from stagesync.policy.validation import validate
 
 SQLITE = "sqlite:///"
@@ -175,26 +176,50 @@ class Settings:
 
 
 def load_settings(file: Path) -> Settings:
-    """Read the settings and everything they name. Raises ConfigurationError with all problems of a file at once."""
+    """Read the settings and everything they name. Raises ConfigurationError with all problems of all files at once."""
     file = file.absolute()
-    document = read_document(file)
-    words = validate(document, SettingsFile)
-    document.raise_problems()
-    assert words is not None
+    document, words = validate(read_document(file), SettingsFile)
     zone = _time_zone(document, words)
-    definition = load_definition(file.parent / words.definitions)
+    definition = _tried(document, ("definitions",), partial(load_definition, file.parent / words.definitions))
     for kind, override in words.rules.items():
-        definition = definition.with_mode(kind, override.mode)
-    mappings = {
-        name: load_mapping(file.parent / connection.mapping, definition)
-        for name, connection in words.connections.items()
-    }
+        definition = definition.with_mode(kind, override.mode) if definition else None
+    mappings: dict[str, CrmMapping] = {}
     for name, connection in words.connections.items():
-        if mappings[name].crm != connection.crm:
-            message = f"connection '{name}' is a {connection.crm}, but its mapping is for {mappings[name].crm}"
-            document.problem(("connections", name, "mapping"), message)
+        place = ("connections", name, "mapping")
+        mapping = _tried(document, place, partial(_mapping, file.parent / connection.mapping, definition))
+        if mapping is None:
+            continue
+        mappings[name] = mapping
+        if mapping.crm != connection.crm:
+            message = f"connection '{name}' is a {connection.crm}, but its mapping is for {mapping.crm}"
+            document.problem(place, message)
     document.raise_problems()
+    assert definition is not None
     return Settings(file=file, words=words, definition=definition, mappings=mappings, time_zone=zone)
+
+
+Read = TypeVar("Read")
+
+
+def _tried(document: Document, path: KeyPath, load: Callable[[], Read]) -> Read | None:
+    """What is loaded, or None with its problems noted; a file that cannot be read is one of the entry naming it."""
+    try:
+        return load()
+    except ConfigurationError as error:
+        if error.problems:
+            document.problems.extend(error.problems)
+        else:
+            document.problem(path, str(error))
+        return None
+
+
+def _mapping(file: Path, definition: Definition | None) -> CrmMapping | None:
+    """A mapping, checked against the definitions; without them only its own words are."""
+    if definition is not None:
+        return load_mapping(file, definition)
+    document, _ = validate(read_document(file), MappingFile)
+    document.raise_problems()
+    return None
 
 
 def _time_zone(document: Document, words: SettingsFile) -> ZoneInfo:
@@ -202,8 +227,7 @@ def _time_zone(document: Document, words: SettingsFile) -> ZoneInfo:
         return ZoneInfo(words.time_zone)
     except (ZoneInfoNotFoundError, ValueError, OSError):  # OSError: 'Europe' is a folder
         document.problem(("time_zone",), f"'{words.time_zone}' is not a time zone; write one such as Europe/Berlin")
-        document.raise_problems()
-        raise
+        return ZoneInfo("UTC")
 
 
 def shipped_configuration() -> Path:

@@ -29,6 +29,7 @@ from stagesync.model.tables import ColumnType, Table
 from stagesync.policy.definition_tests import NO_STAGE, SUFFIX, Case, DefinitionTests, load_tests, place_of_tests
 from stagesync.policy.definitions import Definition, load_definition
 from stagesync.policy.document import read_document
+from stagesync.policy.fragments import fragments_among
 from stagesync.policy.mappings import CrmMapping, EvidenceSource, FieldSource, Gap, MappedObject
 from stagesync.policy.schema import ExportFormat
 from stagesync.policy.validation import validate
@@ -101,18 +102,17 @@ def _definitions(paths: Sequence[Path], config: Path | None) -> list[Path]:
     if paths:
         return list(dict.fromkeys(file for path in paths for file in _named(path)))
     if config is not None:
-        document = read_document(config)
-        settings = validate(document, SettingsFile)
+        document, settings = validate(read_document(config), SettingsFile)
         document.raise_problems()
-        assert settings is not None
         return [config.parent / settings.definitions]
     return _named(HERE if HERE.is_dir() else shipped_configuration() / "definitions")
 
 
 def _named(path: Path) -> list[Path]:
     if path.is_dir():
-        files = sorted(path.glob("*.yaml"))
-        return list(dict.fromkeys(_tested_by(file) for file in files))
+        files = list(dict.fromkeys(_tested_by(file) for file in sorted(path.glob("*.yaml"))))
+        fragments = fragments_among(files)
+        return [file for file in files if file not in fragments]
     return [_tested_by(path)]
 
 

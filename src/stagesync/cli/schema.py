@@ -16,7 +16,7 @@ from stagesync.cli import show
 from stagesync.errors import UsageError
 from stagesync.policy.definition_tests import TestFile
 from stagesync.policy.json_schema import schema_of
-from stagesync.policy.schema import DefinitionFile, MappingFile
+from stagesync.policy.schema import DefinitionFile, ExtendingFile, FragmentFile, MappingFile
 from stagesync.settings import SettingsFile
 
 
@@ -24,6 +24,7 @@ class Kind(StrEnum):
     """The kinds of files that people write, and the kinds that StageSync writes for programs."""
 
     DEFINITION = "definition"
+    FRAGMENT = "fragment"
     TESTS = "tests"
     MAPPING = "mapping"
     SETTINGS = "settings"
@@ -31,8 +32,9 @@ class Kind(StrEnum):
     PLAN = "plan"
 
 
-WORDS: dict[Kind, tuple[type[BaseModel], str]] = {
-    Kind.DEFINITION: (DefinitionFile, "Stage definitions of StageSync"),
+WORDS: dict[Kind, tuple[type[BaseModel], str] | tuple[type[BaseModel], str, type[BaseModel]]] = {
+    Kind.DEFINITION: (DefinitionFile, "Stage definitions of StageSync", ExtendingFile),
+    Kind.FRAGMENT: (FragmentFile, "A fragment of stage definitions of StageSync"),
     Kind.TESTS: (TestFile, "Tests of stage definitions of StageSync"),
     Kind.MAPPING: (MappingFile, "A mapping of StageSync"),
     Kind.SETTINGS: (SettingsFile, "The settings of StageSync"),

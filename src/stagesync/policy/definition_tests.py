@@ -106,10 +106,7 @@ def place_of_tests(definition: Path) -> Path:
 
 def load_tests(file: Path, definition: Definition) -> DefinitionTests:
     """Read a file of tests and check it against its definition. Raises ConfigurationError with every problem."""
-    document = read_document(file)
-    words = validate(document, TestFile)
-    document.raise_problems()
-    assert words is not None
+    document, words = validate(read_document(file), TestFile)
     return _Check(document, words, definition).tests()
 
 

@@ -14,11 +14,12 @@ from stagesync.model.findings import Kind, Severity
 from stagesync.model.tables import ColumnType
 from stagesync.model.waivers import Waiver
 from stagesync.policy import schema
-from stagesync.policy.document import Document, KeyPath, nearest, read_document
+from stagesync.policy.document import Document, KeyPath, nearest
 from stagesync.policy.durations import Duration
 from stagesync.policy.expressions import Expression, ExpressionError, parse
 from stagesync.policy.expressions.tree import Or, Stated, leaves
 from stagesync.policy.expressions.tree import names as names_in
+from stagesync.policy.fragments import read_definition
 from stagesync.policy.schema import DefinitionFile, EvidenceItem, StallLimits
 from stagesync.policy.validation import validate
 
@@ -90,7 +91,7 @@ class ScopedWaiver(Waiver):
 
 @dataclass(frozen=True, kw_only=True)
 class Definition:
-    """Stage definitions. ``digest`` is the SHA-256 of the file's bytes, in hexadecimal.
+    """Stage definitions. ``digest`` is the SHA-256 of the file's text and of those it extends, in hexadecimal.
 
     ``ladders`` has the rungs of each ladder by its name; a stage stands on one ladder only. ``rules`` are by kind of
     finding (``contradiction``) or by one rule of it (``contradiction.close-date-passed``), which goes first.
@@ -154,12 +155,9 @@ def _leaves(criteria: tuple[Criterion, ...]) -> Iterator[object]:
 
 
 def load_definition(file: Path) -> Definition:
-    """Read and check a definition file. Raises ConfigurationError with every problem, each with its place."""
-    document = read_document(file)
-    words = validate(document, DefinitionFile)
-    document.raise_problems()
-    assert words is not None
-    return _Check(document, words).definition()
+    """Read and check a definition file with what it extends. Raises ConfigurationError with every problem, each with
+    its place."""
+    return _Check(*validate(read_definition(file), DefinitionFile)).definition()
 
 
 UNRULED: Mapping[str, Rule] = {}
@@ -184,7 +182,7 @@ class _Check:
         definition = Definition(
             name=words.definition,
             file=self.document.file,
-            digest=hashlib.sha256(self.document.source.encode()).hexdigest(),
+            digest=hashlib.sha256("\0".join(self.document.sources).encode()).hexdigest(),
             ladders=ladders,
             parking=words.parking,
             evidence=words.evidence,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Set
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
@@ -46,6 +46,10 @@ class Document:
 
     ``keys`` holds where the key of a mapping entry stands, ``values`` where its value starts, ``scalars`` from and
     up to which character of the source a text is written, without the header of a block.
+
+    ``data`` may be put together of other documents, or of a part of one: ``origins`` then says for a key path from
+    which document and path all below it comes. ``doubtful`` are names in parts that were left out: that they are
+    missing elsewhere is no problem of its own.
     """
 
     file: Path
@@ -55,9 +59,22 @@ class Document:
     values: dict[KeyPath, Position] = field(default_factory=dict)
     scalars: dict[KeyPath, tuple[int, int]] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
+    origins: dict[KeyPath, tuple[Document, KeyPath]] = field(default_factory=dict)
+    doubtful: set[str] = field(default_factory=set)
+
+    def origin(self, path: KeyPath) -> tuple[Document, KeyPath]:
+        """The document in which the entry of this path is written, and its path there."""
+        for length in range(len(path), -1, -1):
+            if path[:length] in self.origins:
+                document, start = self.origins[path[:length]]
+                return document.origin((*start, *path[length:]))
+        return self, path
 
     def at(self, path: KeyPath, *, key: bool = False) -> Position:
         """Where the entry at this path stands, or its nearest parent that is written in the file."""
+        written, path = self.origin(path)
+        if written is not self:
+            return written.at(path, key=key)
         chosen = self.keys if key else self.values
         while path and path not in chosen:
             path = path[:-1]
@@ -65,8 +82,13 @@ class Document:
 
     def problem(self, path: KeyPath, message: str, *, key: bool = False) -> None:
         """Note a problem at the entry of this path."""
-        line, column = self.at(path, key=key)
-        self.problems.append(Problem(file=self.file, line=line, column=column, message=message))
+        self._note(self.said(path, message, key=key))
+
+    def said(self, path: KeyPath, message: str, *, key: bool = False) -> Problem:
+        """A problem at the entry of this path, which is not noted yet."""
+        written, path = self.origin(path)
+        line, column = written.at(path, key=key)
+        return Problem(file=written.file, line=line, column=column, message=message)
 
     def problem_inside(self, path: KeyPath, message: str, offset: int, token: str) -> None:
         """Note a problem inside a text value: at ``token``, which starts at ``offset`` of the value.
@@ -74,28 +96,61 @@ class Document:
         The value may be quoted or folded over lines in the file, so the token is looked for there: it is the
         same occurrence of it, counted from the start of the value.
         """
-        value = self._value(path)
-        start, end = self.scalars.get(path, (0, 0))
+        written, there = self.origin(path)
+        value, source = written._value(there), written.source
+        start, end = written.scalars.get(there, (0, 0))
         if not token or not isinstance(value, str):
             return self.problem(path, message)
         # Offsets count from the first character that is no space: the words of a file are read without margins.
         before = value[: offset + len(value) - len(value.lstrip())].count(token)
-        token = _as_quoted(token, self.source[start : start + 1])
+        token = _as_quoted(token, source[start : start + 1])
         index = start - 1
         for _ in range(before + 1):
-            index = self.source.find(token, index + 1, end)
+            index = source.find(token, index + 1, end)
             if index < 0:
                 return self.problem(path, message)
-        line = self.source.count("\n", 0, index) + 1
-        column = index - (self.source.rfind("\n", 0, index) + 1) + 1
-        self.problems.append(Problem(file=self.file, line=line, column=column, message=message))
-        return None
+        line = source.count("\n", 0, index) + 1
+        column = index - (source.rfind("\n", 0, index) + 1) + 1
+        return self._note(Problem(file=written.file, line=line, column=column, message=message))
+
+    def _note(self, problem: Problem) -> None:
+        if not any(f"'{name}'" in problem.message for name in self.doubtful):
+            self.problems.append(problem)
 
     def _value(self, path: KeyPath) -> Any:
         value = self.data
         for step in path:
             value = value[step]
         return value
+
+    def without(self, places: Set[KeyPath], instead: Mapping[KeyPath, Any]) -> Document:
+        """The document without the entries at these paths, and with others; it notes problems as this one does."""
+        rest = Document(file=self.file, source=self.source, problems=self.problems, origins={(): (self, ())})
+        rest.doubtful = self.doubtful | {str(path[-1]) for path in places if path}
+
+        def left(value: Any, path: KeyPath, at: KeyPath) -> Any:
+            if isinstance(value, dict):
+                kept = {
+                    key: left(one, (*path, key), (*at, key)) for key, one in value.items() if (*path, key) not in places
+                }
+                return kept | {last: one for (*start, last), one in instead.items() if tuple(start) == path}
+            if not isinstance(value, list):
+                return value
+            numbers = [number for number in range(len(value)) if (*path, number) not in places]
+            for position, number in enumerate(numbers):
+                if position != number:
+                    rest.origins[(*at, position)] = (self, (*path, number))
+            return [left(value[n], (*path, n), (*at, position)) for position, n in enumerate(numbers)]
+
+        rest.data = left(self.data, (), ())
+        return rest
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """The text of every file that the data comes from, this one first."""
+        others = {id(document): document for document, _ in self.origins.values() if document is not self}
+        found = dict.fromkeys(text for document in others.values() for text in document.sources)
+        return (self.source, *(text for text in found if text != self.source))
 
     def raise_problems(self) -> None:
         """Raise one error that lists everything noted, in the order of the file."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from pydantic import BaseModel
-from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
+from pydantic.json_schema import GenerateJsonSchema, JsonSchemaMode, JsonSchemaValue, models_json_schema
 from pydantic_core import core_schema
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -35,6 +35,12 @@ class _Written(GenerateJsonSchema):
         return name
 
 
-def schema_of(words: type[BaseModel], title: str) -> dict[str, Any]:
-    """The JSON Schema (draft 2020-12) of one kind of file."""
-    return {"$schema": DIALECT, **words.model_json_schema(schema_generator=_Written), "title": title}
+def schema_of(words: type[BaseModel], title: str, extending: type[BaseModel] | None = None) -> dict[str, Any]:
+    """The JSON Schema (draft 2020-12) of one kind of file; of ``extending`` for those that extend others."""
+    if extending is None:
+        return {"$schema": DIALECT, **words.model_json_schema(schema_generator=_Written), "title": title}
+    models: list[tuple[type[BaseModel], JsonSchemaMode]] = [(extending, "validation"), (words, "validation")]
+    references, definitions = models_json_schema(models, schema_generator=_Written)
+    then, otherwise = (references[model] for model in models)
+    alternatives = {"if": {"required": ["extends"]}, "then": then, "else": otherwise}
+    return {"$schema": DIALECT, "title": title, "type": "object", **alternatives, **definitions}

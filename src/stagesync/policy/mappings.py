@@ -164,9 +164,7 @@ def mappings_for(definition: Definition, folder: Path) -> list[CrmMapping]:
 
 
 def _checked(document: Document, definition: Definition, *, lenient_about_evidence: bool = False) -> CrmMapping:
-    words = validate(document, MappingFile)
-    document.raise_problems()
-    assert words is not None
+    document, words = validate(document, MappingFile)
     if lenient_about_evidence:
         words = _fitted(words, definition)
     return _Check(document, words, definition).mapping()

@@ -13,6 +13,7 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    JsonValue,
     StringConstraints,
     WithJsonSchema,
     model_validator,
@@ -95,6 +96,25 @@ class Stage(Strict):
     )
 
 
+class CriterionPart(Strict):
+    """A criterion, or what is said otherwise of one that is taken over."""
+
+    id: Identifier
+    check: Words | None = None
+    because: Words | None = None
+    ask: Words | None = None
+    severity: Severity | None = None
+
+
+class StagePart(Strict):
+    """A stage, or a part of one."""
+
+    means: Words | None = None
+    requires: list[CriterionPart] = []
+    stalls_after: StallLimits = StallLimits()
+    terminal: Flag | None = None
+
+
 class Override(Strict):
     """Another mode for some records."""
 
@@ -136,41 +156,73 @@ class Waiver(Strict):
     until: Day = Field(description="the last day on which it holds")
 
 
-class DefinitionFile(Strict):
-    """Stage definitions: the ladder, its vocabulary of evidence, and what each stage requires."""
+LADDERS: list[JsonValue] = [
+    {"required": ["ladder"], "properties": {"ladder": {"minItems": 1}}},
+    {"required": ["ladders"], "properties": {"ladders": {"minProperties": 1}}},
+]
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "oneOf": [
-                {"required": ["ladder"], "properties": {"ladder": {"minItems": 1}}},
-                {"required": ["ladders"], "properties": {"ladders": {"minProperties": 1}}},
-            ]
-        }
+
+class _Shared(Strict):
+    """What definitions and fragments may both say."""
+
+    extends: Words | list[Words] | None = Field(
+        default=None, description="files, beside this one, whose parts are taken over"
     )
-
-    definition: Identifier
+    without: list[Identifier] = Field(
+        default=[], description="ids of criteria, contradictions and waivers that are not taken over"
+    )
     means: Words = "-"
     ladder: list[Identifier] = Field(default=[], description="the stages from the bottom up")
     ladders: dict[Identifier, Annotated[list[Identifier], Field(min_length=1)]] = Field(
         default={}, description="several ladders by name, such as new business and renewals; in place of `ladder`"
     )
     parking: dict[Identifier, Words] = Field(default={}, description="places that are on no rung, and what each is for")
-    evidence: dict[Identifier, EvidenceItem] = Field(min_length=1, description="the names that conditions may use")
     placeholders: list[Words] = Field(
         default=[], description="texts that say nothing, so that stated() is false for them"
     )
-    stages: dict[Identifier, Stage] = Field(description="what each stage of the ladder means and requires")
     contradictions: list[Criterion] = Field(
         default=[], description="what can never be right; `check` says when it is so"
     )
     rules: dict[RuleName, Rule] = Field(default={}, description="what may be done about each kind of finding")
     waivers: list[Waiver] = Field(default=[], description="which records are let off which rule, and until when")
 
+
+class DefinitionFile(_Shared):
+    """Stage definitions: the ladder, its vocabulary of evidence, and what each stage requires."""
+
+    model_config = ConfigDict(json_schema_extra={"oneOf": LADDERS})
+
+    definition: Identifier
+    evidence: dict[Identifier, EvidenceItem] = Field(min_length=1, description="the names that conditions may use")
+    stages: dict[Identifier, Stage] = Field(description="what each stage of the ladder means and requires")
+
     @model_validator(mode="after")
     def _one_kind_of_ladder(self) -> DefinitionFile:
         if bool(self.ladder) is bool(self.ladders):
             raise ValueError("write 'ladder: [...]' for one ladder, or 'ladders: {name: [...]}' for several")
         return self
+
+
+class _Part(_Shared):
+    """What need not be whole."""
+
+    evidence: dict[Identifier, EvidenceItem] = Field(default={}, description="the names that conditions may use")
+    stages: dict[Identifier, StagePart] = Field(default={}, description="what each stage means and requires")
+
+
+class ExtendingFile(_Part):
+    """Stage definitions that extend others: what they add, and what they say otherwise.
+
+    This is for editors; the loader reads the whole as a DefinitionFile.
+    """
+
+    definition: Identifier
+
+
+class FragmentFile(_Part):
+    """A part of stage definitions that several of them extend."""
+
+    fragment: Identifier
 
 
 KINDS = ("field", "lookup", "count", "max", "min", "latest", "gap", "blank")

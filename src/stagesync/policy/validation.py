@@ -1,4 +1,7 @@
-"""From pydantic's errors to problems that an admin can act on: the place in the file, and the nearest right key."""
+"""From pydantic's errors to problems that an admin can act on: the place in the file, and the nearest right key.
+
+A wrong part does not hide what is wrong elsewhere: the rest is validated without it.
+"""
 
 from __future__ import annotations
 
@@ -13,20 +16,52 @@ from pydantic_core import ErrorDetails
 from stagesync.policy.document import Document, KeyPath, nearest
 
 LONGEST_SHOWN = 80
+MOST_ROUNDS = 20
+"""What is left out may leave a gap that is wrong in turn, up to the whole document."""
+EXPRESSIONS = ("check", "when", "where")
 Words = TypeVar("Words", bound=BaseModel)
 
 
-def validate(document: Document, words: type[Words]) -> Words | None:
-    """The document as its strict type, or None with every problem noted in the document."""
+def validate(document: Document, words: type[Words]) -> tuple[Document, Words]:
+    """The document as its strict type, with the document to note further problems in.
+
+    What is wrong is noted, and left out of both, so that what is right can be checked as well before all problems are
+    raised at once. Raises ConfigurationError when too little is left.
+    """
     if not isinstance(document.data, dict):
         document.problem((), f"is empty or not a mapping; it must start with '{next(iter(words.model_fields))}: ...'")
+        document.raise_problems()
+    rest, taken = document, set[KeyPath]()
+    for _ in range(MOST_ROUNDS):
+        try:
+            return rest, words.model_validate(rest.data)
+        except ValidationError as error:
+            wrong = error.errors()
+        places, instead = set[KeyPath](), dict[KeyPath, Any]()
+        for detail in wrong:
+            path = _written(rest.data, detail["loc"])
+            # What misses a part that was left out is wrong for no reason of its own.
+            if path not in {rest.origin(place[:-1])[1] for place in taken}:
+                _note(rest, words, detail)
+            stand_in = _stand_in(words, detail, len(taken) + len(instead))
+            if stand_in is None:
+                places.add(path)
+            else:
+                instead[(*path, str(detail["loc"][-1]))] = stand_in
+        if () in places:
+            break
+        taken |= {rest.origin(place)[1] for place in places}
+        rest = rest.without(places, instead)
+    rest.raise_problems()
+    raise AssertionError("a document that cannot be read has problems")
+
+
+def _stand_in(words: type[BaseModel], detail: ErrorDetails, number: int) -> str | None:
+    """A text for a missing one that nothing depends on, so that what stands beside it is looked at too."""
+    if detail["type"] != "missing" or detail["loc"][-1] in EXPRESSIONS:
         return None
-    try:
-        return words.model_validate(document.data)
-    except ValidationError as error:
-        for detail in error.errors():
-            _note(document, words, detail)
-        return None
+    wanted = _types_at(words, tuple(detail["loc"]))
+    return f"missing-{number}" if str in wanted else None
 
 
 def _note(document: Document, words: type[BaseModel], detail: ErrorDetails) -> None:
