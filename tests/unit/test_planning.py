@@ -22,6 +22,7 @@ from stagesync.planning.calendar import due_date, is_over
 from stagesync.planning.guard import Limits, check
 from stagesync.planning.planner import UTC_ZONE, OpenTask, Situation, plan
 from stagesync.policy.durations import Duration, Unit
+from stagesync.policy.working_days import WorkingDays
 from tests.unit.oracle import NOW, Moment, Record, Rules, Rung
 from tests.unit.worlds import OWNERS, World, definition_words, judge_words, mapping_words, tables
 
@@ -219,8 +220,8 @@ def test_the_days_of_a_grace_are_those_of_the_time_zone() -> None:
     late_on_thursday = datetime(2026, 11, 19, 23, 30, tzinfo=UTC)
     on_monday = datetime(2026, 11, 23, 12, tzinfo=UTC)
     length = Duration.parse("1 business days")
-    assert is_over(late_on_thursday, length, on_monday, UTC_ZONE)
-    assert not is_over(late_on_thursday, length, on_monday, ZoneInfo("Europe/Berlin"))
+    assert is_over(late_on_thursday, length, on_monday, UTC_ZONE, WorkingDays())
+    assert not is_over(late_on_thursday, length, on_monday, ZoneInfo("Europe/Berlin"), WorkingDays())
 
 
 def test_a_rule_in_audit_changes_nothing(tmp_path: Path) -> None:
@@ -411,7 +412,7 @@ FRIDAY, SATURDAY, SUNDAY, MONDAY = (date(2026, 3, day) for day in (13, 14, 15, 1
     ],
 )
 def test_a_task_is_due_on_a_working_day(start: date, length: str, due: date) -> None:
-    assert due_date(start, Duration.parse(length)) == due
+    assert due_date(start, Duration.parse(length), WorkingDays()) == due
 
 
 @pytest.mark.parametrize(
@@ -431,4 +432,4 @@ def test_a_task_is_due_on_a_working_day(start: date, length: str, due: date) -> 
 )
 def test_business_days_do_not_pass_on_a_weekend(length: str, after: timedelta, over: bool) -> None:
     thursday = datetime(2026, 3, 12, 12, tzinfo=UTC)
-    assert is_over(thursday, Duration.parse(length), thursday + after, UTC_ZONE) is over
+    assert is_over(thursday, Duration.parse(length), thursday + after, UTC_ZONE, WorkingDays()) is over

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 
-import numpy as np
 import polars as pl
 
 from stagesync.audit.evidence import EvidenceFrame
@@ -14,6 +13,7 @@ from stagesync.audit.masks import Frame, moment
 from stagesync.model.tables import UNREADABLE
 from stagesync.policy.definitions import ACTIVITY, Definition
 from stagesync.policy.durations import Duration, Unit
+from stagesync.policy.working_days import WorkingDays
 
 MOMENT = pl.Datetime("us", "UTC")
 NOBODY = pl.DataFrame(schema={"row": pl.UInt32, "quiet": MOMENT})
@@ -48,7 +48,7 @@ def find(definition: Definition, records: pl.DataFrame, evidence: EvidenceFrame,
         unknown = pl.col("unknown_activity")
     over = [
         (pl.col("position") == limit.position)
-        & _longer_ago(pl.col("quiet" if limit.idle else "since"), limit.length, frame)
+        & _longer_ago(pl.col("quiet" if limit.idle else "since"), limit.length, frame, definition.working_days)
         & (~unknown if limit.idle else pl.lit(value=True))
         for limit in limits
     ]
@@ -106,22 +106,22 @@ def unknown_activity(evidence: EvidenceFrame) -> pl.Series:
     return unknown.new_from_index(0, evidence.rows.height)
 
 
-def _longer_ago(since: pl.Expr, limit: Duration, frame: Frame) -> pl.Expr:
+def _longer_ago(since: pl.Expr, limit: Duration, frame: Frame, working_days: WorkingDays) -> pl.Expr:
     """Whether more than this length of time has passed. Comparing with one moment is all that a record costs."""
     try:
         if limit.unit in (Unit.MINUTES, Unit.HOURS):
             passed = frame.now.astimezone(UTC) - timedelta(**{str(limit.unit): limit.count})
             return since <= moment(passed)
-        day_after = _last_day(limit, frame.today) + timedelta(days=1)
+        day_after = _last_day(limit, frame.today, working_days) + timedelta(days=1)
         begins = datetime.combine(day_after, time.min, tzinfo=frame.time_zone).astimezone(UTC)
     except (OverflowError, ValueError):
         return pl.lit(value=False)  # a time before the year 1
     return since < moment(begins)
 
 
-def _last_day(limit: Duration, today: date) -> date:
+def _last_day(limit: Duration, today: date, working_days: WorkingDays) -> date:
     """The last day from which more than this many days have passed until today."""
     if limit.unit is Unit.DAYS:
         return today - timedelta(days=limit.count + 1)
     # Business days passed are those from the day itself up to yesterday.
-    return date.fromisoformat(str(np.busday_offset(today, -(limit.count + 1), roll="forward")))
+    return working_days.before(today, limit.count + 1)

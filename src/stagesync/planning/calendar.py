@@ -1,34 +1,29 @@
-"""Days on which people work: Monday to Friday."""
+"""Lengths of time in working days: when something is due, and whether enough time has passed."""
 
 from __future__ import annotations
 
 from datetime import date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
-import numpy as np
-
 from stagesync.policy.durations import Duration, Unit
+from stagesync.policy.working_days import WorkingDays
 
 
-def due_date(today: date, length: Duration) -> date:
+def due_date(today: date, length: Duration, working_days: WorkingDays) -> date:
     """The working day on which something is due that may take this long."""
     if length.unit is Unit.BUSINESS_DAYS:
-        return _business(today, length.count)
+        return working_days.after(today, length.count)
     days = {Unit.MINUTES: -(-length.count // (24 * 60)), Unit.HOURS: -(-length.count // 24)}.get(
         length.unit, length.count
     )
-    return _business(today + timedelta(days=days), 0)
+    return working_days.after(today + timedelta(days=days), 0)
 
 
-def is_over(since: datetime, length: Duration, now: datetime, time_zone: ZoneInfo) -> bool:
+def is_over(since: datetime, length: Duration, now: datetime, time_zone: ZoneInfo, working_days: WorkingDays) -> bool:
     """Whether this much time has passed since a moment (both UTC); days are those of the time zone."""
     if length.unit in (Unit.MINUTES, Unit.HOURS):
         return now - since >= timedelta(**{str(length.unit): length.count})
     start, end = since.astimezone(time_zone).date(), now.astimezone(time_zone).date()
     if length.unit is Unit.DAYS:
         return (end - start).days > length.count
-    return int(np.busday_count(start, end)) > length.count
-
-
-def _business(start: date, count: int) -> date:
-    return date.fromisoformat(str(np.busday_offset(start, count, roll="forward")))
+    return working_days.between(start, end) > length.count

@@ -103,7 +103,8 @@ class _Planner:
                 return True
             self.skip(finding, f"nothing says since when it is in this stage, so its grace of {grace} may not be over")
             return False
-        if is_over(finding.since, grace, self.situation.now, self.situation.time_zone):
+        days = judgement.definition.working_days
+        if is_over(finding.since, grace, self.situation.now, self.situation.time_zone, days):
             return True
         self.skip(finding, f"in this stage for less than the grace of {grace}")
         return False
@@ -116,7 +117,7 @@ class _Planner:
                 if correction is not None:
                     self.changes.append(correction)
                     move = correction
-        self.open_task(judgement.mapped, findings, move)
+        self.open_task(judgement, findings, move)
 
     def correction(self, judgement: Judgement, finding: Finding, modified: datetime | None) -> Change | None:
         mapped, target = judgement.mapped, _target(judgement, finding)
@@ -171,7 +172,7 @@ class _Planner:
                 return None if stage.writable else f"the stage '{target}' may not be written by an integration"
         return f"the CRM has no stage '{target}'"
 
-    def open_task(self, mapped: MappedObject, findings: Sequence[Finding], move: Change | None) -> None:
+    def open_task(self, judgement: Judgement, findings: Sequence[Finding], move: Change | None) -> None:
         first = findings[0]
         if (first.object, first.record) in self.with_task:
             return
@@ -202,11 +203,11 @@ class _Planner:
                 criteria=criteria,
                 before={} if move is None else move.after,
                 amount=first.amount,
-                stage_from=self.label(mapped, first.pipeline, first.native_stage),
+                stage_from=self.label(judgement.mapped, first.pipeline, first.native_stage),
                 task=TaskText(
                     subject=texts.subject(findings),
                     body=texts.body(findings, moved),
-                    due=due_date(self.situation.today, self.situation.task_due),
+                    due=due_date(self.situation.today, self.situation.task_due, judgement.definition.working_days),
                     owner=owner,
                 ),
             )

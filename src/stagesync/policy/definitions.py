@@ -22,6 +22,7 @@ from stagesync.policy.expressions.tree import names as names_in
 from stagesync.policy.fragments import read_definition
 from stagesync.policy.schema import DefinitionFile, EvidenceItem, StallLimits
 from stagesync.policy.validation import validate
+from stagesync.policy.working_days import WorkingDays, countries
 
 # Stands for an expression that could not be read; a document with problems raises before anything is judged.
 NEVER = Or(())
@@ -106,7 +107,8 @@ class Definition:
     placeholders: frozenset[str]
     contradictions: tuple[Criterion, ...]
     rules: Mapping[str, Rule]
-    waivers: tuple[ScopedWaiver, ...] = ()
+    waivers: tuple[ScopedWaiver, ...]
+    working_days: WorkingDays
 
     @property
     def rungs(self) -> tuple[Rung, ...]:
@@ -160,6 +162,7 @@ def load_definition(file: Path) -> Definition:
     return _Check(*validate(read_definition(file), DefinitionFile)).definition()
 
 
+MANY = 40
 UNRULED: Mapping[str, Rule] = {}
 """What holds for a kind without a rule, where that is not an audit of medium severity."""
 
@@ -189,6 +192,8 @@ class _Check:
             placeholders=frozenset(text.strip().lower() for text in words.placeholders),
             contradictions=contradictions,
             rules={},
+            waivers=(),
+            working_days=self.working_days(),
         )
         known = rules_of(definition)
         definition = replace(
@@ -198,6 +203,22 @@ class _Check:
         )
         self.document.raise_problems()
         return definition
+
+    def working_days(self) -> WorkingDays:
+        words = self.words.working_days
+        weekend = frozenset(list(schema.Weekday).index(day) for day in words.weekend)
+        path: KeyPath = ("working_days",)
+        if len(weekend) == len(schema.Weekday):
+            self.document.problem((*path, "weekend"), "somebody must work on some day")
+            return WorkingDays()
+        if words.country is not None:
+            known = countries()
+            self.known(words.country, list(known), "country", (*path, "country"))
+            if words.region is not None and words.country in known:
+                self.known(words.region, known[words.country], "region", (*path, "region"))
+        elif words.region is not None:
+            self.document.problem((*path, "region"), "a region needs its 'country' beside it", key=True)
+        return WorkingDays(country=words.country, region=words.region, weekend=weekend, closed=frozenset(words.closed))
 
     def ladders(self) -> dict[str, tuple[Rung, ...]]:
         """The rungs by ladder. A single ladder has the name of the definitions."""
@@ -310,7 +331,7 @@ class _Check:
 
     def known(self, name: str, names: Sequence[str], what: str, path: KeyPath, *, key: bool = False) -> None:
         if name not in names:
-            hint = nearest(name, list(names)) or f"; there are {', '.join(names)}"
+            hint = nearest(name, list(names)) or (f"; there are {', '.join(names)}" if len(names) < MANY else "")
             self.document.problem(path, f"unknown {what} '{name}'{hint}", key=key)
 
 

@@ -6,6 +6,7 @@ Unknown keys are errors. The types say what may be written; what it means togeth
 from __future__ import annotations
 
 from datetime import date
+from enum import StrEnum
 from typing import Annotated, Literal
 
 from pydantic import (
@@ -53,6 +54,18 @@ Length = Annotated[
     BeforeValidator(Duration.parse),
     WithJsonSchema({"type": "string", "pattern": f"^{PATTERN.pattern}$", "examples": ["14 business days", "60 days"]}),
 ]
+
+
+class Weekday(StrEnum):
+    """The days of the week, Monday first."""
+
+    MONDAY = "monday"
+    TUESDAY = "tuesday"
+    WEDNESDAY = "wednesday"
+    THURSDAY = "thursday"
+    FRIDAY = "friday"
+    SATURDAY = "saturday"
+    SUNDAY = "sunday"
 
 
 class Strict(BaseModel):
@@ -162,6 +175,19 @@ LADDERS: list[JsonValue] = [
 ]
 
 
+class WorkingDays(Strict):
+    """Which days count as business days: without the weekend, a country's public holidays, and days of one's own."""
+
+    country: Annotated[str, StringConstraints(pattern="^[A-Z]{2}$")] | None = Field(
+        default=None, description="whose public holidays are free: a code of ISO 3166 such as DE"
+    )
+    region: Annotated[str, StringConstraints(pattern="^[A-Z0-9]{1,4}$")] | None = Field(
+        default=None, description="a part of the country with holidays of its own, such as BY"
+    )
+    weekend: list[Weekday] = [Weekday.SATURDAY, Weekday.SUNDAY]
+    closed: list[Day] = Field(default=[], description="other days on which nobody works")
+
+
 class _Shared(Strict):
     """What definitions and fragments may both say."""
 
@@ -185,6 +211,7 @@ class _Shared(Strict):
     )
     rules: dict[RuleName, Rule] = Field(default={}, description="what may be done about each kind of finding")
     waivers: list[Waiver] = Field(default=[], description="which records are let off which rule, and until when")
+    working_days: WorkingDays = Field(default=WorkingDays(), description="which days count as business days")
 
 
 class DefinitionFile(_Shared):

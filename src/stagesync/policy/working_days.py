@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from functools import lru_cache
 
-WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
+WEEKEND = frozenset((5, 6))
+"""Saturday and Sunday, counting from Monday as 0."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,7 +20,7 @@ class WorkingDays:
 
     country: str | None = None
     region: str | None = None
-    weekend: frozenset[int] = frozenset((5, 6))
+    weekend: frozenset[int] = WEEKEND
     closed: frozenset[date] = frozenset()
 
     def is_one(self, day: date) -> bool:
