@@ -25,8 +25,10 @@ def evidence_for(
     if verdict is Verdict.UNKNOWN:
         reason = "; ".join(f"{item} is unknown: {unknown[item]}" for item in unknowns) or "a value cannot be read"
     else:
-        reason = "; ".join(_said(item, value, values) for item, value in known)
-        reason += f"; needs {criterion.text}" if verdict is Verdict.NOT_MET else ""
+        said = [_said(item, value, values) for item, value in known]
+        if verdict is Verdict.NOT_MET or not said:
+            said.append(f"needs {criterion.text}")
+        reason = "; ".join(said)
     return Evidence(
         criterion=criterion.id,
         verdict=verdict,
