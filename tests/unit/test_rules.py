@@ -83,7 +83,7 @@ MAPPING: dict[str, Any] = {
     },
 }
 
-COLUMNS = {
+COLUMNS: dict[str, Any] = {
     "Id": pl.String,
     "Owner": pl.String,
     "Stage": pl.String,
