@@ -22,7 +22,7 @@ from stagesync.audit.history import latest_moment, past_stages
 from stagesync.audit.masks import Frame
 from stagesync.audit.ranking import Ranked
 from stagesync.cli import show
-from stagesync.cli.options import FailOn, Format, moment_of
+from stagesync.cli.options import YEARS, FailOn, Format, moment_of
 from stagesync.connectors.exports import ExportReader
 from stagesync.errors import ConfigurationError, IncompleteError, UsageError
 from stagesync.mirror import Mirror
@@ -135,8 +135,10 @@ def read_export(reader: ExportReader, mapping: CrmMapping) -> tuple[str, Tables]
 
 
 def newest_moment(mapping: CrmMapping, tables: Tables) -> datetime:
-    """As of when an export is judged unless somebody says (UTC): its newest date, or now where it has none."""
-    return latest_moment(mapping, tables, utc_now()) or utc_now()
+    """As of when an export is judged unless somebody says (UTC): its newest date, or now where it has none that a
+    record can be judged by."""
+    newest = latest_moment(mapping, tables, utc_now())
+    return newest if newest is not None and newest.year in YEARS else utc_now()
 
 
 def _show(

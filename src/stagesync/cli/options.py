@@ -7,6 +7,9 @@ from enum import StrEnum
 
 from stagesync.errors import UsageError
 
+YEARS = range(1900, 3000)
+"""The years as of which a record can be judged."""
+
 
 class Format(StrEnum):
     """How a command reports: JSON, CSV and Markdown go to standard output alone."""
@@ -30,8 +33,12 @@ def moment_of(text: str) -> datetime:
     """The moment (UTC) that ``--as-of`` names: the end of a day, or an ISO moment, in UTC unless it says otherwise."""
     try:
         if len(text) == len("2026-01-31"):
-            return datetime.combine(date.fromisoformat(text), time.max.replace(microsecond=0), tzinfo=UTC)
-        moment = datetime.fromisoformat(text)
+            moment = datetime.combine(date.fromisoformat(text), time.max.replace(microsecond=0), tzinfo=UTC)
+        else:
+            moment = datetime.fromisoformat(text)
     except ValueError:
         raise UsageError(f"--as-of {text}: write a day as 2026-01-31 or a moment as 2026-01-31T12:00:00Z") from None
+    # Definitions look back and ahead by up to two centuries, which must stay within what a calendar can count.
+    if moment.year not in YEARS:
+        raise UsageError(f"--as-of {text}: the year must lie between {YEARS.start} and {YEARS.stop - 1}")
     return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)

@@ -24,6 +24,8 @@ from stagesync.model.findings import Finding, Kind, Severity
 out = Console(highlight=False, soft_wrap=False)
 err = Console(stderr=True, highlight=False)
 
+ABSURD = 1e15
+"""Amounts from here on are slips of the keyboard, and as digits would push everything else off the screen."""
 KIND_WORDS = {
     Kind.PREMATURE: "premature",
     Kind.STALLED: "stalled",
@@ -43,8 +45,10 @@ RESULT_WORDS = {
 
 
 def money(amount: float | None) -> str:
-    """An amount without decimals; a dash for none. The currency is the record's own."""
-    return "-" if amount is None else f"{amount:,.0f}"
+    """An amount without decimals, an absurd one in short; a dash for none. The currency is the record's own."""
+    if amount is None:
+        return "-"
+    return f"{amount:,.0f}" if abs(amount) < ABSURD else f"{amount:.2g}"
 
 
 @contextmanager

@@ -7,6 +7,7 @@ that it is shown to somebody and demotes nobody.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import UTC, date, datetime
 
 import polars as pl
 
@@ -22,6 +23,11 @@ BOOLEANS: Mapping[str, bool] = {
     **dict.fromkeys(("false", "0", "no", "n", "f"), False),
 }
 EARLY = 1_000
+RANGE = {
+    ColumnType.DATE: (date.min, date.max),
+    ColumnType.DATETIME: (datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)),
+}
+"""The years 1 to 9999; a year 0 or 20,000 is a slip, and no day."""
 PLAIN = (ColumnType.NUMBER, ColumnType.INTEGER)
 GROUPS = " '’\u00a0\u202f"  # thousands may stand apart by spaces of any width and apostrophes (Switzerland)
 MONEY = r"\p{Sc}|\b(?:EUR|USD|GBP|CHF|JPY|CAD|AUD|NZD|SEK|NOK|DKK|PLN|CZK|HUF|INR|BRL|MXN|ZAR|SGD|CNY)\b"
@@ -90,6 +96,8 @@ def _values(filled: pl.Series, kind: ColumnType, style: ExportFormat) -> pl.Seri
             plain = filled.cast(POLARS[kind], strict=False)
             if plain.null_count() == filled.null_count() and (kind is ColumnType.INTEGER or plain.is_finite().all()):
                 return plain
+    if kind in RANGE:
+        value = pl.when(value.is_between(*RANGE[kind])).then(value)
     return filled.to_frame().select(value.alias(filled.name)).to_series()
 
 
