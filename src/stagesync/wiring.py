@@ -13,6 +13,7 @@ from threading import Event
 from typing import assert_never
 
 from stagesync import __version__
+from stagesync.agent import written
 from stagesync.agent.connection import Agent, Connected, Progress, silent
 from stagesync.connectors.base import Reader, Writer
 from stagesync.mirror import Mirror
@@ -73,6 +74,17 @@ def granted_waivers(settings: Settings) -> list[Waiver]:
 
     with Ledger.open(settings.ledger_url) as ledger:
         return ledger.waivers()
+
+
+def stages_written(settings: Settings, connection: str) -> Mapping[str, Mapping[str, str]]:
+    """By object and record, the native stage that StageSync itself gave a record last, as the ledger says.
+
+    Raises LedgerError for a ledger that cannot be opened.
+    """
+    from stagesync.ledger import Ledger
+
+    with Ledger.open(settings.ledger_url) as ledger:
+        return written.stages_written(ledger, connection, settings.mappings[connection])
 
 
 def _connected(settings: Settings, name: str, words: ConnectionSettings, *, write: bool) -> Connected:

@@ -267,3 +267,30 @@ def test_a_list_longer_than_a_page_is_whole_while_others_append(ledger: Ledger) 
     first = next(listed)
     record(ledger, run, [finding(9_999)], lambda *_: False)
     assert [first.key, *(entry.key for entry in listed)] == [f"f-{number}" for number in range(2_200)]
+
+
+def test_the_ledger_knows_the_stage_that_it_gave_a_record_last(ledger: Ledger) -> None:
+    run = begin(ledger)
+
+    def corrected(number: int, record_: int, stage: str, result: Result, detail: str = "") -> None:
+        change = stage_change(record_, key=f"s-{number}", after={"StageName": stage, "pipeline": None})
+        ledger.record_intents(run, at=later(number), changes=[change])
+        what = outcome(change, result, detail=detail)
+        ledger.record_outcomes(run, at=later(number), connection=CONNECTION, outcomes=[what])
+
+    assert ledger.stages_written(CONNECTION) == {}
+    corrected(1, 1, "Prospecting", Result.APPLIED)
+    corrected(2, 2, "Prospecting", Result.ALREADY_SO)
+    corrected(3, 1, "Qualification", Result.APPLIED)
+    # What did not come to be is no place where a record was put, whatever its words say.
+    corrected(4, 1, "Lost", Result.SUPERSEDED, 'it said "result":"applied","seen":{}')
+    corrected(5, 3, "Lost", Result.REFUSED)
+    corrected(6, 4, "Lost", Result.UNKNOWN)
+    task = task_change(5)
+    ledger.record_intents(run, at=later(7), changes=[task])
+    ledger.record_outcomes(run, at=later(7), connection=CONNECTION, outcomes=[outcome(task, crm_id="00T1")])
+    assert ledger.stages_written(CONNECTION) == {
+        ("Opportunity", "006000000000001"): {"StageName": "Qualification", "pipeline": None},
+        ("Opportunity", "006000000000002"): {"StageName": "Prospecting", "pipeline": None},
+    }
+    assert ledger.stages_written("another") == {}

@@ -56,6 +56,8 @@ class Judged:
     entered_field: datetime | None
     stage: str
     history: list[tuple[datetime, str]]
+    rungs: dict[str, str | None]
+    """Native stage to rung, None for parking, in the record's pipeline."""
     evidence: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -170,6 +172,29 @@ def _contradictions(record: Judged, now: datetime) -> Iterator[str]:
         yield "lost-reason-on-open-deal"
 
 
+def _was_moved_back(record: Judged) -> bool:
+    """Go back in time until the first row that is not on the present rung: is it on a higher one?"""
+    for _, stage in sorted(record.history, reverse=True):
+        there = record.rungs[stage]
+        if there != record.rung:
+            return there is not None and record.rung is not None and LADDER.index(there) > LADDER.index(record.rung)
+    return False
+
+
+def _has_jumped(record: Judged) -> bool:
+    """Whether between the lowest start of its climb and where it is a rung lies on which it never was."""
+    assert record.rung is not None
+    been = {record.rungs[stage] for _, stage in record.history}
+    start = None
+    for _, stage in sorted(record.history):
+        there = record.rungs[stage]
+        start = None if there is None else start or there
+    if start is None:
+        return False
+    between = LADDER[LADDER.index(start) + 1 : LADDER.index(record.rung)]
+    return any(rung in record.rungs.values() and rung not in been for rung in between)
+
+
 def findings(record: Judged, now: datetime) -> Iterator[Expected]:
     """Everything that is wrong with one record."""
 
@@ -196,6 +221,10 @@ def findings(record: Judged, now: datetime) -> Iterator[Expected]:
             yield found(f"placeholder.{name}")
     if not record.owner_works:
         yield found("unowned")
+    if _was_moved_back(record):
+        yield found("regressed")
+    if _has_jumped(record):
+        yield found("skipped")
 
 
 def moment(text: str | None) -> datetime | None:

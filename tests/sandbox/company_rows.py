@@ -112,6 +112,7 @@ class _Salesforce:
             entered_field=None,
             stage=native,
             history=[],
+            rungs={stage: _rung(stages, stage) for stage in stages},
         )
 
     def _happened(self, record: Judged, link: str, parent: str) -> None:
@@ -161,8 +162,7 @@ class _HubSpot:
         stages = mapping("hubspot", "contacts")["stage"]["stages"]
         for row in self._rows("SELECT * FROM contacts WHERE archived = 0"):
             values = json.loads(row["properties"])
-            rung = _rung(stages, values["lifecyclestage"])
-            record = self._record("contacts", row, values, rung, "lifecyclestage")
+            record = self._record("contacts", row, values, stages, "lifecyclestage")
             record.evidence = {
                 **dict.fromkeys(CONTACT_GAPS, GAP),
                 "email": values.get("email"),
@@ -177,8 +177,7 @@ class _HubSpot:
         stages = mapping("hubspot", "deals")["stage"]["stages"]
         for row in self._rows("SELECT * FROM deals WHERE archived = 0"):
             values = json.loads(row["properties"])
-            rung = _rung(stages[values["pipeline"]], values["dealstage"])
-            record = self._record("deals", row, values, rung, "dealstage")
+            record = self._record("deals", row, values, stages[values["pipeline"]], "dealstage")
             record.entered_field = moment(values["hs_v2_date_entered_current_stage"])
             people = self._linked("deals", row["id"], "contacts")
             closing = moment(values.get("closedate"))
@@ -200,7 +199,7 @@ class _HubSpot:
             }
             yield record
 
-    def _record(self, name: str, row: Row, values: Row, rung: str | None, stage: str) -> Judged:
+    def _record(self, name: str, row: Row, values: Row, stages: dict[str, str], stage: str) -> Judged:
         history = self._rows(
             "SELECT value, moment FROM history WHERE object_code = ? AND object_id = ? AND property = ?",
             [CODES[name], row["id"], stage],
@@ -208,12 +207,13 @@ class _HubSpot:
         return Judged(
             object=name,
             record=str(row["id"]),
-            rung=rung,
+            rung=_rung(stages, values[stage]),
             owner_works=values.get("hubspot_owner_id") in self._owners,
             created=datetime.fromtimestamp(row["created"] / 1000, UTC),
             entered_field=None,
             stage=values[stage],
             history=[(datetime.fromtimestamp(entry["moment"] / 1000, UTC), entry["value"]) for entry in history],
+            rungs={native: _rung(stages, native) for native in stages},
         )
 
     def _happened(self, source: str, record: int) -> Row:

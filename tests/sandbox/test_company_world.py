@@ -30,7 +30,9 @@ from stagesync.sandbox.salesforce.org import Org
 
 AS_OF = datetime(2026, 11, 21, 22, 15, tzinfo=UTC)
 SMALLEST = 600
-KINDS = {"premature", "stalled", "contradiction", "placeholder", "unowned", "ready"}
+KINDS = {"premature", "stalled", "contradiction", "placeholder", "unowned", "ready", "regressed"}
+# The leads of Salesforce stand on two rungs, its opportunities on three others: nothing lies between to be skipped.
+KINDS_BY_CRM = {"salesforce": KINDS, "hubspot": KINDS | {"skipped"}}
 RULES = {
     "contradiction.won-without-amount",
     "contradiction.won-in-the-future",
@@ -88,12 +90,12 @@ def test_every_problem_is_planted_several_times_in_the_smallest_company(crm: str
             rules.update(finding.rule for finding in findings)
             made[recipe.name] += 1
             spoiled += bool(findings)
-    assert {rule.partition(".")[0] for rule in rules} == KINDS
+    assert {rule.partition(".")[0] for rule in rules} == KINDS_BY_CRM[crm]
     assert rules.keys() >= RULES
     assert all(count >= 2 for count in rules.values())
     planted = [recipe.name for recipe in RECIPES if recipe.crm in {None, crm}]
     assert all(made[name] >= 2 for name in planted)
-    assert 0.15 < spoiled / SMALLEST < 0.22
+    assert 0.15 < spoiled / SMALLEST < 0.25
 
 
 def test_a_deck_is_dealt_twice_among_three_hundred_records() -> None:

@@ -293,6 +293,8 @@ class Record:
     created: datetime | None = None
     entered: datetime | None = None
     history: Sequence[tuple[datetime, str]] = ()
+    written: str | None = None
+    """The native stage that StageSync itself gave it last."""
 
 
 @dataclass
@@ -333,7 +335,73 @@ def judged(record: Record, rules: Rules, moment: Moment) -> Verdict | None:
             verdict.rules.add(f"placeholder.{item}")
     if unowned(record, rules):
         verdict.rules.add("unowned")
+    came = way(record, rules)
+    if regressed(came, record, moment):
+        verdict.rules.add("regressed")
+    if skipped(came, rules, moment):
+        verdict.rules.add("skipped")
     return verdict
+
+
+@dataclass(frozen=True)
+class Visit:
+    """A stay on a rung, or (None) in parking places: since when, and the native stage in which it began."""
+
+    at: datetime
+    native: str
+    position: int | None
+
+
+def way(record: Record, rules: Rules) -> list[Visit]:
+    """The visits that led to where the record is, oldest first; none where the history ends somewhere else."""
+    positions = {rung.name: number for number, rung in enumerate(rules.rungs)}
+
+    def turn(step: tuple[datetime, str]) -> tuple[datetime, bool, float]:
+        # In one second: up the ladder, then out of it, and last of all into the present stage.
+        return step[0], step[1] == record.native, positions.get(rules.places.get(step[1], ""), math.inf)
+
+    steps = sorted(record.history, key=turn)
+    if not steps or steps[-1][1] != record.native:
+        return []
+    visits: list[Visit] = []
+    for at, native in steps:
+        if native in rules.places:
+            position = positions.get(rules.places[native])
+            if not visits or visits[-1].position != position:
+                visits.append(Visit(at, native, position))
+    return visits
+
+
+def regressed(visits: Sequence[Visit], record: Record, moment: Moment) -> bool:
+    if len(visits) < 2:
+        return False
+    before, here = visits[-2], visits[-1]
+    if before.position is None or here.position is None or here.at > moment.now:
+        return False
+    return here.position < before.position and here.native != record.written
+
+
+def skipped(visits: Sequence[Visit], rules: Rules, moment: Moment) -> bool:
+    climb: list[Visit] = []
+    for visit in visits:
+        climb = [] if visit.position is None else [*climb, visit]
+    if not climb:
+        return False
+    been = {visit.position for visit in visits}
+    mapped = set(rules.places.values())
+    first, present = climb[0].position, climb[-1].position
+    assert first is not None
+    assert present is not None
+    missed = {
+        number
+        for number, rung in enumerate(rules.rungs)
+        if first < number < present and number not in been and rung.name in mapped
+    }
+    return any(
+        one.position < number < other.position and other.at <= moment.now  # type: ignore[operator]
+        for one, other in itertools.pairwise(climb)
+        for number in missed
+    )
 
 
 def earned(rungs: Sequence[Rung], holds: Any) -> int:

@@ -16,8 +16,8 @@ from stagesync.audit.engine import Judgement, judge
 from stagesync.audit.evidence import Tables
 from stagesync.audit.history import past_stages
 from stagesync.audit.masks import Frame
-from stagesync.policy.definitions import load_definition
-from stagesync.policy.mappings import load_mapping
+from stagesync.policy.definitions import Definition, load_definition
+from stagesync.policy.mappings import CrmMapping, load_mapping
 
 NOW = datetime(2026, 3, 16, 12, tzinfo=UTC)
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -115,6 +115,16 @@ def tables(deals: Sequence[Deal]) -> Tables:
     return Tables(rows={"Deal": pl.DataFrame(columns), "Past": past})
 
 
+def written_as(
+    folder: Path, definition: Mapping[str, Any], mapping: Mapping[str, Any]
+) -> tuple[Definition, CrmMapping]:
+    """Both, written as files and loaded; evidence that the mapping does not name is a gap."""
+    (folder / "definition.yaml").write_text(json.dumps(definition), encoding="utf-8")
+    (folder / "mapping.yaml").write_text(json.dumps(mapping), encoding="utf-8")
+    loaded = load_definition(folder / "definition.yaml")
+    return loaded, load_mapping(folder / "mapping.yaml", loaded, lenient_about_evidence=True)
+
+
 def judged(
     folder: Path,
     deals: Sequence[Deal],
@@ -123,10 +133,7 @@ def judged(
     read: Tables | None = None,
 ) -> tuple[Judgement, pl.DataFrame | None]:
     """The judgement of these deals, and their past stages."""
-    (folder / "definition.yaml").write_text(json.dumps(definition), encoding="utf-8")
-    (folder / "mapping.yaml").write_text(json.dumps(mapping), encoding="utf-8")
-    loaded = load_definition(folder / "definition.yaml")
-    checked = load_mapping(folder / "mapping.yaml", loaded, lenient_about_evidence=True)
+    loaded, checked = written_as(folder, definition, mapping)
     read = read or tables(deals)
     frame = Frame(now=NOW, time_zone=ZoneInfo("UTC"))
     (found,) = judge(connection="crm", definition=loaded, mapping=checked, tables=read, owners=[], frame=frame)

@@ -27,6 +27,7 @@ from tests.unit.worlds import (
     found,
     judgement,
     mapping_words,
+    ours,
     owners,
     since,
     tables,
@@ -132,5 +133,5 @@ def test_a_page_of_records_is_judged_as_each_of_them_alone(folder: Path, world: 
     auditor = auditor_of(definition_words(world.rules), mapping_words(world.rules), folder, world)
     for record in world.records:
         page = tables(replace(world, records=[record]))
-        (judged,) = auditor.judge(connection="crm", tables=page, owners=owners(world))
+        (judged,) = auditor.judge(connection="crm", tables=page, owners=owners(world), written=ours(world))
         assert found(judged) == {key: rules for key, rules in together.items() if key == record.id}

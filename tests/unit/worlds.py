@@ -53,8 +53,8 @@ trees = st.one_of(EXPRESSIONS, st.sampled_from(["pain", "step"]).map(lambda name
 
 @st.composite
 def rungs(draw: st.DrawFn) -> list[Rung]:
-    """One to four rungs; the last may be terminal."""
-    count = draw(st.integers(1, 4))
+    """One to five rungs; the last may be terminal."""
+    count = draw(st.integers(1, 5))
     result = []
     for number in range(count):
         nodes: list[Node] = draw(st.lists(trees, max_size=2))
@@ -72,9 +72,14 @@ def rungs(draw: st.DrawFn) -> list[Rung]:
 
 @st.composite
 def rules(draw: st.DrawFn) -> Rules:
-    """A ladder with two native stages for each rung and one for parking; a native stage nobody mapped exists too."""
+    """A ladder with two native stages for each rung and two for parking; a native stage nobody mapped exists too.
+
+    Some objects have no stage for one of the rungs.
+    """
     ladder = draw(rungs())
-    places = {f"{rung.name} {letter}": rung.name for rung in ladder for letter in "ab"} | {"Parked": "aside"}
+    absent = draw(st.sampled_from([None, None, None, *ladder[:-1]]))
+    places = {f"{rung.name} {letter}": rung.name for rung in ladder if rung != absent for letter in "ab"}
+    places |= {"Parked": "aside", "Lost": "gone"}
     return Rules(
         rungs=ladder,
         contradictions=dict(enumerate_named("x", draw(st.lists(trees, max_size=2)))),
@@ -90,23 +95,39 @@ def enumerate_named(prefix: str, nodes: Sequence[Node]) -> list[tuple[str, Node]
 
 
 @st.composite
+def histories(draw: st.DrawFn, rules_: Rules, native: str) -> list[tuple[datetime, str]]:
+    """Past stages: any at all, or a way over open ones to the present one, without which little can be said."""
+    anywhere = st.sampled_from([*rules_.places, "Nobody mapped this"])
+    if draw(st.booleans()):
+        return draw(st.lists(st.tuples(moments, anywhere), max_size=5))
+    rungs = st.sampled_from([stage for stage, place in rules_.places.items() if place.startswith("rung")])
+    stages = [*draw(st.lists(rungs | rungs | anywhere, min_size=1, max_size=4)), native]
+    times = sorted(draw(st.lists(moments, min_size=len(stages), max_size=len(stages))))
+    return list(zip(times, stages, strict=True))
+
+
+@st.composite
+def record(draw: st.DrawFn, rules_: Rules) -> Record:
+    """One record of an object with these rules."""
+    native = draw(st.sampled_from([*rules_.places, "Nobody mapped this"]))
+    return Record(
+        id="",
+        native=native,
+        values=draw(rows()),
+        unreadable=draw(st.frozensets(st.sampled_from(sorted(VOCABULARY)), max_size=2)),
+        owner=draw(st.sampled_from([None, *OWNERS, "gone"])),
+        created=draw(st.none() | moments),
+        entered=draw(st.none() | moments),
+        history=draw(histories(rules_, native)),
+        written=draw(st.sampled_from([None, None, native, *rules_.places])),
+    )
+
+
+@st.composite
 def worlds(draw: st.DrawFn) -> World:
     """Everything that an audit looks at."""
     drawn = draw(rules())
-    natives = st.sampled_from([*drawn.places, "Nobody mapped this"])
-    history = st.lists(st.tuples(moments, natives), max_size=5)
-    record = st.builds(
-        Record,
-        id=st.just(""),
-        native=natives,
-        values=rows(),
-        unreadable=st.frozensets(st.sampled_from(sorted(VOCABULARY)), max_size=2),
-        owner=st.sampled_from([None, *OWNERS, "gone"]),
-        created=st.none() | moments,
-        entered=st.none() | moments,
-        history=history,
-    )
-    records = draw(st.lists(record, min_size=1, max_size=8))
+    records = draw(st.lists(record(drawn), min_size=1, max_size=8))
     return World(
         rules=drawn,
         records=[replace(one, id=f"r{number}") for number, one in enumerate(records)],
@@ -136,7 +157,7 @@ def definition_words(rules_: Rules) -> dict[str, Any]:
     return {
         "definition": "drawn",
         "ladder": [rung.name for rung in rules_.rungs],
-        "parking": {"aside": "not now"},
+        "parking": {"aside": "not now", "gone": "lost"},
         "evidence": {name: {"type": str(kind)} for name, kind in VOCABULARY.items()},
         "placeholders": list(PLACEHOLDERS),
         "stages": {rung.name: stage(rung) for rung in rules_.rungs},
@@ -219,9 +240,14 @@ def judge_words(
 ) -> Judgement:
     """The same from the words of the files."""
     (judged,) = auditor_of(definition, mapping, folder, world).judge(
-        connection="crm", tables=read or tables(world), owners=owners(world)
+        connection="crm", tables=read or tables(world), owners=owners(world), written=ours(world)
     )
     return judged
+
+
+def ours(world: World) -> dict[str, dict[str, str]]:
+    """What StageSync itself wrote last."""
+    return {"Deal": {one.id: one.written for one in world.records if one.written is not None}}
 
 
 def auditor_of(definition: Mapping[str, Any], mapping: Mapping[str, Any], folder: Path, world: World) -> Auditor:

@@ -12,6 +12,7 @@ from stagesync.agent.apply import apply
 from stagesync.agent.connection import Agent, Connected
 from stagesync.agent.pull import Pulled, pull
 from stagesync.agent.settle import settle
+from stagesync.agent.written import stages_written
 from stagesync.audit.engine import Judgement, judge
 from stagesync.audit.evidence import Tables
 from stagesync.audit.masks import Frame
@@ -152,6 +153,7 @@ def audit(agent: Agent, connected: Connected, pulled: Pulled, as_of: datetime) -
         owners=pulled.owners,
         frame=Frame(now=as_of.astimezone(UTC), time_zone=agent.time_zone),
         granted=agent.ledger.waivers(connected.name),
+        written=stages_written(agent.ledger, connected.name, connected.mapping),
     )
     if not any(judgement.scope.in_scope for judgement in judgements):
         names = ", ".join(judgement.mapped.name for judgement in judgements)

@@ -196,6 +196,8 @@ _ASK: Mapping[Kind, str] = {
     Kind.STALLED: "do the next thing with the buyer and log it, or move the record to where it belongs",
     Kind.PLACEHOLDER: "write down what is really known, or leave the field empty",
     Kind.UNOWNED: "give the record to somebody who works here",
+    Kind.REGRESSED: "make sure that the stage is right, and note on the record why it went back",
+    Kind.SKIPPED: "make sure that the record has what the stages that were left out require",
 }
 
 
@@ -213,12 +215,18 @@ class Auditor:
     _compiled: dict[object, Conditions] = field(default_factory=dict, init=False, repr=False)
 
     def judge(
-        self, *, connection: str, tables: Tables, owners: Sequence[Owner], granted: Sequence[Waiver] = ()
+        self,
+        *,
+        connection: str,
+        tables: Tables,
+        owners: Sequence[Owner],
+        granted: Sequence[Waiver] = (),
+        written: Mapping[str, Mapping[str, str]] | None = None,
     ) -> list[Judgement]:
         """Judge every object of the mapping: one judgement for each ladder on which its records may stand.
 
         ``owners`` may be empty when the source does not know them. ``granted`` are waivers beside those of the
-        definitions.
+        definitions. ``written`` is, by object and record, the native stage that StageSync itself gave a record last.
         """
         source = _Source(
             auditor=self,
@@ -226,6 +234,7 @@ class Auditor:
             tables=tables,
             owners=owners,
             waivers=(*self.definition.waivers, *granted),
+            written=written or {},
         )
         return [judgement for mapped in self.mapping.objects for judgement in _judge_object(source, mapped)]
 
@@ -255,10 +264,11 @@ def judge(
     owners: Sequence[Owner],
     frame: Frame,
     granted: Sequence[Waiver] = (),
+    written: Mapping[str, Mapping[str, str]] | None = None,
 ) -> list[Judgement]:
     """Judge tables once; see ``Auditor``."""
     auditor = Auditor(definition=definition, mapping=mapping, frame=frame)
-    return auditor.judge(connection=connection, tables=tables, owners=owners, granted=granted)
+    return auditor.judge(connection=connection, tables=tables, owners=owners, granted=granted, written=written)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -270,6 +280,7 @@ class _Source:
     tables: Tables
     owners: Sequence[Owner]
     waivers: Sequence[Waiver]
+    written: Mapping[str, Mapping[str, str]]
 
 
 def _judge_object(source: _Source, mapped: MappedObject) -> Iterator[Judgement]:
@@ -291,7 +302,8 @@ def _judge_ladder(source: _Source, mapped: MappedObject, judged: scope.Judged, u
         frame=auditor.about,
     )
     # The history's condition is about columns, the criteria are about evidence; only the latter can be unknown.
-    records = _records(mapped, judged.records, tables, owners, auditor.about)
+    past = history.steps(definition, mapped, judged.records, tables, auditor.about)
+    records = _records(mapped, judged.records, past, owners, auditor.about)
     asked = auditor.conditions(definition, evidence)
     found, frame = asked.truths(evidence.rows), asked.frame
     criteria = verdicts(found, len(definition.criteria))
@@ -304,6 +316,9 @@ def _judge_ladder(source: _Source, mapped: MappedObject, judged: scope.Judged, u
     high = _earned(definition, criteria.possible, records.height) if criteria.left_open else low
     standing = Standing(
         definition=definition,
+        mapped=mapped,
+        past=past,
+        written=source.written.get(mapped.name, {}),
         records=records,
         evidence=evidence,
         frame=frame,
@@ -376,7 +391,7 @@ def _earned(definition: Definition, truths_: Sequence[pl.Series], records: int) 
 
 
 def _records(
-    mapped: MappedObject, judged: pl.DataFrame, tables: Tables, owners: Sequence[Owner], frame: Frame
+    mapped: MappedObject, judged: pl.DataFrame, past: pl.DataFrame, owners: Sequence[Owner], frame: Frame
 ) -> pl.DataFrame:
     text = pl.lit(None, dtype=pl.String)
 
@@ -397,7 +412,7 @@ def _records(
         column(mapped.amount, pl.lit(None, dtype=pl.Float64)).alias("amount"),
         column(mapped.modified, pl.lit(None, dtype=pl.Datetime("us", "UTC"))).alias("modified"),
     )
-    return _with_owners(records, owners).hstack(history.entries(mapped, judged, tables, frame))
+    return _with_owners(records, owners).hstack(history.entries(mapped, judged, past, frame))
 
 
 def _with_owners(records: pl.DataFrame, owners: Sequence[Owner]) -> pl.DataFrame:

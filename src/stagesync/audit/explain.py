@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Any
 
 import polars as pl
 
@@ -37,9 +38,20 @@ class Step:
 
 
 @dataclass(frozen=True, kw_only=True)
+class PastStage:
+    """A row of a record's stage history: since ``at`` (UTC) it had this native stage, which stands for ``stage``, a
+    rung or parking place (None where the mapping does not know it); ``by`` is who or what brought it there."""
+
+    at: datetime
+    native_stage: str | None
+    stage: str | None
+    by: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Explanation:
     """Everything that an audit knows about one record. ``earned`` and ``could_have_earned`` are None below the first
-    stage; ``since`` and ``last_activity`` are UTC."""
+    stage; ``since`` and ``last_activity`` are UTC. ``history`` is in the order of time, the newest last."""
 
     connection: str
     object: str
@@ -57,12 +69,16 @@ class Explanation:
     earned: str | None
     could_have_earned: str | None
     ladder: tuple[Step, ...]
+    history: tuple[PastStage, ...]
     findings: tuple[Finding, ...]
     waivers: tuple[Waiver, ...]
 
 
-def explain(judgement: Judgement, record: str, ages: Mapping[str, Age] = NO_AGES) -> Explanation | None:
-    """The explanation of one record, None when it was not judged. ``ages`` is what ``ages.ages`` says of it."""
+def explain(
+    judgement: Judgement, record: str, ages: Mapping[str, Age] = NO_AGES, past: pl.DataFrame | None = None
+) -> Explanation | None:
+    """The explanation of one record, None when it was not judged. ``ages`` is what ``ages.ages`` says of it, ``past``
+    what ``history.past_stages`` gives."""
     row = judgement.row_of(record)
     if row is None:
         return None
@@ -90,6 +106,7 @@ def explain(judgement: Judgement, record: str, ages: Mapping[str, Age] = NO_AGES
         ladder=tuple(_steps(judgement, row, str(facts["place"]), ages)),
         findings=tuple(judgement.some(judgement.findings.filter(pl.col("row") == row))),
         waivers=tuple(judgement.waivers_of(row)),
+        history=_history(judgement, facts, past) if past is not None else (),
     )
 
 
@@ -115,6 +132,29 @@ def _steps(judgement: Judgement, row: int, place: str, ages: Mapping[str, Age]) 
             possibly=rung.position <= int(judgement.high[row]),
             criteria=tuple(criteria),
         )
+
+
+def _history(judgement: Judgement, facts: Mapping[str, Any], past: pl.DataFrame) -> tuple[PastStage, ...]:
+    stages = judgement.mapped.stages
+    places = [rung.name for rung in judgement.definition.rungs]
+
+    def place(native: str | None) -> str | None:
+        """What the record's own pipeline makes of a stage; else what all pipelines do."""
+        native = native or ""
+        meant = {place for (_, other), place in stages.items() if other == native}
+        return stages.get((facts["pipeline"], native)) or (meant.pop() if len(meant) == 1 else None)
+
+    def turn(row: Mapping[str, Any]) -> tuple[object, ...]:
+        # As the audit has it: of rows of one moment the one into the present stage came last.
+        where = place(row["stage"])
+        on = places.index(where) if where in places else len(places)
+        return row["at"], row["stage"] == facts["native"], on, row["by"] or ""
+
+    rows = past.filter(pl.col("record") == facts["record"]).to_dicts()
+    return tuple(
+        PastStage(at=row["at"], native_stage=row["stage"], stage=place(row["stage"]), by=row["by"])
+        for row in sorted(rows, key=turn)
+    )
 
 
 def find(judgements: list[Judgement], wanted: str) -> list[tuple[Judgement, str]]:

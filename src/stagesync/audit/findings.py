@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from stagesync.audit import stalls
+from stagesync.audit import moves, stalls
 from stagesync.audit.evidence import EvidenceFrame
 from stagesync.audit.masks import Frame
 from stagesync.audit.modes import MODES, modes
@@ -26,6 +26,7 @@ from stagesync.model.findings import Kind, Severity
 from stagesync.model.tables import ColumnType
 from stagesync.policy.definitions import Definition
 from stagesync.policy.expressions.tree import And, IsBlank, Name, Not, Stated
+from stagesync.policy.mappings import MappedObject
 
 KINDS = pl.Enum([str(kind) for kind in Kind])
 SEVERITIES = pl.Enum([str(severity) for severity in Severity])
@@ -53,10 +54,14 @@ class Standing:
     """Where the judged records stand and what they have earned; rows agree with ``records`` and ``evidence``.
 
     ``found`` holds the truths of ``conditions``. ``owners_read`` says whether the records name their owners,
-    ``owners_known`` whether the source also knows its users.
+    ``owners_known`` whether the source also knows its users. ``past`` is what ``history.steps`` gives, ``written``
+    the native stage that StageSync itself gave a record last.
     """
 
     definition: Definition
+    mapped: MappedObject
+    past: pl.DataFrame
+    written: Mapping[str, str]
     records: pl.DataFrame
     evidence: EvidenceFrame
     frame: Frame
@@ -101,6 +106,7 @@ def find(standing: Standing) -> pl.DataFrame:
             *_contradictions(standing),
             *_placeholders(standing),
             _unowned(standing),
+            *_moves(standing),
             _rows(standing, standing.working & (standing.position < standing.low), Kind.READY),
         ]
     )
@@ -193,3 +199,17 @@ def _unowned(standing: Standing) -> pl.DataFrame:
     )
     about = {"owner": owner, "active": active, "name": standing.records["owner_name"]}
     return _rows(standing, mask, Kind.UNOWNED, detail=said, about=about)
+
+
+def _moves(standing: Standing) -> Iterator[pl.DataFrame]:
+    found = moves.find(
+        standing.definition,
+        standing.mapped,
+        standing.records,
+        standing.past,
+        working=standing.working,
+        written=standing.written,
+        now=standing.frame.now,
+    )
+    yield _findings(standing, found.regressed, Kind.REGRESSED, detail=pl.col("said"))
+    yield _findings(standing, found.skipped, Kind.SKIPPED, detail=pl.col("said"))

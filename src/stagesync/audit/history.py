@@ -1,15 +1,18 @@
-"""Since when a record is in its stage, and who brought it there."""
+"""The past stages of records in order: since when each is in its stage, and who brought it there."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
 
+import numpy as np
 import polars as pl
 
 from stagesync.audit.evidence import Tables
 from stagesync.audit.masks import Frame, met
+from stagesync.audit.scope import PARKED
 from stagesync.model.tables import ColumnType
+from stagesync.policy.definitions import Definition
 from stagesync.policy.expressions.tree import names
 from stagesync.policy.mappings import CrmMapping, MappedObject
 
@@ -18,26 +21,88 @@ FROM_CRM = "the CRM's own date"
 FROM_CREATION = "creation of the record"
 
 
-def entries(mapped: MappedObject, records: pl.DataFrame, tables: Tables, frame: Frame) -> pl.DataFrame:
+STEPS: Mapping[str, type[pl.DataType] | pl.DataType] = {
+    "row": pl.UInt32,
+    "stage": pl.String,
+    "position": pl.Int16,
+    "at": pl.Datetime("us", "UTC"),
+    "by": pl.String,
+    "elsewhere": pl.Boolean,
+}
+
+
+def steps(
+    definition: Definition, mapped: MappedObject, records: pl.DataFrame, tables: Tables, frame: Frame
+) -> pl.DataFrame:
+    """The past of these records, record by record in the order of time; no row where no history was read.
+
+    ``row`` is the record's index, ``stage`` the native one and ``position`` its rung's (PARKED for a parking place,
+    null where the mapping does not know it), ``elsewhere`` whether it is another native stage than the present one.
+    Of steps at the same moment the one into the present stage comes last, because the record is in it; the others
+    are taken for a climb.
+    """
+    past = past_stages(mapped, tables.rows, frame)
+    if past is None or not past.height:
+        return pl.DataFrame(schema=dict(STEPS))
+    present = records.select(
+        pl.col(mapped.table.key).alias("record"),
+        pl.col(mapped.stage_field).alias("present"),
+        (pl.lit(None, dtype=pl.String) if mapped.pipeline_field is None else pl.col(mapped.pipeline_field)).alias(
+            "pipeline"
+        ),
+    ).with_row_index("row")
+    found = past.join(present, on="record").with_columns(
+        elsewhere=pl.col("stage").ne_missing(pl.col("present")),
+        stage=pl.col("stage").fill_null(""),
+    )
+    parked_last, present_last = len(definition.rungs), len(definition.rungs) + 1
+    climb = pl.when(pl.col("position") >= 0).then(pl.col("position")).otherwise(parked_last)
+    return (
+        _placed(definition, mapped, found)
+        .with_columns(order=pl.when("elsewhere").then(climb).otherwise(present_last).cast(pl.Int16))
+        .select(*STEPS, "order")
+        .sort("row", "at", "order", "by")
+        .drop("order")
+    )
+
+
+def _placed(definition: Definition, mapped: MappedObject, past: pl.DataFrame) -> pl.DataFrame:
+    """With the ``position`` of each native ``stage``: in the record's pipeline, else where all of them agree on it."""
+    positions = {rung.name: rung.position for rung in definition.rungs}
+    known = {native: positions.get(place, PARKED) for native, place in mapped.stages.items()}
+    meant: dict[str, set[int]] = {}
+    for (_, native), position in known.items():
+        meant.setdefault(native, set()).add(position)
+    agreed = {native: position for native, found in meant.items() for position in found if len(found) == 1}
+    placed = past.with_columns(position=pl.col("stage").replace_strict(agreed, default=None, return_dtype=pl.Int16))
+    if mapped.pipeline_field is None or len(agreed) == len(meant):
+        return placed
+    exact = pl.DataFrame(
+        [(*native, position) for native, position in known.items()],
+        schema={"pipeline": pl.String, "stage": pl.String, "exact": pl.Int16},
+        orient="row",
+    )
+    joined = placed.join(exact, on=["pipeline", "stage"], how="left", nulls_equal=True)
+    return joined.with_columns(position=pl.coalesce("exact", "position"))
+
+
+def entries(mapped: MappedObject, records: pl.DataFrame, past: pl.DataFrame, frame: Frame) -> pl.DataFrame:
     """For each record, in order: ``since`` (UTC), ``since_source`` and ``moved_by``; null where nothing says.
 
-    The history's answer is the start of the latest unbroken run of the stage in which the record now is; a
-    history whose newest row names another stage does not explain the present and is left aside.
+    ``past`` is what ``steps`` gives. The history's answer is the start of the latest unbroken run of the stage in
+    which the record now is; a history whose newest row names another stage does not explain the present and is left
+    aside.
     """
-    key = mapped.table.key
-    result = records.select(
-        pl.col(key).alias("record"),
+    began = _began(past, records.height)
+    result = records.with_columns(
         _moment(records, mapped.entered).alias("entered"),
         _moment(records, mapped.created).alias("created"),
+        past["at"].gather(began).alias("history"),
+        past["by"].gather(began).alias("moved_by"),
     )
-    runs = _runs(mapped, records, tables, frame)
-    if runs.height:
-        result = result.join(runs, on="record", how="left", maintain_order="left")
-    else:
-        result = result.with_columns(pl.lit(None, dtype=runs.schema[name]).alias(name) for name in runs.columns[1:])
-    past = pl.lit(frame.now).cast(pl.Datetime("us", "UTC"))
+    now = pl.lit(frame.now).cast(pl.Datetime("us", "UTC"))
     # A date in the future (an import with the wrong clock) says nothing about how long the record has been there.
-    known = {name: pl.when(pl.col(name) <= past).then(pl.col(name)) for name in ("history", "entered", "created")}
+    known = {name: pl.when(pl.col(name) <= now).then(pl.col(name)) for name in ("history", "entered", "created")}
     return result.select(
         pl.coalesce(*known.values()).alias("since"),
         pl.when(known["history"].is_not_null())
@@ -49,6 +114,19 @@ def entries(mapped: MappedObject, records: pl.DataFrame, tables: Tables, frame: 
         .alias("since_source"),
         pl.col("moved_by"),
     )
+
+
+def _began(past: pl.DataFrame, records: int) -> pl.Series:
+    """For each record the index of the step that began the run of its present stage; null where there is none."""
+    row, elsewhere = past["row"].to_numpy(), past["elsewhere"].to_numpy()
+    index = np.arange(past.height)
+    # Of several values for one record the one that is assigned last stays.
+    last_elsewhere = np.full(records, -1)
+    last_elsewhere[row[elsewhere]] = index[elsewhere]
+    run = np.flatnonzero(~elsewhere & (index > last_elsewhere[row]))[::-1]
+    began = np.full(records, -1)
+    began[row[run]] = run
+    return pl.Series(began).set(pl.Series(began < 0), None)
 
 
 def _moment(records: pl.DataFrame, column: str | None) -> pl.Expr:
@@ -78,24 +156,6 @@ def past_stages(mapped: MappedObject, rows: Mapping[str, pl.DataFrame], frame: F
         pl.col(history.at).alias("at"),
         by.alias("by"),
     ).drop_nulls(["record", "at"])
-
-
-def _runs(mapped: MappedObject, records: pl.DataFrame, tables: Tables, frame: Frame) -> pl.DataFrame:
-    past = past_stages(mapped, tables.rows, frame)
-    if past is None:
-        return pl.DataFrame(schema={"record": pl.String, "history": pl.Datetime("us", "UTC"), "moved_by": pl.String})
-    current = records.select(pl.col(mapped.table.key).alias("record"), pl.col(mapped.stage_field).alias("current"))
-    steps = (
-        past.join(current, on="record")
-        .with_columns(elsewhere=pl.col("stage").ne_missing(pl.col("current")))
-        .sort("record", "at", "elsewhere", "by", descending=[False, False, True, False])
-        .with_row_index("step")
-    )
-    last_elsewhere = pl.col("step").filter(pl.col("elsewhere")).max().over("record")
-    run = steps.filter(~pl.col("elsewhere") & (last_elsewhere.is_null() | (pl.col("step") > last_elsewhere)))
-    return run.group_by("record", maintain_order=True).agg(
-        pl.col("at").first().alias("history"), pl.col("by").first().alias("moved_by")
-    )
 
 
 def latest_moment(mapping: CrmMapping, tables: Tables, now: datetime) -> datetime | None:

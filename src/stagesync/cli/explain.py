@@ -7,7 +7,7 @@ import io
 import json
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import datetime
 from pathlib import Path
 
@@ -16,8 +16,9 @@ from rich.text import Text
 from stagesync.audit.ages import Age, ages
 from stagesync.audit.engine import Judgement, judge
 from stagesync.audit.evidence import Tables
-from stagesync.audit.explain import Explained, Explanation, Step, find
+from stagesync.audit.explain import Explained, Explanation, PastStage, Step, find
 from stagesync.audit.explain import explain as explain_record
+from stagesync.audit.history import past_stages
 from stagesync.audit.masks import Frame
 from stagesync.cli import show
 from stagesync.cli.options import Format
@@ -27,7 +28,7 @@ from stagesync.model.crm import Owner
 from stagesync.model.findings import Kind, Verdict
 from stagesync.policy.document import nearest
 from stagesync.settings import Settings, load_settings
-from stagesync.wiring import granted_waivers, utc_now
+from stagesync.wiring import granted_waivers, stages_written, utc_now
 
 MARKS = {Verdict.MET: ("+", "green"), Verdict.NOT_MET: ("-", "red"), Verdict.UNKNOWN: ("?", "yellow")}
 
@@ -48,6 +49,7 @@ def judged_from_mirror(settings: Settings) -> list[Judgement]:
                 owners=[Owner(**owner) for owner in mirror.facts(name).get("owners", ())],
                 frame=Frame(now=utc_now(), time_zone=settings.time_zone),
                 granted=granted,
+                written=stages_written(settings, name),
             )
     if not judgements:
         raise IncompleteError(f"nothing was pulled yet into {settings.mirror_folder}; run `stagesync audit` first")
@@ -86,14 +88,16 @@ def explain(config: Path, wanted: str, output: Format) -> int:
 
 def _explained(settings: Settings, judgement: Judgement, record: str) -> Explanation | None:
     rows, missing = Mirror(settings.mirror_folder).read(judgement.connection)
+    frame = Frame(now=utc_now(), time_zone=settings.time_zone)
     known = ages(
         judgement,
         record,
         mapping=settings.mappings[judgement.connection],
         tables=Tables(rows=rows, missing=missing),
-        frame=Frame(now=utc_now(), time_zone=settings.time_zone),
+        frame=frame,
     )
-    return explain_record(judgement, record, known)
+    frame = replace(frame, placeholders=judgement.definition.placeholders)
+    return explain_record(judgement, record, known, past_stages(judgement.mapped, rows, frame))
 
 
 def _tell(one: Explanation) -> None:
@@ -111,6 +115,11 @@ def _tell(one: Explanation) -> None:
         show.out.print(Text(line), soft_wrap=True)
     for step in one.ladder:
         _step(step)
+    show.out.print(Text("\nhistory", style="bold"), soft_wrap=True)
+    for past in one.history:
+        show.out.print(Text(f"  {_came(past)}"), soft_wrap=True)
+    if not one.history:
+        show.out.print(Text("  nothing is known of its earlier stages"), soft_wrap=True)
     show.out.print()
     for finding in one.findings:
         earned = f" (earned: {finding.earned or 'no stage'})" if finding.kind in (Kind.PREMATURE, Kind.READY) else ""
@@ -120,6 +129,12 @@ def _tell(one: Explanation) -> None:
         show.out.print(Text(f"Waiver {waiver.id}: {waiver.rule} is {waiver.words}"), soft_wrap=True)
     if not one.findings:
         show.out.print("No finding: the record stands where it has earned.")
+
+
+def _came(past: PastStage) -> str:
+    place = f"'{past.stage}'" if past.stage else "not mapped"
+    by = f", moved there by {past.by}" if past.by else ""
+    return f"{past.at:%Y-%m-%d %H:%M} UTC: {past.native_stage or '(blank)'} ({place}){by}"
 
 
 def _earned(one: Explanation) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -36,7 +36,7 @@ from stagesync.model.tables import Table as TableToRead
 from stagesync.policy.definitions import Definition, load_definition
 from stagesync.policy.mappings import SAYS_NOTHING, CrmMapping, Gap, load_mapping
 from stagesync.settings import load_settings
-from stagesync.wiring import utc_now
+from stagesync.wiring import stages_written, utc_now
 
 TOP_OWNERS = 3
 TODAY = (
@@ -67,6 +67,7 @@ class Source:
     tables: Tables
     owners: Sequence[Owner]
     frame: Frame
+    written: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,6 +124,7 @@ def _mirrored(definitions: tuple[Definition, Definition], options: Options) -> I
                 tables=Tables(rows=rows, missing=missing),
                 owners=[Owner(**owner) for owner in mirror.facts(name).get("owners", ())],
                 frame=frame,
+                written=stages_written(settings, name),
             )
     if not pulled:
         raise IncompleteError(f"nothing was pulled yet into {settings.mirror_folder}; run `stagesync audit` first")
@@ -167,6 +169,7 @@ def _side(definition: Definition, number: int, sources: Sequence[Source]) -> Sid
             tables=source.tables,
             owners=source.owners,
             frame=source.frame,
+            written=source.written,
         )
         frame = replace(source.frame, placeholders=definition.placeholders)
         closed += [hindsight(one, past_stages(one.mapped, source.tables.rows, frame)) for one in judged]

@@ -32,6 +32,8 @@ KIND_WORDS = {
     Kind.CONTRADICTION: "contradiction",
     Kind.PLACEHOLDER: "placeholder",
     Kind.UNOWNED: "unowned",
+    Kind.REGRESSED: "moved back",
+    Kind.SKIPPED: "skipped a stage",
     Kind.READY: "ready to advance",
 }
 RESULT_WORDS = {

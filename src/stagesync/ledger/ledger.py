@@ -208,6 +208,10 @@ class Ledger:
         """Tasks that were opened and not closed by StageSync, oldest first."""
         return reading.tracked_tasks(self._database, connection)
 
+    def stages_written(self, connection: str) -> Mapping[tuple[str, str], Mapping[str, str | None]]:
+        """By object and record, the values of the newest correction of its stage that was applied, or found so."""
+        return reading.stages_written(self._database, connection)
+
     def runs(self, *, limit: int = 20) -> list[RunRecord]:
         """The newest runs, newest first."""
         return reading.list_runs(self._database, limit)

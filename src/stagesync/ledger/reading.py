@@ -7,18 +7,19 @@ from dataclasses import replace
 from itertools import islice
 from typing import Any, TypeVar, cast
 
-from sqlalchemy import ColumnElement, Connection, Row, func, select
+from sqlalchemy import ColumnElement, Connection, Row, func, or_, select
 
 from stagesync.errors import UsageError
 from stagesync.ledger import codec
 from stagesync.ledger.database import Database
 from stagesync.ledger.entry import Entry, EntryKind, RunRecord, TrackedTask, Where
 from stagesync.ledger.tables import entries, open_intents, open_tasks
-from stagesync.model.changes import Change, Outcome
+from stagesync.model.changes import Change, ChangeKind, Outcome, Result
 
 _PAGE = 1_000
 _KEYS = 500
 """Keys in one IN list: well below the limits of both databases (32,766 and 65,535 parameters)."""
+_SO = (Result.APPLIED, Result.ALREADY_SO)
 
 T = TypeVar("T")
 
@@ -157,6 +158,30 @@ def _task(change: Change, row: Row[*tuple[Any, ...]]) -> TrackedTask:
         text_hash=codec.text_hash(change.task) if change.task else None,
         opened=codec.time_of(row.at),
     )
+
+
+def stages_written(database: Database, connection_name: str) -> dict[tuple[str, str], Mapping[str, str | None]]:
+    """By object and record, the fields of the newest correction of its stage that is so in the CRM."""
+    # Bodies are canonical JSON: a quote within a text is escaped, so that the patterns find members alone.
+    newest = (
+        select(func.max(entries.c.seq))
+        .where(
+            entries.c.kind == EntryKind.OUTCOME,
+            entries.c.connection == connection_name,
+            entries.c.body.contains(f'"change_kind":"{ChangeKind.SET_STAGE}"', autoescape=True),
+            or_(*(entries.c.body.contains(f'"result":"{result}"', autoescape=True) for result in _SO)),
+        )
+        .group_by(entries.c.object, entries.c.record)
+    )
+    with database.reading() as connection:
+        bodies = connection.scalars(select(entries.c.body).where(entries.c.seq.in_(newest)))
+        intents = [codec.OUTCOME.decode(body).intent for body in bodies]
+        found = {}
+        for batch in in_batches(intents, _KEYS):
+            for body in connection.scalars(select(entries.c.body).where(entries.c.seq.in_(batch))):
+                change = codec.INTENT.decode(body).change
+                found[change.object, change.record] = change.after
+    return found
 
 
 def changes_of_run(database: Database, run: str) -> list[tuple[Change, Outcome | None]]:

@@ -18,6 +18,8 @@ class Kind(StrEnum):
     CONTRADICTION = "contradiction"
     PLACEHOLDER = "placeholder"
     UNOWNED = "unowned"
+    REGRESSED = "regressed"
+    SKIPPED = "skipped"
     READY = "ready"
 
 

@@ -12,6 +12,8 @@ TITLES = {
     Kind.CONTRADICTION: "the record contradicts itself",
     Kind.PLACEHOLDER: "a field says nothing",
     Kind.UNOWNED: "the record has no owner",
+    Kind.REGRESSED: "it was moved back",
+    Kind.SKIPPED: "it skipped a stage",
     Kind.READY: "ready for the next stage",
 }
 LONGEST_NAME = 80

@@ -97,7 +97,13 @@ class Author:
     # Steps through the stages
 
     def _steps(self, track: Track, stage: Stage, entered: datetime) -> list[Step]:
-        passed = [earlier for earlier in track.before(stage) if self.chance(0.5)]
+        passed: list[Stage] = []
+        for earlier in track.before(stage):
+            # Whoever was on an earlier rung was on every rung after it: the last stage of a rung is its last chance.
+            last_chance = earlier == track.on(earlier.rung)[-1] and earlier.rung != stage.rung
+            due = bool(passed) and last_chance and all(other.rung != earlier.rung for other in passed)
+            if self.chance(0.5) or due:
+                passed.append(earlier)
         steps: list[Step] = []
         moment = self.almanac.days_before(entered, 20, 120)
         for earlier in passed:
@@ -268,6 +274,17 @@ class Author:
         return life
 
     # What recipes change in a life
+
+    def came_by(self, life: Life, *way: Stage) -> Life:
+        """Let the life have come to its stage, when it did, by exactly these others; the last is another stage."""
+        life.steps = [Step(life.stage, life.entered)]
+        for stage in reversed(way):
+            life.steps.insert(0, Step(stage, self.almanac.days_before(life.created, 5, 40)))
+        return life
+
+    def stage_on(self, life: Life, rung: str | None) -> Stage:
+        """One of the stages of the life's track on a rung; with None one where it would be parked."""
+        return self.rng.choice(life.track.on(rung))
 
     def talk_only(self, life: Life, *kinds: TouchKind) -> Life:
         """Let nothing but these touches have happened, the last of them recently."""

@@ -147,6 +147,26 @@ def _fresh_lead(author: Author) -> Life:
     return life
 
 
+@_fine("person", "was a prospect, then parked; it starts afresh as a lead")
+def _person_back_from_parking(author: Author) -> Life:
+    return _came_by(author, author.person("lead"), "lead", "prospect", None)
+
+
+@_fine("person", "was parked; out of it, it comes into any stage without a jump", crm="hubspot")
+def _contact_out_of_parking(author: Author) -> Life:
+    return _came_by(author, author.person("opportunity"), "lead", None)
+
+
+@_fine("person", "from lead to opportunity, but it had been a prospect before", crm="hubspot")
+def _contact_who_was_a_prospect_before(author: Author) -> Life:
+    return _came_by(author, author.person("opportunity"), "lead", "prospect", "lead")
+
+
+@_fine("person", "created in stage opportunity; nothing is known of before", crm="hubspot")
+def _contact_created_high(author: Author) -> Life:
+    return _came_by(author, author.person("opportunity"))
+
+
 # Deals
 
 
@@ -255,6 +275,24 @@ def _fresh_stage_after_silence(author: Author) -> Life:
         Step(life.stage, author.almanac.business_days_ago(3, 6)),
     ]
     return life
+
+
+@_fine("deal", "moved among the stages of one rung, which are one place")
+def _back_within_a_rung(author: Author) -> Life:
+    life = author.deal("opportunity")
+    while len(life.track.on("opportunity")) == 1:
+        life = author.deal("opportunity")
+    others = [stage for stage in life.track.on("opportunity") if stage != life.stage]
+    return author.came_by(life, others[0], others[-1])
+
+
+@_fine("deal", "was a proposal, was lost, and was opened again: it starts afresh")
+def _opened_again_after_a_loss(author: Author) -> Life:
+    return _came_by(author, author.deal("opportunity"), "proposal", None)
+
+
+def _came_by(author: Author, life: Life, *rungs: str | None) -> Life:
+    return author.came_by(life, *(author.stage_on(life, rung) for rung in rungs))
 
 
 def _alive_behind_an_old_date(author: Author, life: Life) -> Life:

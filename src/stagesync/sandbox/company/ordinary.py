@@ -38,20 +38,20 @@ def _ordinary(name: str, subject: Subject, cards: int, crm: str | None = None) -
 
 
 ORDINARY = (
-    _ordinary("open person:lead", "person", 49, "salesforce"),
+    _ordinary("open person:lead", "person", 47, "salesforce"),
     _ordinary("open person:prospect", "person", 31, "salesforce"),
     _ordinary("parked person:Nurturing", "person", 10, "salesforce"),
     _ordinary("parked person:Closed - Not Converted", "person", 12, "salesforce"),
     _ordinary("converted lead", "person", 16, "salesforce"),
-    _ordinary("open person:lead", "person", 40, "hubspot"),
-    _ordinary("open person:prospect", "person", 21, "hubspot"),
+    _ordinary("open person:lead", "person", 36, "hubspot"),
+    _ordinary("open person:prospect", "person", 18, "hubspot"),
     _ordinary("open person:opportunity", "person", 20, "hubspot"),
     _ordinary("bought:customer", "person", 12, "hubspot"),
     _ordinary("bought:evangelist", "person", 3, "hubspot"),
     _ordinary("parked person:subscriber", "person", 8, "hubspot"),
     _ordinary("parked person:other", "person", 6, "hubspot"),
-    _ordinary("open deal:opportunity", "deal", 25),
-    _ordinary("open deal:proposal", "deal", 17),
+    _ordinary("open deal:opportunity", "deal", 22),
+    _ordinary("open deal:proposal", "deal", 15),
     _ordinary("closed deal:won", "deal", 32),
     _ordinary("closed deal:lost", "deal", 28),
 )

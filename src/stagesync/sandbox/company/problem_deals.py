@@ -233,3 +233,27 @@ def _abandoned_proposal(author: Author) -> Life:
     life = author.deal("proposal", dormant=True, missing=("next_step", "budget"))
     life.next_step = author.rng.choice(vocabulary.PLACEHOLDERS)
     return _overdue(author, life)
+
+
+# Ways through the stages
+
+
+def _deal_that_came_by(author: Author, life: Life, *rungs: str | None) -> Life:
+    return author.came_by(life, *(author.stage_on(life, rung) for rung in rungs))
+
+
+@planted("regressed", why="was a proposal, and is an opportunity again")
+def _deal_that_went_back(author: Author) -> Life:
+    return _deal_that_came_by(author, author.deal("opportunity"), "opportunity", "proposal")
+
+
+@planted("regressed", why="was won, and is open again")
+def _won_deal_that_was_opened_again(author: Author) -> Life:
+    return _deal_that_came_by(author, author.deal("proposal"), "opportunity", "customer")
+
+
+@planted("premature", "regressed", why="went back from proposal, and has not even a pain written down")
+def _deal_that_did_not_go_back_far_enough(author: Author) -> Life:
+    life = _deal_that_came_by(author, author.deal("opportunity"), "opportunity", "proposal")
+    life.pain = None
+    return life

@@ -179,3 +179,35 @@ def _prospect_that_is_an_opportunity(author: Author) -> Life:
     at = author.recently(life) if meeting == "meeting" else author.almanac.days_ahead(6, 20)
     author.add(life, meeting, at)
     return life
+
+
+# Ways through the stages
+
+
+def _who_came_by(author: Author, life: Life, *rungs: str | None) -> Life:
+    return author.came_by(life, *(author.stage_on(life, rung) for rung in rungs))
+
+
+@planted("regressed", why="was a prospect, and is a lead again")
+def _person_who_went_back(author: Author) -> Life:
+    return _who_came_by(author, author.person("lead"), "lead", "prospect")
+
+
+@planted("regressed", why="was in stage opportunity, and is a prospect again", crm="hubspot")
+def _contact_who_went_back(author: Author) -> Life:
+    return _who_came_by(author, author.person("prospect"), "lead", "prospect", "opportunity")
+
+
+@planted("skipped", why="from lead to opportunity in one jump, and never a prospect", crm="hubspot")
+def _contact_who_jumped(author: Author) -> Life:
+    return _who_came_by(author, author.person("opportunity"), "lead")
+
+
+@planted("skipped", why="outside of selling for a time, then a lead, and in one jump an opportunity", crm="hubspot")
+def _contact_who_jumped_after_a_rest(author: Author) -> Life:
+    return _who_came_by(author, author.person("opportunity"), None, "lead")
+
+
+@planted("regressed", "skipped", why="was a customer, is an opportunity, and was never a prospect", crm="hubspot")
+def _contact_who_was_a_customer(author: Author) -> Life:
+    return _who_came_by(author, author.person("opportunity"), "lead", "customer")

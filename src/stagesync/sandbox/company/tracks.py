@@ -23,11 +23,15 @@ class Stage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Track:
-    """The stages of one object in one pipeline, in the order in which records walk through them."""
+    """The stages of one object in one pipeline, in the order in which records walk through them.
+
+    ``begins_late`` where the CRM's history has no row for the stage in which a record was created.
+    """
 
     crm: str
     object_name: str
     stages: tuple[Stage, ...]
+    begins_late: bool = False
 
     def on(self, rung: str | None) -> tuple[Stage, ...]:
         """The native stages that stand on a rung; with None, those where records are parked."""
@@ -61,6 +65,7 @@ def _deal(native: str, rung: str | None, probability: int, pipeline: str = "") -
 LEADS = Track(
     crm="salesforce",
     object_name="Lead",
+    begins_late=True,
     stages=(
         _stage("Open - Not Contacted", "lead"),
         _stage("Working - Contacted", "lead"),

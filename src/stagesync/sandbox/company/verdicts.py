@@ -131,6 +131,29 @@ def _placeholding(life: Life, rung: str) -> list[Finding]:
     return [Finding(f"placeholder.{name}", rung) for name in junk]
 
 
+def _way(life: Life) -> list[str | None]:
+    """The rungs that the CRM remembers, one after the other; None for being parked."""
+    way: list[str | None] = []
+    for step in life.steps[1:] if life.track.begins_late else life.steps:
+        if not way or way[-1] != step.stage.rung:
+            way.append(step.stage.rung)
+    return way
+
+
+def _moving(life: Life, rung: str) -> list[Finding]:
+    found = []
+    way = _way(life)
+    here, before = LADDER.index(rung), way[-2] if len(way) > 1 else None
+    if before is not None and LADDER.index(before) > here:
+        found.append(Finding("regressed", rung))
+    fresh = max((place + 1 for place, there in enumerate(way) if there is None), default=0)
+    climb = [there for there in way[fresh:] if there is not None]
+    first = LADDER.index(climb[0]) if climb else here
+    if any(between not in way and life.track.on(between) for between in LADDER[first + 1 : here]):
+        found.append(Finding("skipped", rung))
+    return found
+
+
 def judge(life: Life, as_of: datetime) -> list[Finding]:
     """Everything that an audit at ``as_of`` must find in one life."""
     if life.converted:
@@ -144,4 +167,4 @@ def judge(life: Life, as_of: datetime) -> list[Finding]:
     found += _placeholding(life, rung)
     if life.owner is None or not life.owner.active:
         found.append(Finding("unowned", rung))
-    return found
+    return found + _moving(life, rung)
