@@ -15,7 +15,10 @@ import yaml
 from stagesync.cli.definition_tests import outcomes
 from stagesync.policy.definition_tests import load_tests
 from stagesync.policy.definitions import load_definition
+from stagesync.policy.document import read_document
 from stagesync.policy.mappings import load_mapping
+from stagesync.policy.schema import FragmentFile
+from stagesync.policy.validation import validate
 from stagesync.settings import load_settings
 
 from .blocks import COMMANDS, REPOSITORY, Block, Command, blocks, commands, documents
@@ -82,17 +85,25 @@ def test_every_yaml_is_accepted(file: Path, tmp_path: Path) -> None:
             load(block, tmp_path)
 
 
+WHOLE = {"ladder", "ladders", "extends"}
+"""What only definitions have."""
+
+
 def load(block: Block, folder: Path) -> None:
     """Through the same reader as the product's; what it is, its keys tell."""
     written = yaml.safe_load(block.text)
     if block.mark == "fragment":
         assert block.value, f"{block}: say what it is a fragment of"
         return
-    # Under its own name, so that what follows in the same document can build on it.
-    target = folder / f"{written['definition'] if 'ladder' in written else f'line{block.line}'}.yaml"
-    target.write_text(block.text, encoding="utf-8")
     keys = set(written)
-    if "ladder" in keys:
+    name = written.get("fragment") or (written["definition"] if keys & WHOLE else f"line{block.line}")
+    # Under its own name, so that what follows in the same document can build on it.
+    target = folder / f"{name}.yaml"
+    target.write_text(block.text, encoding="utf-8")
+    if "fragment" in keys:
+        document, _ = validate(read_document(target), FragmentFile)
+        document.raise_problems()
+    elif keys & WHOLE:
         load_definition(target)
     elif "tests" in keys:
         results = outcomes(load_tests(target, load_definition(definitions(written["tests"], folder))))

@@ -24,6 +24,7 @@ from stagesync.settings import load_settings
 CONFIG = Path(__file__).parents[2] / "config"
 SHIPPED = [
     *((Kind.DEFINITION, file) for file in (CONFIG / "definitions").glob("*.yaml") if ".tests." not in file.name),
+    *((Kind.FRAGMENT, file) for file in (CONFIG / "definitions" / "fragments").glob("*.yaml")),
     *((Kind.TESTS, file) for file in (CONFIG / "definitions").glob("*.tests.yaml")),
     *((Kind.MAPPING, file) for file in (CONFIG / "mappings").glob("*.yaml")),
     *((Kind.SETTINGS, file) for file in CONFIG.glob("*.yaml")),

@@ -52,8 +52,8 @@ class Judgement:
     and ``high`` are the surely and possibly earned positions, -1 below the first rung. ``unread`` says why no record at
     all could be judged: the table, its ids or its stages were not read.
 
-    ``waivers`` are those in force, ``let_off`` says whom each means (``waiver``, its number, and ``row``), and
-    ``waived`` are the findings that would stand without them, with ``waiver``.
+    ``waivers`` are those in force, ``expired`` those that were. ``let_off`` says whom each means (``waiver``, its
+    number, and ``row``), and ``waived`` are the findings that would stand without them, with ``waiver``.
     """
 
     connection: str
@@ -66,6 +66,7 @@ class Judgement:
     high: Positions
     findings: pl.DataFrame
     waivers: Sequence[Waiver]
+    expired: Sequence[Waiver]
     let_off: pl.DataFrame
     waived: pl.DataFrame
     scope: Scope
@@ -192,6 +193,11 @@ class Judgement:
                 yield criterion, rung.position
 
 
+def waived(judgements: Sequence[Judgement]) -> list[waivers.Effect]:
+    """What each waiver did in an audit, and which have expired."""
+    return waivers.effects((one.waivers, one.expired, one.let_off, one.waived) for one in judgements)
+
+
 _ASK: Mapping[Kind, str] = {
     Kind.STALLED: "do the next thing with the buyer and log it, or move the record to where it belongs",
     Kind.PLACEHOLDER: "write down what is really known, or leave the field empty",
@@ -309,7 +315,7 @@ def _judge_ladder(source: _Source, mapped: MappedObject, judged: scope.Judged, u
     criteria = verdicts(found, len(definition.criteria))
     not_judged = _not_judged(definition, evidence, records["position"], criteria)
     population = Population(connection=connection, object=mapped.name, records=records, evidence=evidence, frame=frame)
-    in_force = waivers.active(source.waivers, population)
+    in_force, expired = waivers.of(source.waivers, population)
     let_off = waivers.let_off(in_force, population)
     criteria = waivers.waived_criteria(definition, criteria, in_force, let_off)
     low = _earned(definition, criteria.met, records.height)
@@ -341,6 +347,7 @@ def _judge_ladder(source: _Source, mapped: MappedObject, judged: scope.Judged, u
         high=high,
         findings=findings,
         waivers=in_force,
+        expired=expired,
         let_off=let_off,
         waived=waived,
         scope=Scope(

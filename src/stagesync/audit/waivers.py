@@ -5,8 +5,8 @@ A waived criterion counts as unknown: it demotes nobody, and nobody has earned a
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 
 import polars as pl
 
@@ -18,15 +18,16 @@ from stagesync.policy.definitions import Definition, ScopedWaiver
 NOBODY = pl.DataFrame(schema={"waiver": pl.UInt32, "row": pl.UInt32})
 
 
-def active(waivers: Sequence[Waiver], population: Population) -> tuple[Waiver, ...]:
-    """Those that have not expired and that may concern this object."""
-    return tuple(
+def of(waivers: Sequence[Waiver], population: Population) -> tuple[tuple[Waiver, ...], tuple[Waiver, ...]]:
+    """The waivers that may concern this object: those in force, and those that have expired."""
+    concerned = [
         waiver
         for waiver in waivers
-        if waiver.holds_on(population.frame.today)
-        and waiver.connection in (None, population.connection)
-        and waiver.object in (None, population.object)
-    )
+        if waiver.connection in (None, population.connection) and waiver.object in (None, population.object)
+    ]
+    today = population.frame.today
+    in_force = tuple(waiver for waiver in concerned if waiver.holds_on(today))
+    return in_force, tuple(waiver for waiver in concerned if not waiver.holds_on(today))
 
 
 def let_off(waivers: Sequence[Waiver], population: Population) -> pl.DataFrame:
@@ -93,3 +94,32 @@ def split(findings: pl.DataFrame, waivers: Sequence[Waiver], meant: pl.DataFrame
     found = numbered.join(hits, on="finding", how="left", maintain_order="left").drop("finding")
     standing = found["waiver"].is_null()
     return found.filter(standing).drop("waiver"), found.filter(~standing)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Effect:
+    """What a waiver did in an audit: how many records it let off, and how many findings it set aside.
+
+    An expired one did nothing.
+    """
+
+    waiver: Waiver
+    expired: bool
+    records: int = 0
+    findings: int = 0
+
+
+def effects(parts: Iterable[tuple[Sequence[Waiver], Sequence[Waiver], pl.DataFrame, pl.DataFrame]]) -> list[Effect]:
+    """The effect of each waiver over all parts of an audit: its waivers in force, the expired, whom they let off and
+    the findings that they set aside."""
+    found: dict[Waiver, Effect] = {}
+    for in_force, expired, meant, waived in parts:
+        for waiver in expired:
+            found.setdefault(waiver, Effect(waiver=waiver, expired=True))
+        records, findings = (dict(frame["waiver"].value_counts().iter_rows()) for frame in (meant, waived))
+        for n, waiver in enumerate(in_force):
+            known = found.setdefault(waiver, Effect(waiver=waiver, expired=False))
+            found[waiver] = replace(
+                known, records=known.records + records.get(n, 0), findings=known.findings + findings.get(n, 0)
+            )
+    return list(found.values())

@@ -14,9 +14,10 @@ from rich.table import Table
 from rich.text import Text
 
 from stagesync.agent.connection import Progress
-from stagesync.audit.engine import Judgement
+from stagesync.audit.engine import Judgement, waived
 from stagesync.audit.forecast import Forecast, Value
 from stagesync.audit.funnel import Funnel, FunnelRung
+from stagesync.audit.waivers import Effect
 from stagesync.errors import StageSyncError
 from stagesync.model.changes import Change, ChangeKind, Outcome, Plan, Result
 from stagesync.model.findings import Finding, Kind, Severity
@@ -115,6 +116,18 @@ def scope(judgements: Sequence[Judgement]) -> None:
         for reason, count in judgement.scope.skipped.items():
             out.print(f"  {judgement.mapped.name}: {count:,} skipped: {reason}", markup=False)
     _unknown(judgements)
+    _waivers(waived(judgements))
+
+
+def _waivers(effects: Sequence[Effect]) -> None:
+    """What was let off; the expired first, because somebody must renew or remove them."""
+    for effect in sorted(effects, key=lambda one: not one.expired)[:SHOWN_WAIVERS]:
+        waiver = effect.waiver
+        did = f"let off {effect.records:,} records, set aside {effect.findings:,} findings"
+        said = f"expired on {waiver.until}" if effect.expired else did
+        out.print(f"  waiver {waiver.id} ({waiver.rule}, by {waiver.by}): {said}", markup=False, soft_wrap=True)
+    if len(effects) > SHOWN_WAIVERS:
+        out.print(f"  and {len(effects) - SHOWN_WAIVERS:,} more waivers; --format json lists them all")
 
 
 def _unknown(judgements: Sequence[Judgement]) -> None:
@@ -248,6 +261,7 @@ def _value(table: Table, name: str, value: Value, rate: float | None = None) -> 
 
 
 OWNERS_SHOWN = 5
+SHOWN_WAIVERS = 10
 
 
 STYLES = {Severity.LOW: "blue", Severity.MEDIUM: "yellow", Severity.HIGH: "red"}

@@ -12,9 +12,10 @@ from typing import Annotated, TypeAlias
 
 from msgspec import Meta, Struct
 
-from stagesync.audit.engine import Judgement
+from stagesync.audit.engine import Judgement, waived
 from stagesync.audit.forecast import Forecast
 from stagesync.audit.funnel import Funnel, funnels
+from stagesync.audit.waivers import Effect
 from stagesync.model.changes import Change, ChangeKind, LeftOut, Mode, Plan
 from stagesync.model.findings import Evidence, Finding, Kind, Severity, Verdict
 
@@ -155,6 +156,22 @@ class FunnelRow(Struct, frozen=True, kw_only=True):
     parked: Annotated[Count, Meta(description="records that stand on no rung; they are counted nowhere else")]
 
 
+class WaiverRow(Struct, frozen=True, kw_only=True):
+    """A waiver that concerns what was audited, and what it did. A criterion that is waived sets no finding aside."""
+
+    id: str
+    rule: Annotated[str, Meta(description="a kind of finding, one rule of it, or a criterion")]
+    connection: str | None
+    object: str | None
+    record: str | None
+    by: str
+    reason: str
+    until: Day
+    expired: bool
+    records: Annotated[Count, Meta(description="how many records it lets off")]
+    findings: Annotated[Count, Meta(description="how many findings it set aside")]
+
+
 class Summary(Struct, frozen=True, kw_only=True):
     """A report but for its findings: what has one size however many findings there are."""
 
@@ -164,6 +181,7 @@ class Summary(Struct, frozen=True, kw_only=True):
     scope: list[ScopeRow]
     funnel: list[FunnelRow]
     forecast: list[ForecastRow]
+    waivers: list[WaiverRow]
 
 
 class Report(Summary, frozen=True, kw_only=True):
@@ -235,6 +253,24 @@ def summary(
         scope=[_scope(judgement) for judgement in judgements],
         funnel=[_funnel(funnel) for funnel in funnels(judgements)],
         forecast=[_forecast(forecast) for forecast in forecasts],
+        waivers=[_waiver(effect) for effect in waived(judgements)],
+    )
+
+
+def _waiver(effect: Effect) -> WaiverRow:
+    waiver = effect.waiver
+    return WaiverRow(
+        id=waiver.id,
+        rule=waiver.rule,
+        connection=waiver.connection,
+        object=waiver.object,
+        record=waiver.record,
+        by=waiver.by,
+        reason=waiver.reason,
+        until=waiver.until.isoformat(),
+        expired=effect.expired,
+        records=effect.records,
+        findings=effect.findings,
     )
 
 
