@@ -417,6 +417,7 @@ def _records(
         "place",
         "position",
         column(mapped.amount, pl.lit(None, dtype=pl.Float64)).alias("amount"),
+        column(mapped.currency, text).alias("currency"),
         column(mapped.modified, pl.lit(None, dtype=pl.Datetime("us", "UTC"))).alias("modified"),
     )
     return _with_owners(records, owners).hstack(history.entries(mapped, judged, past, frame))

@@ -10,7 +10,7 @@ pipeline and counts with zero; no history can hold a rate for it, since nothing 
 what it *surely* earned; where unknowns leave more possible, the upper bound counts that. An open record never counts
 as terminal, whatever it earned: nobody has bought until the record says so.
 
-Amounts are added as they stand; nothing converts currencies.
+Nothing converts currencies: where records with an amount are in several, there is no sum.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ import numpy.typing as npt
 import polars as pl
 
 from stagesync.audit.engine import Judgement
+from stagesync.audit.money import currencies, one_currency
 from stagesync.audit.outcomes import outcomes, stood
 
 ENOUGH_CLOSED = 30
@@ -51,7 +52,8 @@ class Value:
     """The worth of some open records: ``face`` is the sum of their amounts, ``weighted`` takes the win rates of the
     rungs on which they stand, ``earned_low`` and ``earned_high`` those of the rungs they surely and possibly earned.
 
-    None where a win rate that is needed is not known: half a sum would look like a whole one.
+    None where a win rate that is needed is not known, or where there are several currencies: half a sum would look
+    like a whole one.
     """
 
     records: int
@@ -73,7 +75,10 @@ class Owned:
 
 @dataclass(frozen=True, kw_only=True)
 class Forecast:
-    """The open pipeline of one object. ``unearned`` are the records that surely have earned no rung of it."""
+    """The open pipeline of one object. ``unearned`` are the records that surely have earned no rung of it.
+
+    ``currencies`` are those of its amounts, as far as the mapping says which field holds them.
+    """
 
     connection: str
     object: str
@@ -82,6 +87,7 @@ class Forecast:
     by_stage: Mapping[str, Value]
     by_owner: tuple[Owned, ...]
     unearned: Value
+    currencies: tuple[str, ...]
 
 
 def forecast(judgement: Judgement, past: pl.DataFrame | None) -> Forecast | None:
@@ -97,7 +103,7 @@ def forecast(judgement: Judgement, past: pl.DataFrame | None) -> Forecast | None
     starts = np.array([rate.position for rate in rates], dtype=np.int64)
     standing, low, high = (_slots(starts, at) for at in (_standing(judgement), judgement.low, judgement.high))
     lowest, highest = _between(values)
-    rows = judgement.records.select("place", "owner", "owner_name", "amount").with_columns(
+    rows = judgement.records.select("place", "owner", "owner_name", "amount", "currency").with_columns(
         weighted=_by(values[standing]),
         lowest=_by(lowest[low, high]),
         highest=_by(highest[low, high]),
@@ -120,6 +126,7 @@ def forecast(judgement: Judgement, past: pl.DataFrame | None) -> Forecast | None
         by_stage={rate.stage: stages[rate.stage] for rate in rates if rate.stage in stages},
         by_owner=tuple(sorted(owned, key=lambda one: (-(one.value.face or 0.0), one.owner or ""))),
         unearned=_all(open_rows.filter("unearned")),
+        currencies=currencies([open_rows]),
     )
 
 
@@ -181,10 +188,13 @@ def _by(rates: Rates) -> pl.Series:
 def _figures() -> list[pl.Expr]:
     amount = pl.col("amount")
     sums = [
-        pl.when(~(amount.is_not_null() & pl.col(name).is_null()).any()).then(pl.col(name).sum()).alias(name)
+        pl.when(one_currency() & ~(amount.is_not_null() & pl.col(name).is_null()).any())
+        .then(pl.col(name).sum())
+        .alias(name)
         for name in ("weighted", "lowest", "highest")
     ]
-    return [pl.len().alias("records"), amount.null_count().alias("without_amount"), amount.sum().alias("face"), *sums]
+    face = pl.when(one_currency()).then(amount.sum()).alias("face")
+    return [pl.len().alias("records"), amount.null_count().alias("without_amount"), face, *sums]
 
 
 def _sums(groups: pl.dataframe.group_by.GroupBy) -> Iterator[dict[str, Any]]:

@@ -186,6 +186,7 @@ def _object(name: str, tests: DefinitionTests, unknown: dict[str, str]) -> Mappe
         created=None,
         modified=None,
         amount=None,
+        currency=None,
         skip={},
         stage_field=STAGE,
         pipeline_field=None,

@@ -17,6 +17,7 @@ from stagesync.agent.connection import Progress
 from stagesync.audit.engine import Judgement, waived
 from stagesync.audit.forecast import Forecast, Value
 from stagesync.audit.funnel import Funnel, FunnelRung
+from stagesync.audit.money import currencies
 from stagesync.audit.waivers import Effect
 from stagesync.errors import StageSyncError
 from stagesync.model.changes import Change, ChangeKind, Outcome, Plan, Result
@@ -143,6 +144,7 @@ def by_kind_and_stage(judgements: Sequence[Judgement]) -> None:
     """Findings by kind and stage, with the money that stands on them."""
     counts: Counter[tuple[str, Kind, str]] = Counter()
     amounts: defaultdict[tuple[str, Kind, str], float] = defaultdict(float)
+    mixed = _mixed(judgements)
     for judgement in judgements:
         rows = judgement.findings["row"]
         facts = (judgement.records[name].gather(rows) for name in ("place", "amount"))
@@ -150,7 +152,7 @@ def by_kind_and_stage(judgements: Sequence[Judgement]) -> None:
         for kind, place, count, amount in found.agg(pl.len(), pl.col("amount").sum()).sort("kind", "place").iter_rows():
             key = (judgement.mapped.name, Kind(kind), place or "-")
             counts[key] += count
-            amounts[key] += amount
+            amounts[key] += 0.0 if key[0] in mixed else amount
     table = Table(title="Findings by kind and stage", title_justify="left", show_edge=False, pad_edge=False)
     for name in ("object", "finding"):
         table.add_column(name, no_wrap=True)
@@ -165,6 +167,18 @@ def by_kind_and_stage(judgements: Sequence[Judgement]) -> None:
         table.add_row(escape(place), KIND_WORDS[kind], f"{total:,}", money(stake or None), escape(by_stage))
     out.print(table)
     out.print(f"{counts.total():,} findings; a record may have several, each counts its whole amount.")
+    for name, known in mixed.items():
+        said = f"{name}: amounts are in {' and '.join(known)}, so they are not added."
+        out.print(said, markup=False, soft_wrap=True)
+
+
+def _mixed(judgements: Sequence[Judgement]) -> dict[str, Sequence[str]]:
+    """By object, the currencies of its records where they have several."""
+    records: defaultdict[str, list[pl.DataFrame]] = defaultdict(list)
+    for judgement in judgements:
+        records[judgement.mapped.name].append(judgement.records)
+    found = {name: currencies(frames) for name, frames in records.items()}
+    return {name: known for name, known in found.items() if len(known) > 1}
 
 
 def inverted(found: Sequence[Funnel]) -> None:
@@ -238,6 +252,9 @@ def _forecast(one: Forecast, limit: int) -> None:
     out.print()
     out.print(table)
     left_out(len(known) - len(owners), "owners")
+    if len(one.currencies) > 1:
+        said = f"Amounts are in {' and '.join(one.currencies)}; sums over several currencies are left out."
+        out.print(said, markup=False, soft_wrap=True)
     if one.total.without_amount:
         out.print(f"{one.total.without_amount:,} open records have no amount.")
     if one.unearned.records:

@@ -108,6 +108,7 @@ class MappedObject:
     created: str | None
     modified: str | None
     amount: str | None
+    currency: str | None
     skip: Mapping[str, str]
     stage_field: str
     pipeline_field: str | None
@@ -240,6 +241,7 @@ class _Check:
             created=mapped.created,
             modified=mapped.modified,
             amount=mapped.amount,
+            currency=mapped.currency,
             skip=mapped.skip,
             stage_field=stage.field,
             pipeline_field=stage.pipeline,
@@ -419,6 +421,7 @@ class _Check:
         columns: dict[str, ColumnType] = dict.fromkeys(names, text)
         for column, kind in (
             (mapped.owner, text),
+            (mapped.currency, text),
             (mapped.created, moment),
             (mapped.modified, moment),
             (mapped.amount, ColumnType.NUMBER),

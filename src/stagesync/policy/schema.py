@@ -311,6 +311,7 @@ class ObjectMapping(Strict):
     created: Words | None = None
     modified: Words | None = None
     amount: Words | None = None
+    currency: Words | None = Field(default=None, description="the field that says in which currency the amount is")
     skip: dict[Words, Words] = Field(default={}, description="boolean column: reason for leaving such records out")
     stage: StageMapping
     evidence: dict[str, Source]

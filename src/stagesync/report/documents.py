@@ -130,6 +130,9 @@ class ForecastRow(Struct, frozen=True, kw_only=True):
     unearned: Annotated[Worth, Meta(description="the records that surely have earned no stage of this pipeline")]
     by_stage: list[StageWorth]
     by_owner: list[OwnerWorth]
+    currencies: Annotated[
+        list[str], Meta(description="of the amounts, where the mapping names the field; several have no sum")
+    ]
 
 
 class FunnelRungRow(Struct, frozen=True, kw_only=True):
@@ -315,6 +318,7 @@ def _forecast(forecast: Forecast) -> ForecastRow:
         by_owner=[
             OwnerWorth(owner=owned.owner, owner_name=owned.name, **asdict(owned.value)) for owned in forecast.by_owner
         ],
+        currencies=list(forecast.currencies),
     )
 
 
