@@ -17,7 +17,7 @@ from stagesync.policy.definition_tests import load_tests
 from stagesync.policy.definitions import load_definition
 from stagesync.policy.document import read_document
 from stagesync.policy.mappings import load_mapping
-from stagesync.policy.schema import FragmentFile
+from stagesync.policy.parts import FragmentFile
 from stagesync.policy.validation import validate
 from stagesync.settings import load_settings
 

@@ -16,7 +16,8 @@ from stagesync.cli import show
 from stagesync.errors import UsageError
 from stagesync.policy.definition_tests import TestFile
 from stagesync.policy.json_schema import schema_of
-from stagesync.policy.schema import DefinitionFile, ExtendingFile, FragmentFile, MappingFile
+from stagesync.policy.parts import ExtendingFile, FragmentFile
+from stagesync.policy.schema import DefinitionFile, MappingFile
 from stagesync.settings import SettingsFile
 
 

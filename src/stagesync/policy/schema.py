@@ -109,25 +109,6 @@ class Stage(Strict):
     )
 
 
-class CriterionPart(Strict):
-    """A criterion, or what is said otherwise of one that is taken over."""
-
-    id: Identifier
-    check: Words | None = None
-    because: Words | None = None
-    ask: Words | None = None
-    severity: Severity | None = None
-
-
-class StagePart(Strict):
-    """A stage, or a part of one."""
-
-    means: Words | None = None
-    requires: list[CriterionPart] = []
-    stalls_after: StallLimits = StallLimits()
-    terminal: Flag | None = None
-
-
 class Override(Strict):
     """Another mode for some records."""
 
@@ -188,7 +169,7 @@ class WorkingDays(Strict):
     closed: list[Day] = Field(default=[], description="other days on which nobody works")
 
 
-class _Shared(Strict):
+class Shared(Strict):
     """What definitions and fragments may both say."""
 
     extends: Words | list[Words] | None = Field(
@@ -214,7 +195,7 @@ class _Shared(Strict):
     working_days: WorkingDays = Field(default=WorkingDays(), description="which days count as business days")
 
 
-class DefinitionFile(_Shared):
+class DefinitionFile(Shared):
     """Stage definitions: the ladder, its vocabulary of evidence, and what each stage requires."""
 
     model_config = ConfigDict(json_schema_extra={"oneOf": LADDERS})
@@ -228,28 +209,6 @@ class DefinitionFile(_Shared):
         if bool(self.ladder) is bool(self.ladders):
             raise ValueError("write 'ladder: [...]' for one ladder, or 'ladders: {name: [...]}' for several")
         return self
-
-
-class _Part(_Shared):
-    """What need not be whole."""
-
-    evidence: dict[Identifier, EvidenceItem] = Field(default={}, description="the names that conditions may use")
-    stages: dict[Identifier, StagePart] = Field(default={}, description="what each stage means and requires")
-
-
-class ExtendingFile(_Part):
-    """Stage definitions that extend others: what they add, and what they say otherwise.
-
-    This is for editors; the loader reads the whole as a DefinitionFile.
-    """
-
-    definition: Identifier
-
-
-class FragmentFile(_Part):
-    """A part of stage definitions that several of them extend."""
-
-    fragment: Identifier
 
 
 KINDS = ("field", "lookup", "count", "max", "min", "latest", "gap", "blank")
