@@ -28,6 +28,7 @@ bench: $(VENV)/.installed-dev ## install rivals in .venv-bench and measure the a
 	@PIP_DISABLE_PIP_VERSION_CHECK=1 .venv-bench/bin/python -m pip --quiet install --editable . --group bench
 	@.venv-bench/bin/python benchmarks/audit_engine.py
 	@.venv-bench/bin/python benchmarks/audit_export.py
+	@.venv-bench/bin/python benchmarks/audit_pages.py
 
 check: lint format-check types imports ## lint, formatting, types and the arrows between packages
 

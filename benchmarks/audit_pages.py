@@ -22,9 +22,8 @@ import random
 import statistics
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, date, datetime, timedelta
-from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from zoneinfo import ZoneInfo
@@ -41,7 +40,6 @@ from stagesync.connectors.salesforce.decode import decode_page
 from stagesync.connectors.salesforce.schema import Column
 from stagesync.ledger import Ledger
 from stagesync.model.crm import Owner
-from stagesync.model.findings import Finding
 from stagesync.model.tables import ColumnType
 from stagesync.policy.definitions import Definition, load_definition
 from stagesync.policy.mappings import CrmMapping, load_mapping
@@ -131,7 +129,7 @@ WORDS = ["the line stops twice a week", "we lose orders in spring", "audit in Ma
 
 def pages(records: int) -> list[bytes]:
     """The pages of a query as an org sends them."""
-    chance = random.Random(7)
+    chance = random.Random(7)  # noqa: S311  (made-up records)
     rows = [opportunity(number, chance) for number in range(records)]
     result = []
     for start in range(0, records, PAGE):
@@ -235,8 +233,7 @@ def columns(mapping: CrmMapping) -> list[Column]:
     (table,) = mapping.tables
     wanted = {table.key: ColumnType.TEXT, **table.columns}
     return [
-        Column(name=name, type=kind, path=tuple(name.split(".")), kind=DESCRIBED[kind])
-        for name, kind in wanted.items()
+        Column(name=name, type=kind, path=tuple(name.split(".")), kind=DESCRIBED[kind]) for name, kind in wanted.items()
     ]
 
 
@@ -319,9 +316,7 @@ def one_round(bodies: list[bytes], clocks: Mapping[str, Clock]) -> tuple[int, bo
         still = ours.moved.still_open == ours.first.opened == found.height == verified.entries - 2 and verified.ok
         ours.ledger.close()
         counts: dict[str, int] = {}
-        clocks["by hand"].time(
-            "everything", lambda: counts.update(by_hand(bodies, OWNERS, NOW, folder / "by_hand.db"))
-        )
+        clocks["by hand"].time("everything", lambda: counts.update(by_hand(bodies, OWNERS, NOW, folder / "by_hand.db")))
     return found.height, still and counts == {str(kind): n for kind, n in found["kind"].value_counts().iter_rows()}
 
 

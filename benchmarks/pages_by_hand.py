@@ -173,7 +173,9 @@ def findings_of(row: Row, owners: Mapping[str, tuple[str, bool]], now: datetime)
     for item, field in TEXTS.items():
         if working and row[field] is not None and not states(row[field]):
             rule = f"placeholder.{item}"
-            yield finding("placeholder", rule, [said(rule, f"{item} is filled with '{row[field]}', which says nothing")])
+            yield finding(
+                "placeholder", rule, [said(rule, f"{item} is filled with '{row[field]}', which says nothing")]
+            )
     if working and not (owner and owner[1]):
         yield finding("unowned", "unowned", [said("unowned", "nobody who works here owns the record")])
 
@@ -237,7 +239,9 @@ def active(row: Row, now: datetime) -> datetime | None:
     return at if at is not None and at <= now else None
 
 
-def by_hand(pages: Sequence[bytes], owners: Mapping[str, tuple[str, bool]], now: datetime, file: Path) -> dict[str, int]:
+def by_hand(
+    pages: Sequence[bytes], owners: Mapping[str, tuple[str, bool]], now: datetime, file: Path
+) -> dict[str, int]:
     """From the bytes of pages to findings in SQLite; how many there are of each kind."""
     rows = [row for page in pages for row in json.loads(page, object_pairs_hook=OrderedDict)["records"]]
     found = [finding for row in rows for finding in findings_of(row, owners, now)]

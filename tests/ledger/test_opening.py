@@ -13,19 +13,24 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+from sqlalchemy import Connection, create_engine, insert, update
 
 import stagesync
 from stagesync.errors import LedgerError
-from stagesync.ledger import Ledger
+from stagesync.ledger import FindingChanges, Ledger
+from stagesync.ledger.chain import GENESIS, Draft, hash_of, numbered
+from stagesync.ledger.codec import FindingBody, encode, essence, time_text
 from stagesync.ledger.database import HEAD, SCHEMA
-from stagesync.ledger.migrating import revisions
+from stagesync.ledger.migrating import configuration, revisions
 from stagesync.ledger.tables import metadata
 
 from .rawsql import execute
-from .samples import NOON
+from .samples import NOON, finding, later
 
 
 def test_the_migrations_make_the_tables_that_the_code_expects(ledger: Ledger) -> None:
@@ -262,3 +267,65 @@ def test_an_installed_package_carries_its_migrations(tmp_path: Path, url: str) -
     assert said.stdout.strip() == str(site / "stagesync" / "__init__.py")
     with Ledger.open(url) as ledger:
         assert ledger.verify().ok
+
+
+def first_schema(url: str) -> None:
+    """An empty ledger as the first version left it."""
+    Ledger.open(url).close()
+    tables = (*metadata.tables, "alembic_version")
+    execute(url, *(f"DROP TABLE {name}" for name in tables))
+    if not url.startswith("sqlite"):
+        execute(url, "DROP FUNCTION refuse() CASCADE")
+    with open_engine(url) as connection:
+        command.upgrade(configuration(connection), "0001_entries")
+
+
+@contextmanager
+def open_engine(url: str) -> Iterator[Connection]:
+    """A transaction past the ledger, in its schema."""
+    engine = create_engine(url)
+    with engine.begin() as connection:
+        if engine.dialect.name == "postgresql":
+            connection.exec_driver_sql(f"SET search_path TO {SCHEMA}")
+        yield connection
+    engine.dispose()
+
+
+def test_a_ledger_of_the_first_schema_is_migrated_with_all_that_it_holds(url: str) -> None:
+    first_schema(url)
+    drafts = [
+        Draft(
+            at=time_text(later(number)),
+            run=None,
+            kind="finding.opened",
+            body=encode(FindingBody(finding(number))),
+            connection="salesforce",
+            object="Opportunity",
+            record=finding(number).record,
+            rule="premature",
+            owner=finding(number).owner,
+            key=finding(number).key,
+        )
+        for number in (1, 2)
+    ]
+    digest = GENESIS
+    with open_engine(url) as connection:
+        for seq, draft in enumerate(drafts, 1):
+            link = numbered(seq, draft)
+            digest = hash_of(digest, link)
+            connection.execute(insert(metadata.tables["entries"]), {**link._asdict(), "hash": digest})
+            row = {"connection": draft.connection, "key": draft.key, "seq": seq, "digest": essence(finding(seq))}
+            connection.execute(insert(metadata.tables["open_findings"]), row)
+            connection.execute(update(metadata.tables["head"]).values(seq=seq, hash=digest))
+    with Ledger.open(url) as ledger:
+        verified = ledger.verify()
+        assert (verified.ok, verified.head) == (True, f"2:{digest.hex()}")
+        run = ledger.start_run(command="run", at=NOON, facts={})
+        again = ledger.record_findings(run, at=NOON, connection="salesforce", findings=[finding(1), finding(3)])
+        assert again == FindingChanges(opened=1, still_open=1, changed=0, resolved=1)
+        assert [entry.seq for entry in ledger.entries(record=finding(2).record)] == [5, 2]
+        assert ledger.verify().ok
+    with pytest.raises((sqlite3.DatabaseError, psycopg.Error), match=r"append-only|duplicate key"):
+        execute(url, "INSERT INTO entries (seq, at, kind, body, hash) VALUES (2, '', 'note', '{}', '')")
+    with Ledger.open(url) as ledger:
+        assert ledger.verify().entries == 5

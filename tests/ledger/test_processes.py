@@ -24,7 +24,7 @@ ENTRIES_OF_A_WRITER = 40 * (1 + 5 + 5 + 5)
 
 
 def start(url: str, mode: str, name: str) -> subprocess.Popen[str]:
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT / "src"), str(ROOT)])}
     return subprocess.Popen(
         [sys.executable, "-m", f"{PACKAGE}.writer", url, mode, name],
         stdin=subprocess.PIPE,

@@ -11,21 +11,22 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import cached_property, reduce
 from operator import and_
-from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import polars as pl
 
 from stagesync.audit import history, scope, stalls, waivers
 from stagesync.audit.evidence import EvidenceFrame, Tables, gather
 from stagesync.audit.findings import Positions, Standing, conditions, find
 from stagesync.audit.masks import Frame
-from stagesync.audit.reasons import evidence_for, shown
+from stagesync.audit.reasons import evidence_for, evidence_of, shown
 from stagesync.audit.verdicts import Conditions, Verdicts, conditions_of, verdicts
 from stagesync.audit.words import Population
 from stagesync.model.changes import Mode
 from stagesync.model.crm import Owner
 from stagesync.model.findings import Evidence, Finding, Kind, Scope, Severity, Verdict
+from stagesync.model.tables import UNREADABLE
 from stagesync.model.waivers import Waiver
 from stagesync.policy.definitions import ACTIVITY, Criterion, Definition
 from stagesync.policy.mappings import CrmMapping, MappedObject
@@ -86,10 +87,7 @@ class Judgement:
     def some(self, findings: pl.DataFrame) -> Iterator[Finding]:
         """Some rows of ``findings`` as objects, in their order."""
         for part in findings.iter_slices(PART):
-            records, values = self.records[part["row"]], self.evidence.rows[part["row"]]
-            parts = (frame.iter_rows(named=True) for frame in (part, records, values))
-            for found, record, known in zip(*parts, strict=True):
-                yield self._finding(found, record, known)
+            yield from self._as_objects(part)
 
     def verdicts(self, record: str) -> Mapping[str, Verdict]:
         """The verdict of each criterion of the ladder for one record; empty when the record was not judged."""
@@ -130,61 +128,110 @@ class Judgement:
         """The waivers in force that mean a row of ``records``."""
         return [self.waivers[n] for n in self.let_off.filter(pl.col("row") == row)["waiver"]]
 
-    def _finding(self, found: Mapping[str, Any], record: Mapping[str, Any], values: Mapping[str, Any]) -> Finding:
-        row, kind = int(str(found["row"])), Kind(str(found["kind"]))
-        earned = {Kind.PREMATURE: self.high, Kind.READY: self.low}.get(kind)
-        position = int(earned[row]) if earned is not None else -1
-        rule = str(found["rule"])
-        return Finding(
-            key=f"{self.connection}:{self.mapped.name}:{record['record']}:{rule}",
-            connection=self.connection,
-            object=self.mapped.name,
-            record=record["record"],
-            record_name=record["name"],
-            owner=record["owner"],
-            owner_name=record["owner_name"],
-            kind=kind,
-            rule=rule,
-            severity=Severity(str(found["severity"])),
-            mode=Mode(str(found["mode"])),
-            stage=record["place"],
-            native_stage=record["native"],
-            pipeline=record["pipeline"],
-            earned=self.definition.rungs[position].name if position >= 0 else None,
-            since=found["since"] if isinstance(found["since"], datetime) else None,
-            since_source=record["since_source"],
-            amount=record["amount"],
-            evidence=self._reasons(row, kind, rule, found["detail"], values),
-        )
-
-    def _reasons(
-        self, row: int, kind: Kind, rule: str, detail: object, values: Mapping[str, Any]
-    ) -> tuple[Evidence, ...]:
-        if kind is Kind.CONTRADICTION:
-            chosen = [c for c in self.definition.contradictions if f"{kind}.{c.id}" == rule]
-            sources = self.evidence.sources
-            met = [(c, evidence_for(c, Verdict.MET, values, self.evidence.unknown, sources)) for c in chosen]
-            return tuple(replace(item, reason=f"{c.because} ({item.reason})") for c, item in met)
-        if kind in (Kind.PREMATURE, Kind.READY):
-            position = int(self.records["position"][row])
-            wanted = {Kind.PREMATURE: Verdict.NOT_MET, Kind.READY: Verdict.MET}[kind]
-            reach = position if kind is Kind.PREMATURE else int(self.low[row])
-            return tuple(
-                evidence_for(criterion, wanted, values, self.evidence.unknown, self.evidence.sources)
-                for n, (criterion, rung) in enumerate(self._ladder())
-                if rung <= reach and self.verdict(row, n) is wanted and (kind is Kind.PREMATURE or rung > position)
+    def _as_objects(self, findings: pl.DataFrame) -> Iterator[Finding]:
+        """Column by column: a dictionary for each row would cost more than what is made of it."""
+        names = [rung.name for rung in self.definition.rungs]
+        rows = findings["row"]
+        earned = {
+            Kind.PREMATURE: self.high[rows.to_numpy()].tolist(),
+            Kind.READY: self.low[rows.to_numpy()].tolist(),
+        }
+        found = (findings[name].to_list() for name in ("kind", "rule", "severity", "mode", "since"))
+        records = (self.records[name].gather(rows).to_list() for name in _OF_RECORD)
+        reasons = self._reasons(findings)
+        for n, (kind_, rule, severity, mode, since, record, name, owner, owner_name, place, native, *more) in enumerate(
+            zip(*found, *records, strict=True)
+        ):
+            pipeline, since_source, amount = more
+            kind = _KINDS[kind_]
+            position = earned[kind][n] if kind in earned else -1
+            yield Finding(
+                key=f"{self.connection}:{self.mapped.name}:{record}:{rule}",
+                connection=self.connection,
+                object=self.mapped.name,
+                record=record,
+                record_name=name,
+                owner=owner,
+                owner_name=owner_name,
+                kind=kind,
+                rule=rule,
+                severity=_SEVERITIES[severity],
+                mode=_MODES[mode],
+                stage=place,
+                native_stage=native,
+                pipeline=pipeline,
+                earned=names[position] if position >= 0 else None,
+                since=since,
+                since_source=since_source,
+                amount=amount,
+                evidence=tuple(reasons[n]),
             )
-        item = rule.partition(".")[2]
-        value = shown(values.get(item)) if item else None
-        return (
-            Evidence(
-                criterion=rule,
-                verdict=Verdict.NOT_MET,
-                reason=str(detail),
-                value=value,
-                ask=_ASK[kind],
-                source=self.evidence.sources.get(item),
-            ),
+
+    def _reasons(self, findings: pl.DataFrame) -> list[list[Evidence]]:
+        """The evidence of each finding, gathered criterion by criterion for all findings that it is about."""
+        reasons: list[list[Evidence]] = [[] for _ in range(findings.height)]
+        for (kind, rule), group in findings.with_row_index("place").group_by("kind", "rule", maintain_order=True):
+            places, rows = group["place"].to_numpy(), group["row"].to_numpy()
+            for which, said in self._told(Kind(str(kind)), str(rule), rows, group["detail"]):
+                for place, evidence in zip(places[which].tolist(), said, strict=True):
+                    reasons[place].append(evidence)
+        return reasons
+
+    def _told(
+        self, kind: Kind, rule: str, rows: npt.NDArray[np.uint32], detail: pl.Series
+    ) -> Iterator[tuple[npt.NDArray[np.intp], list[Evidence]]]:
+        """Places in ``rows`` with a piece of evidence for each, in the order in which the pieces are told."""
+        every = np.arange(len(rows))
+        if kind is Kind.CONTRADICTION:
+            for criterion in self.definition.contradictions:
+                if f"{kind}.{criterion.id}" == rule:
+                    met = self._evidence(criterion, Verdict.MET, rows)
+                    yield every, [replace(item, reason=f"{criterion.because} ({item.reason})") for item in met]
+        elif kind in (Kind.PREMATURE, Kind.READY):
+            yield from self._criteria_told(kind, rows)
+        else:
+            item = rule.partition(".")[2]
+            known = self.evidence.rows[item].gather(rows) if item in self.evidence.rows.columns else [None] * len(rows)
+            source = self.evidence.sources.get(item)
+            yield (
+                every,
+                [
+                    Evidence(
+                        criterion=rule,
+                        verdict=Verdict.NOT_MET,
+                        reason=str(words),
+                        value=shown(value) if item else None,
+                        ask=_ASK[kind],
+                        source=source,
+                    )
+                    for words, value in zip(detail, known, strict=True)
+                ],
+            )
+
+    def _criteria_told(
+        self, kind: Kind, rows: npt.NDArray[np.uint32]
+    ) -> Iterator[tuple[npt.NDArray[np.intp], list[Evidence]]]:
+        """What is not met up to where premature records stand, or met above where those stand that are ready."""
+        position = self.records["position"].to_numpy()[rows]
+        lowest, highest = (0, position) if kind is Kind.PREMATURE else (position + 1, self.low[rows])
+        for n, (criterion, rung) in enumerate(self._ladder()):
+            met, possible = self.criteria.met[n], self.criteria.possible[n]
+            told = (~(met | possible) if kind is Kind.PREMATURE else met).to_numpy()[rows]
+            which = np.flatnonzero(told & (rung >= lowest) & (rung <= highest))
+            if len(which):
+                verdict = Verdict.NOT_MET if kind is Kind.PREMATURE else Verdict.MET
+                yield which, self._evidence(criterion, verdict, rows[which])
+
+    def _evidence(self, criterion: Criterion, verdict: Verdict, rows: npt.NDArray[np.uint32]) -> list[Evidence]:
+        names = [name for item in criterion.items for name in (item, item + UNREADABLE)]
+        known = self.evidence.rows.select(name for name in names if name in self.evidence.rows.columns)[rows]
+        return evidence_of(
+            criterion,
+            verdict,
+            known=known,
+            records=len(rows),
+            unknown=self.evidence.unknown,
+            sources=self.evidence.sources,
         )
 
     def _ladder(self) -> Iterator[tuple[Criterion, int]]:
@@ -198,6 +245,11 @@ def waived(judgements: Sequence[Judgement]) -> list[waivers.Effect]:
     return waivers.effects((one.waivers, one.expired, one.let_off, one.waived) for one in judgements)
 
 
+_OF_RECORD = ("record", "name", "owner", "owner_name", "place", "native", "pipeline", "since_source", "amount")
+# A look-up costs a fifth of what the enumeration's own call does.
+_KINDS: Mapping[str, Kind] = {str(kind): kind for kind in Kind}
+_SEVERITIES: Mapping[str, Severity] = {str(severity): severity for severity in Severity}
+_MODES: Mapping[str, Mode] = {str(mode): mode for mode in Mode}
 _ASK: Mapping[Kind, str] = {
     Kind.STALLED: "do the next thing with the buyer and log it, or move the record to where it belongs",
     Kind.PLACEHOLDER: "write down what is really known, or leave the field empty",

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime
 
+import polars as pl
+
 from stagesync.model.findings import Evidence, Verdict
 from stagesync.model.tables import UNREADABLE
 from stagesync.policy.definitions import Criterion
@@ -38,6 +40,32 @@ def evidence_for(
         ask=criterion.ask,
         because=criterion.because,
     )
+
+
+def evidence_of(
+    criterion: Criterion,
+    verdict: Verdict,
+    *,
+    known: pl.DataFrame,
+    records: int,
+    unknown: Mapping[str, str],
+    sources: Mapping[str, str],
+) -> list[Evidence]:
+    """The evidence of one criterion for each of some records; records with the same values share theirs.
+
+    ``known`` has a row for each of them, with the known items that the criterion asks for alone.
+    """
+    if not known.columns:
+        return [evidence_for(criterion, verdict, {}, unknown, sources)] * records
+    told: dict[tuple[object, ...], Evidence] = {}
+    result = []
+    for values in known.iter_rows():
+        said = told.get(values)
+        if said is None:
+            record = dict(zip(known.columns, values, strict=True))
+            told[values] = said = evidence_for(criterion, verdict, record, unknown, sources)
+        result.append(said)
+    return result
 
 
 def _said(item: str, value: str, values: Mapping[str, object]) -> str:

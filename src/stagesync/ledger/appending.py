@@ -10,11 +10,15 @@ from sqlalchemy import Connection, insert, select, update
 from stagesync.errors import LedgerError
 from stagesync.ledger.chain import Draft, hash_of, numbered
 from stagesync.ledger.current import Standing
-from stagesync.ledger.database import Database
+from stagesync.ledger.database import Database, write_many
 from stagesync.ledger.tables import entries, head
 
 CHUNK = 10_000
 """Entries for each transaction: 0.2 to 0.5 s, the longest that another writer waits for one of ours."""
+
+
+# Where a guard or a key refuses, SQLite undoes the transaction; undoing the statement alone would cost a journal of it.
+_APPEND = insert(entries).prefix_with("OR ROLLBACK", dialect="sqlite")
 
 
 class Appender:
@@ -25,18 +29,21 @@ class Appender:
         self.seq = seq
         self.digest = digest
 
-    def append(self, drafts: Sequence[Draft]) -> None:
-        """Number, chain and insert entries, and follow them in the derived tables."""
+    def append(self, drafts: Sequence[Draft], digests: Sequence[bytes] = ()) -> None:
+        """Number, chain and insert entries, and follow them in the derived tables.
+
+        ``digests`` are those of the findings (``codec.essence``) for all entries, where they are known already.
+        """
         if not drafts:
             return
         rows = []
         standing = Standing()
-        for draft in drafts:
+        for place, draft in enumerate(drafts):
             link = numbered(self.seq + 1, draft)
             self.seq, self.digest = link.seq, hash_of(self.digest, link)
-            rows.append({**link._asdict(), "hash": self.digest})
-            standing.follow(link)
-        self.connection.execute(insert(entries), rows)
+            rows.append((*link, self.digest))
+            standing.follow(link, digests[place] if digests else None)
+        write_many(self.connection, _APPEND, rows)
         self.connection.execute(update(head).values(seq=self.seq, hash=self.digest))
         standing.store(self.connection)
 

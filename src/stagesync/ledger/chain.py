@@ -53,16 +53,4 @@ def hash_of(previous: bytes, link: Link) -> bytes:
 
 def numbered(seq: int, draft: Draft) -> Link:
     """A draft with its place in the chain."""
-    return Link(
-        seq,
-        draft.at,
-        draft.run,
-        draft.kind,
-        draft.connection,
-        draft.object,
-        draft.record,
-        draft.rule,
-        draft.owner,
-        draft.key,
-        draft.body,
-    )
+    return Link(seq, *draft[:3], *draft[4:], draft.body)

@@ -53,7 +53,7 @@ class FindingsDiff:
         for batch in in_batches(findings, CHUNK):
             self._check(batch, tally.seen)
             with appending(self.database) as end:
-                end.append(self._differences(end.connection, batch, tally))
+                end.append(*self._differences(end.connection, batch, tally))
         for gone in in_batches(self._gone(tally.seen, judged), CHUNK):
             with appending(self.database) as end:
                 drafts = [self._resolved(row) for row in self._still_open(end.connection, gone)]
@@ -71,20 +71,25 @@ class FindingsDiff:
                 raise LedgerError(f"finding {finding.key} comes twice in one run; its key should name one fault")
             seen.add(finding.key)
 
-    def _differences(self, connection: Connection, batch: Sequence[Finding], tally: _Tally) -> list[Draft]:
+    def _differences(
+        self, connection: Connection, batch: Sequence[Finding], tally: _Tally
+    ) -> tuple[list[Draft], list[bytes]]:
+        """The entries to append, and the digests of their findings."""
         known = self._digests(connection, batch)
-        drafts = []
+        drafts, digests = [], []
         for finding in batch:
-            digest = known.get(codec.column_text(finding.key) or "")
-            if digest is None:
+            before, digest = known.get(codec.column_text(finding.key) or ""), codec.essence(finding)
+            if before is None:
                 tally.opened += 1
                 drafts.append(self._found(finding, EntryKind.FINDING_OPENED))
-            elif digest != codec.essence(finding):
+                digests.append(digest)
+            elif before != digest:
                 tally.changed += 1
                 drafts.append(self._found(finding, EntryKind.FINDING_CHANGED))
+                digests.append(digest)
             else:
                 tally.still_open += 1
-        return drafts
+        return drafts, digests
 
     def _digests(self, connection: Connection, batch: Sequence[Finding]) -> dict[str, bytes]:
         known: dict[str, bytes] = {}

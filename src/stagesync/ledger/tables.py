@@ -27,9 +27,7 @@ entries = Table(
     Column("hash", LargeBinary(32), nullable=False),
     Index("entries_by_run", "run", "seq"),
     Index("entries_by_kind", "kind", "seq"),
-    Index("entries_by_record", "connection", "object", "record", "seq"),
-    Index("entries_by_rule", "rule", "seq"),
-    Index("entries_by_owner", "owner", "seq"),
+    Index("entries_by_record", "record", "seq"),
     Index("entries_by_key", "key", "seq"),
 )
 
