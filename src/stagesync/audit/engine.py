@@ -224,11 +224,11 @@ class Judgement:
 
     def _evidence(self, criterion: Criterion, verdict: Verdict, rows: npt.NDArray[np.uint32]) -> list[Evidence]:
         names = [name for item in criterion.items for name in (item, item + UNREADABLE)]
-        known = self.evidence.rows.select(name for name in names if name in self.evidence.rows.columns)[rows]
+        known = self.evidence.rows.select(name for name in names if name in self.evidence.rows.columns)
         return evidence_of(
             criterion,
             verdict,
-            known=known,
+            known=known[rows] if known.columns else known,
             records=len(rows),
             unknown=self.evidence.unknown,
             sources=self.evidence.sources,
