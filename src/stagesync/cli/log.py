@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import csv
-import io
-import json
-import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from rich.text import Text
-
-from stagesync.cli import show
+from stagesync.cli import listing, show
 from stagesync.cli.options import Format
-from stagesync.errors import LedgerError
+from stagesync.errors import LedgerError, UsageError
 from stagesync.ledger import Entry, EntryKind, Ledger, RunRecord
+from stagesync.policy.document import nearest
 from stagesync.settings import load_settings
 
 
@@ -33,7 +28,7 @@ def list_runs(config: Path, *, limit: int, output: Format) -> int:
         total = ledger.count(kind=EntryKind.RUN_STARTED)
     rows = [_run(run) for run in runs]
     columns = ("run", "command", "started", "result", "findings", "planned", "outcomes")
-    _rows(rows, columns, output, _run_line, title="Runs", left=total - len(runs), what="runs")
+    listing.write(rows, columns, output, _run_line, title="Runs", left=total - len(runs), what="runs")
     return 0
 
 
@@ -59,12 +54,14 @@ def show_run(config: Path, run_id: str, *, output: Format, limit: int) -> int:
     ]
     if output is Format.JSON:
         document = {**_run(run), "facts": dict(run.facts), "summary": dict(run.summary or {}), "changes": rows}
-        _json({**document, "finding_entries": moved})
+        listing.as_json({**document, "finding_entries": moved})
         return 0
     if output is Format.TABLE:
         _about(run, moved)
     shown = rows[:limit] if limit else rows
-    _rows(shown, _CHANGE_COLUMNS, output, _change_line, title="Changes", left=len(rows) - len(shown), what="changes")
+    listing.write(
+        shown, _CHANGE_COLUMNS, output, _change_line, title="Changes", left=len(rows) - len(shown), what="changes"
+    )
     return 0
 
 
@@ -79,7 +76,23 @@ def show_record(config: Path, record: str, *, output: Format, limit: int) -> int
         total = ledger.count(record=record)
     rows = [_entry(entry) for entry in entries]
     columns = ("seq", "at", "run", "kind", "rule", "says")
-    _rows(rows, columns, output, _entry_line, title=f"Entries about {record}", left=total - len(rows), what="entries")
+    listing.write(
+        rows, columns, output, _entry_line, title=f"Entries about {record}", left=total - len(rows), what="entries"
+    )
+    return 0
+
+
+def list_entries(config: Path, kind: str, *, output: Format, limit: int) -> int:
+    """The newest entries of a kind."""
+    kinds = [str(known) for known in EntryKind]
+    if kind not in kinds:
+        raise UsageError(f"there is no kind of entry '{kind}'{nearest(kind, kinds)}; there are {', '.join(kinds)}")
+    with _ledger(config) as ledger:
+        entries = list(ledger.entries(kind=kind, limit=limit))
+        total = ledger.count(kind=kind)
+    rows = [{**_entry(entry), "record": entry.record or ""} for entry in entries]
+    columns = ("seq", "at", "run", "kind", "record", "rule", "says")
+    listing.write(rows, columns, output, _kind_line, title=f"Entries {kind}", left=total - len(rows), what="entries")
     return 0
 
 
@@ -135,8 +148,17 @@ def _entry_line(row: dict[str, Any]) -> str:
     return f"{row['seq']:>6}  {row['at']}  {row['kind']:<16} {row['rule']}: {row['says']}"
 
 
+def _kind_line(row: dict[str, Any]) -> str:
+    return f"{row['seq']:>6}  {row['at']}  {row['record']} {row['rule']}: {row['says']}"
+
+
 def _says(entry: Entry) -> str:
     body = entry.body
+    if "waiver" in body:
+        waiver = body["waiver"]
+        return f"waiver {waiver['id']} until {waiver['until']}, by {waiver['by']}: {waiver['reason']}"
+    if entry.kind == EntryKind.WAIVER_WITHDRAWN:
+        return f"waiver {entry.key} withdrawn by {body['by']}" + (f": {body['reason']}" if body["reason"] else "")
     if "finding" in body:
         return "; ".join(str(evidence["reason"]) for evidence in body["finding"].get("evidence", ()))
     if "change" in body:
@@ -176,49 +198,3 @@ def _about(run: RunRecord, moved: dict[EntryKind, int]) -> None:
     for line in lines:
         show.out.print(line, markup=False, soft_wrap=True)
     show.out.print()
-
-
-def _rows(
-    rows: Sequence[dict[str, Any]],
-    columns: Sequence[str],
-    output: Format,
-    line: Callable[[dict[str, Any]], str],
-    *,
-    title: str,
-    left: int,
-    what: str,
-) -> None:
-    """The rows in a format; people get one line a row, which a narrow terminal does not break into columns."""
-    match output:
-        case Format.JSON:
-            _json(list(rows))
-        case Format.CSV:
-            sys.stdout.write(_csv(rows, columns))
-        case Format.MARKDOWN:
-            sys.stdout.write(_markdown(rows, columns))
-        case Format.TABLE:
-            show.out.print(f"{title}:" if rows else f"No {what}.", markup=False)
-            for row in rows:
-                show.out.print(Text(f"  {line(row)}"), soft_wrap=True)
-    if left > 0:
-        show.err.print(f"{left:,} more {what} are not shown; --limit shows more.", markup=False)
-
-
-def _json(document: object) -> None:
-    sys.stdout.write(json.dumps(document, ensure_ascii=False, indent=2, default=str) + "\n")
-
-
-def _csv(rows: Sequence[dict[str, Any]], columns: Sequence[str]) -> str:
-    out = io.StringIO()
-    writer = csv.DictWriter(out, fieldnames=columns, lineterminator="\n", extrasaction="ignore")
-    writer.writeheader()
-    writer.writerows(rows)
-    return out.getvalue()
-
-
-def _markdown(rows: Sequence[dict[str, Any]], columns: Sequence[str]) -> str:
-    lines = ["| " + " | ".join(columns) + " |", "|" + " --- |" * len(columns)]
-    for row in rows:
-        cells = (str(row[column]).replace("|", "\\|").replace("\n", " ") for column in columns)
-        lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join(lines) + "\n"

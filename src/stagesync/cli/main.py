@@ -193,6 +193,39 @@ def explain(
 
 
 @app.command()
+def waive(  # noqa: PLR0917  (typer passes options by name)
+    record: Annotated[str, typer.Argument(help="A record's id in its CRM, or its name.")],
+    rule: Annotated[str, typer.Option(help="A kind of finding, one rule of it, or the id of a criterion.")],
+    until: Annotated[str, typer.Option(help="The last day on which it holds, as 2027-01-31.")],
+    reason: Annotated[str, typer.Option(help="Why; it is shown wherever the waiver is at work.")],
+    by: Annotated[str | None, typer.Option(help="Who grants it; the user of this machine if left out.")] = None,
+    config: Config = DEFAULT_CONFIG,
+) -> None:
+    """Let one record off a rule until a day, from what was last pulled. The ledger keeps who, why and until when."""
+    from stagesync.cli import waivers as command
+
+    raise typer.Exit(command.waive(config, record, rule=rule, until=until, reason=reason, by=by))
+
+
+@app.command()
+def waivers(  # noqa: PLR0917  (typer passes options by name)
+    config: Config = DEFAULT_CONFIG,
+    withdraw: Annotated[str | None, typer.Option(metavar="ID", help="Take this waiver back before its end.")] = None,
+    reason: Annotated[str, typer.Option(help="Why it is taken back.")] = "",
+    by: Annotated[str | None, typer.Option(help="Who takes it back; the user of this machine if left out.")] = None,
+    expired: Annotated[bool, typer.Option("--expired", help="Show those as well that hold no longer.")] = False,
+    output: FormatOption = Format.TABLE,
+    limit: Limit = 40,
+) -> None:
+    """Who is let off which rule, why and until when: the waivers of the definitions and those of the ledger."""
+    from stagesync.cli import waivers as command
+
+    if withdraw is not None:
+        raise typer.Exit(command.withdraw(config, withdraw, reason=reason, by=by))
+    raise typer.Exit(command.list_waivers(config, output=output, limit=limit, expired=expired))
+
+
+@app.command()
 def impact(  # noqa: PLR0917  (typer passes options by name)
     old: Annotated[Path, typer.Argument(metavar="OLD", help="The definitions as they are.")],
     new: Annotated[Path, typer.Argument(metavar="NEW", help="The definitions as they would be.")],
@@ -274,12 +307,15 @@ def log(
 @log_app.command("list")
 def log_list(
     config: Config = DEFAULT_CONFIG,
-    limit: Annotated[int, typer.Option(min=1, help="How many runs to show.")] = 20,
+    limit: Annotated[int, typer.Option(min=1, help="How many runs or entries to show.")] = 20,
     output: FormatOption = Format.TABLE,
+    kind: Annotated[str | None, typer.Option(help="Entries of this kind instead, such as waiver.granted.")] = None,
 ) -> None:
-    """The runs, newest first."""
+    """The runs, or the entries of a kind; newest first."""
     from stagesync.cli import log as command
 
+    if kind is not None:
+        raise typer.Exit(command.list_entries(config, kind, limit=limit, output=output))
     raise typer.Exit(command.list_runs(config, limit=limit, output=output))
 
 

@@ -1,0 +1,54 @@
+"""Rows of a list in each format; every list says how many it left out."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from rich.text import Text
+
+from stagesync import report
+from stagesync.cli import show
+from stagesync.cli.options import Format
+
+
+def write(
+    rows: Sequence[dict[str, Any]],
+    columns: Sequence[str],
+    output: Format,
+    line: Callable[[dict[str, Any]], str],
+    *,
+    title: str,
+    left: int,
+    what: str,
+) -> None:
+    """The rows in a format; people get one line a row, which a narrow terminal does not break into columns."""
+    match output:
+        case Format.JSON:
+            as_json(list(rows))
+        case Format.CSV:
+            texts = ({column: str(row[column]) for column in columns} for row in rows)
+            sys.stdout.writelines(report.lines_of_csv(columns, texts))
+        case Format.MARKDOWN:
+            sys.stdout.write(_markdown(rows, columns))
+        case Format.TABLE:
+            show.out.print(f"{title}:" if rows else f"No {what}.", markup=False)
+            for row in rows:
+                show.out.print(Text(f"  {line(row)}"), soft_wrap=True)
+    if left > 0:
+        show.err.print(f"{left:,} more {what} are not shown; --limit shows more.", markup=False)
+
+
+def as_json(document: object) -> None:
+    """A document for a program; dates are text."""
+    sys.stdout.write(json.dumps(document, ensure_ascii=False, indent=2, default=str) + "\n")
+
+
+def _markdown(rows: Sequence[dict[str, Any]], columns: Sequence[str]) -> str:
+    lines = ["| " + " | ".join(columns) + " |", "|" + " --- |" * len(columns)]
+    for row in rows:
+        cells = (str(row[column]).replace("|", "\\|").replace("\n", " ") for column in columns)
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines) + "\n"
