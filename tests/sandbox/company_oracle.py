@@ -71,11 +71,30 @@ class Judged:
         return began or self.entered_field or self.created
 
 
+class Pasted(str):
+    """A text of which the rows have too many to believe it."""
+
+
+def mark_pasted(records: list[Judged]) -> None:
+    """Mark the texts of all records that the definitions call pasted."""
+    rule = PACK["pasted"]
+    for item in rule["items"]:
+        same: dict[tuple[str, str], list[Judged]] = {}
+        for record in records:
+            text = record.evidence[item]
+            if isinstance(text, str) and len(plain := " ".join(text.lower().split())) >= rule["length"]:
+                same.setdefault((record.object, plain), []).append(record)
+        for crowd in same.values():
+            if len(crowd) >= rule["records"]:
+                for record in crowd:
+                    record.evidence[item] = Pasted(record.evidence[item])
+
+
 def stated(text: Any) -> bool | None:
     """Whether a text says something; None for a gap."""
     if text is GAP:
         return None
-    if text is None or not str(text).strip():
+    if text is None or isinstance(text, Pasted) or not str(text).strip():
         return False
     said = str(text).strip()
     if said.lower() in PLACEHOLDERS or len(said) == 1:

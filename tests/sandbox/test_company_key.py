@@ -16,7 +16,7 @@ from stagesync.sandbox.salesforce.metadata import standard_metadata as standard_
 from stagesync.sandbox.salesforce.org import Org
 
 from . import company_rows
-from .company_oracle import CRITERIA, PACK, Expected, Judged, findings
+from .company_oracle import CRITERIA, PACK, Expected, Judged, findings, mark_pasted
 
 # A Saturday night, a Monday shortly after midnight UTC, a leap day, the last evening of a year.
 MOMENTS = {
@@ -33,7 +33,7 @@ def _salesforce(path: Path, seed: int, as_of: datetime) -> tuple[list[Answer], I
     standard_org(org)
     with (path / "answers.jsonl").open("w", encoding="utf-8") as answers:
         seed_salesforce(org, seed=seed, records=620, as_of=as_of, answers=answers)
-    return list(read_answers(path / "answers.jsonl")), company_rows.salesforce(org, as_of)
+    return list(read_answers(path / "answers.jsonl")), _marked(company_rows.salesforce(org, as_of))
 
 
 def _hubspot(path: Path, seed: int, as_of: datetime) -> tuple[list[Answer], Iterable[Judged]]:
@@ -41,7 +41,13 @@ def _hubspot(path: Path, seed: int, as_of: datetime) -> tuple[list[Answer], Iter
     standard_portal(portal)
     with (path / "answers.jsonl").open("w", encoding="utf-8") as answers:
         seed_hubspot(portal, seed=seed, records=620, as_of=as_of, answers=answers)
-    return list(read_answers(path / "answers.jsonl")), company_rows.hubspot(portal, as_of)
+    return list(read_answers(path / "answers.jsonl")), _marked(company_rows.hubspot(portal, as_of))
+
+
+def _marked(records: Iterable[Judged]) -> list[Judged]:
+    found = list(records)
+    mark_pasted(found)
+    return found
 
 
 Seed = Callable[[Path, int, datetime], tuple[list[Answer], Iterable[Judged]]]

@@ -11,7 +11,7 @@ import itertools
 import math
 import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -29,6 +29,8 @@ class Moment:
     now: datetime
     zone: ZoneInfo
     placeholders: Sequence[str] = ()
+    pasted: frozenset[tuple[str, str]] = frozenset()
+    """Items with texts, in lower case and with single spaces, that too many records have."""
 
     @property
     def today(self) -> date:
@@ -165,7 +167,7 @@ def leaf_value(leaf: Node, row: Row, unknown: set[str], moment: Moment) -> Any:
         case ("null", name, negated):
             return (row.get(name) is None) is not negated
         case ("stated", name):
-            return says_something(row.get(name), moment.placeholders)
+            return says_something(row.get(name), moment.placeholders) and not is_pasted(name, row.get(name), moment)
         case ("truth", name):
             return row.get(name)
     raise AssertionError(leaf)
@@ -243,6 +245,14 @@ def says_something(text: str | None, placeholders: Sequence[str]) -> bool:
     return len(text) >= 2 and bool(letters) and text not in [word.strip().lower() for word in placeholders]
 
 
+def is_pasted(name: str, text: str | None, moment: Moment) -> bool:
+    return text is not None and (name, plain(text)) in moment.pasted
+
+
+def plain(text: str) -> str:
+    return " ".join(text.lower().split())
+
+
 # What a definition means -----------------------------------------------------------------------------------------
 
 
@@ -269,6 +279,15 @@ class Rung:
 
 
 @dataclass(frozen=True)
+class Pasted:
+    """From how many records and characters on a text is pasted, and in which items; None for all."""
+
+    records: int
+    length: int
+    items: Sequence[str] | None = None
+
+
+@dataclass(frozen=True)
 class Rules:
     """A definition and a mapping, as far as findings depend on them."""
 
@@ -279,6 +298,7 @@ class Rules:
     gaps: frozenset[str] = frozenset()
     active_owners: Mapping[str, bool] | None = None
     """Owner to whether active; None where the source knows no owners."""
+    pasted: Pasted | None = None
 
 
 @dataclass(frozen=True)
@@ -331,7 +351,7 @@ def judged(record: Record, rules: Rules, moment: Moment) -> Verdict | None:
         verdict.rules.add("stalled")
     for item in asked_for(rules):
         text = known.get(item)
-        if text is not None and not says_something(text, moment.placeholders):
+        if text is not None and leaf_value(("stated", item), known, set(), moment) is False:
             verdict.rules.add(f"placeholder.{item}")
     if unowned(record, rules):
         verdict.rules.add("unowned")
@@ -402,6 +422,21 @@ def skipped(visits: Sequence[Visit], rules: Rules, moment: Moment) -> bool:
         for one, other in itertools.pairwise(climb)
         for number in missed
     )
+
+
+def reading(records: Sequence[Record], rules: Rules, moment: Moment) -> Moment:
+    """The moment with the texts that are pasted in these records."""
+    limit = rules.pasted
+    if limit is None:
+        return moment
+    counts: dict[tuple[str, str], int] = {}
+    for record in records:
+        for item in asked_for(rules) if record.native in rules.places else ():
+            text = None if item in rules.gaps | record.unreadable else record.values.get(item)
+            if text is not None and (limit.items is None or item in limit.items):
+                counts[item, plain(text)] = counts.get((item, plain(text)), 0) + 1
+    many = [one for one, count in counts.items() if count >= limit.records and len(one[1]) >= limit.length]
+    return replace(moment, pasted=frozenset(many))
 
 
 def earned(rungs: Sequence[Rung], holds: Any) -> int:

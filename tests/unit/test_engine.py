@@ -44,7 +44,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @given(worlds())
 def test_the_audit_agrees_with_the_oracle(folder: Path, world: World) -> None:
     judged = judgement(world, folder)
-    expected = {one.id: oracle.judged(one, world.known_to_oracle, world.moment) for one in world.records}
+    expected = {one.id: oracle.judged(one, world.known_to_oracle, world.read_by_oracle) for one in world.records}
     standing = {record: verdict for record, verdict in expected.items() if verdict is not None}
     assert found(judged) == {record: verdict.rules for record, verdict in standing.items()}
     assert since(judged) == {record: verdict.since for record, verdict in standing.items()}

@@ -36,6 +36,8 @@ TEXTS = (
     "--",
     "it's slow",
     "slow",
+    " It's\u00a0 SLOW",
+    "Slow ",
     "a_b",
     "axb",
     "50% off",

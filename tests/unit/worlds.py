@@ -21,7 +21,7 @@ from stagesync.model.frames import POLARS
 from stagesync.model.tables import UNREADABLE, ColumnType
 from stagesync.policy.definitions import load_definition
 from stagesync.policy.mappings import load_mapping
-from tests.unit.oracle import NOW, Limit, Moment, Node, Record, Rules, Rung, written
+from tests.unit.oracle import NOW, Limit, Moment, Node, Pasted, Record, Rules, Rung, reading, written
 from tests.unit.trees import EXPRESSIONS, PLACEHOLDERS, VOCABULARY, rows
 
 STAMP = pl.Datetime("us", "UTC")
@@ -42,6 +42,11 @@ class World:
     @property
     def known_to_oracle(self) -> Rules:
         return replace(self.rules, gaps=self.rules.gaps | self.absent)
+
+    @property
+    def read_by_oracle(self) -> Moment:
+        """The moment, with the texts that are pasted in these records."""
+        return reading(self.records, self.known_to_oracle, self.moment)
 
 
 limits = st.none() | st.builds(
@@ -86,6 +91,7 @@ def rules(draw: st.DrawFn) -> Rules:
         places=places,
         gaps=frozenset(draw(st.sets(st.sampled_from(sorted(VOCABULARY)), max_size=3))),
         active_owners=draw(st.sampled_from([None, OWNERS])),
+        pasted=draw(st.none() | st.builds(Pasted, st.integers(2, 3), st.integers(1, 9))),
     )
 
 
@@ -160,6 +166,7 @@ def definition_words(rules_: Rules) -> dict[str, Any]:
         "parking": {"aside": "not now", "gone": "lost"},
         "evidence": {name: {"type": str(kind)} for name, kind in VOCABULARY.items()},
         "placeholders": list(PLACEHOLDERS),
+        **({"pasted": {"records": pasted.records, "length": pasted.length}} if (pasted := rules_.pasted) else {}),
         "stages": {rung.name: stage(rung) for rung in rules_.rungs},
         "contradictions": [criterion(name, node) for name, node in rules_.contradictions.items()],
     }

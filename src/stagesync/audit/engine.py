@@ -20,6 +20,7 @@ from stagesync.audit import history, scope, stalls, waivers
 from stagesync.audit.evidence import EvidenceFrame, Tables, gather
 from stagesync.audit.findings import Positions, Standing, conditions, find
 from stagesync.audit.masks import Frame
+from stagesync.audit.pasted import pasted
 from stagesync.audit.reasons import evidence_for, evidence_of, shown
 from stagesync.audit.verdicts import Conditions, Verdicts, conditions_of, verdicts
 from stagesync.audit.words import Population
@@ -303,7 +304,12 @@ class Auditor:
 
     def conditions(self, ladder: Definition, evidence: EvidenceFrame) -> Conditions:
         """What is asked of records that stand on a ladder, where this evidence is known."""
-        frame = replace(self.about, unknown=frozenset(evidence.unknown), unreadable=evidence.unreadable)
+        frame = replace(
+            self.about,
+            unknown=frozenset(evidence.unknown),
+            unreadable=evidence.unreadable,
+            pasted=pasted(ladder, evidence.rows),
+        )
         key = (tuple(ladder.ladders), tuple(evidence.rows.columns), frame)
         if key not in self._compiled:
             asked = conditions(ladder, evidence)

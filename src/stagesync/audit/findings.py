@@ -20,6 +20,7 @@ from stagesync.audit import moves, stalls
 from stagesync.audit.evidence import EvidenceFrame
 from stagesync.audit.masks import Frame
 from stagesync.audit.modes import MODES, modes
+from stagesync.audit.reasons import LONGEST_VALUE
 from stagesync.audit.verdicts import Condition
 from stagesync.audit.words import Population
 from stagesync.model.findings import Kind, Severity
@@ -175,10 +176,26 @@ def _placeholders(standing: Standing) -> Iterator[pl.DataFrame]:
     for item in standing.definition.stated:
         rule = f"{Kind.PLACEHOLDER}.{item}"
         if rule in standing.found.columns:
-            said = pl.format("{} is filled with '{}', which says nothing", pl.lit(item), pl.col("value"))
+            said = _says_nothing(item, standing.frame.pasted_in(item))
             mask = standing.working & standing.found[rule].to_numpy()
             about = {"value": standing.evidence.rows[item]}
             yield _rows(standing, mask, Kind.PLACEHOLDER, rule=rule, detail=said, about=about)
+
+
+def _says_nothing(item: str, pasted: Mapping[str, int]) -> pl.Expr:
+    """The words about a ``value`` of an item that says nothing."""
+    value = pl.col("value")
+    said = pl.format("{} is filled with '{}', which says nothing", pl.lit(item), value)
+    if not pasted:
+        return said
+    records = value.replace_strict(dict(pasted), default=None, return_dtype=pl.UInt32)
+    short = (
+        pl.when(value.str.len_chars() > LONGEST_VALUE)
+        .then(pl.format("{}…", value.str.head(LONGEST_VALUE - 1)))
+        .otherwise(value)
+    )
+    repeated = pl.format("{} has the same text on {} records: '{}'", pl.lit(item), records, short)
+    return pl.when(records.is_not_null()).then(repeated).otherwise(said)
 
 
 def _unowned(standing: Standing) -> pl.DataFrame:

@@ -8,11 +8,12 @@ true: for each node it carries "can be true" and "can be false", as Kleene's log
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from functools import reduce
 from operator import and_, or_
+from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 import polars as pl
@@ -44,12 +45,21 @@ SHORTEST_STATED = 2
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
+class Pasted(NamedTuple):
+    """A text, as it stands in an evidence item, that says nothing because it stands on so many records."""
+
+    item: str
+    text: str
+    records: int
+
+
 @dataclass(frozen=True, kw_only=True)
 class Frame:
     """What masks are compiled for: the moment of the audit, and which names are unknown.
 
     ``now`` is UTC; ``time_zone`` decides what day ``today()`` is. ``unknown`` are names without a column;
-    ``unreadable`` are names whose column has an ``?unreadable`` companion.
+    ``unreadable`` are names whose column has an ``?unreadable`` companion. ``pasted`` are texts of some items that
+    say nothing.
     """
 
     now: datetime
@@ -57,11 +67,16 @@ class Frame:
     placeholders: frozenset[str] = frozenset()
     unknown: frozenset[str] = frozenset()
     unreadable: frozenset[str] = frozenset()
+    pasted: frozenset[Pasted] = frozenset()
 
     @property
     def today(self) -> date:
         """The date at ``now`` in the time zone."""
         return self.now.astimezone(self.time_zone).date()
+
+    def pasted_in(self, item: str) -> Mapping[str, int]:
+        """The texts that were pasted into an item, each with the number of records on which it stands."""
+        return {one.text: one.records for one in self.pasted if one.item == item}
 
 
 def met(expression: Expression, frame: Frame) -> pl.Expr:
@@ -77,13 +92,15 @@ def possible(expression: Expression, frame: Frame) -> pl.Expr:
     return _can_be(expression, frame, wanted=True)
 
 
-def stated(column: pl.Expr, placeholders: frozenset[str]) -> pl.Expr:
-    """Boolean, never null: the text says something. Blank, one character, no letter or digit, or a listed
-    placeholder do not (case and surrounding space do not matter)."""
+def stated(column: pl.Expr, placeholders: frozenset[str], pasted: Collection[str] = ()) -> pl.Expr:
+    """Boolean, never null: the text says something. Blank, one character, no letter or digit, a listed placeholder
+    (case and surrounding space do not matter) or one of the pasted texts, letter for letter, do not."""
     text = column.str.strip_chars().str.to_lowercase()
     says = (text.str.len_chars() >= SHORTEST_STATED) & text.str.contains(r"[\p{L}\p{N}]")
     if placeholders:
         says = says & ~text.is_in(sorted(word.lower() for word in placeholders))
+    if pasted:
+        says = says & ~column.is_in(sorted(pasted))
     return says.fill_null(value=False)
 
 
@@ -142,7 +159,7 @@ def _leaf(leaf: Leaf, frame: Frame) -> pl.Expr:
         case IsBlank(value=name):
             return pl.col(name.name).is_null()
         case Stated(value=name):
-            return stated(pl.col(name.name), frame.placeholders)
+            return stated(pl.col(name.name), frame.placeholders, frame.pasted_in(name.name))
         case Truth(value=name):
             return pl.col(name.name)
 

@@ -175,7 +175,8 @@ def _leaf(leaf: Leaf, frame: Frame) -> _Answer:
             return lambda record: record[name] is None
         case Stated(value=Name(name=name)):
             placeholders = frozenset(word.lower() for word in frame.placeholders)
-            return lambda record: stated(record[name], placeholders)
+            pasted = frame.pasted_in(name)
+            return lambda record: stated(record[name], placeholders) and record[name] not in pasted
         case Truth(value=Name(name=name)):
             return lambda record: record[name]
 

@@ -155,7 +155,8 @@ def outcomes(tests: DefinitionTests) -> list[Outcome]:
     assert not set(types) & {KEY, STAGE, OWNER, ENTERED}
     judgements = judge(
         connection="tests",
-        definition=tests.definition,
+        # Each case is a record of its own, with no others beside it from which a text could be pasted.
+        definition=replace(tests.definition, pasted=None),
         mapping=mapping,
         tables=Tables(rows=rows),
         owners=OWNERS,

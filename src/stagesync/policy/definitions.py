@@ -109,6 +109,7 @@ class Definition:
     rules: Mapping[str, Rule]
     waivers: tuple[ScopedWaiver, ...]
     working_days: WorkingDays
+    pasted: schema.Pasted | None
 
     @property
     def rungs(self) -> tuple[Rung, ...]:
@@ -149,6 +150,12 @@ class Definition:
         """The evidence items that some criterion or contradiction asks for with stated(), sorted."""
         conditions = (*self.criteria, *self.contradictions)
         return tuple(sorted({leaf.value.name for leaf in _leaves(conditions) if isinstance(leaf, Stated)}))
+
+    @property
+    def pasted_items(self) -> tuple[str, ...]:
+        """The evidence items in which texts may be pasted: those that are asked for with stated()."""
+        chosen = self.pasted.items if self.pasted is not None else []
+        return self.stated if chosen is None else tuple(item for item in self.stated if item in chosen)
 
 
 def _leaves(criteria: tuple[Criterion, ...]) -> Iterator[object]:
@@ -194,7 +201,9 @@ class _Check:
             rules={},
             waivers=(),
             working_days=self.working_days(),
+            pasted=words.pasted,
         )
+        self.pasted(definition)
         known = rules_of(definition)
         definition = replace(
             definition,
@@ -219,6 +228,14 @@ class _Check:
         elif words.region is not None:
             self.document.problem((*path, "region"), "a region needs its 'country' beside it", key=True)
         return WorkingDays(country=words.country, region=words.region, weekend=weekend, closed=frozenset(words.closed))
+
+    def pasted(self, definition: Definition) -> None:
+        """An item that no stated() asks for would be looked at for nothing."""
+        for index, item in enumerate((self.words.pasted.items if self.words.pasted else None) or ()):
+            if item not in definition.stated:
+                asked = ", ".join(definition.stated) or "nothing"
+                message = f"nothing asks for stated({item}){nearest(item, definition.stated)}; it is asked for {asked}"
+                self.document.problem(("pasted", "items", index), message)
 
     def ladders(self) -> dict[str, tuple[Rung, ...]]:
         """The rungs by ladder. A single ladder has the name of the definitions."""

@@ -169,6 +169,18 @@ class WorkingDays(Strict):
     closed: list[Day] = Field(default=[], description="other days on which nobody works")
 
 
+class Pasted(Strict):
+    """When a text counts as pasted: it stands on too many records to have been written for one of them."""
+
+    records: Annotated[int, Field(strict=True, ge=2)] = Field(description="on at least so many records of an object")
+    length: Annotated[int, Field(strict=True, ge=1)] = Field(
+        description="with at least so many characters; shorter ones may rightly be on many"
+    )
+    items: Annotated[list[Identifier], Field(min_length=1)] | None = Field(
+        default=None, description="the evidence in which it is looked for; without it all that stated() asks for"
+    )
+
+
 class Shared(Strict):
     """What definitions and fragments may both say."""
 
@@ -186,6 +198,9 @@ class Shared(Strict):
     parking: dict[Identifier, Words] = Field(default={}, description="places that are on no rung, and what each is for")
     placeholders: list[Words] = Field(
         default=[], description="texts that say nothing, so that stated() is false for them"
+    )
+    pasted: Pasted | None = Field(
+        default=None, description="from when on a repeated text says nothing either; without it none does"
     )
     contradictions: list[Criterion] = Field(
         default=[], description="what can never be right; `check` says when it is so"

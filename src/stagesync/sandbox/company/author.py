@@ -46,6 +46,8 @@ class Author:
         self.crm = crm
         self.rng = Random(f"stagesync {crm} {seed}")
         self.almanac = Almanac(self.rng, as_of)
+        # Texts in lower case and with single spaces that say nothing in this company: too many records have them.
+        self.pasted: frozenset[str] = frozenset()
         self._accounts = 0
         self._addresses = 0
         self._shared: Account | None = None
@@ -281,6 +283,14 @@ class Author:
         for stage in reversed(way):
             life.steps.insert(0, Step(stage, self.almanac.days_before(life.created, 5, 40)))
         return life
+
+    def staff_name(self) -> str:
+        """Somebody's first and last name."""
+        return f"{self.rng.choice(vocabulary.FIRST_NAMES)} {self.rng.choice(vocabulary.LAST_NAMES)}"
+
+    def worthless_step(self) -> str:
+        """A next step that says nothing: pasted, where the company is large enough for that to show."""
+        return vocabulary.pasted_step(self.rng) if self.pasted else self.rng.choice(vocabulary.PLACEHOLDERS)
 
     def stage_on(self, life: Life, rung: str | None) -> Stage:
         """One of the stages of the life's track on a rung; with None one where it would be parked."""

@@ -174,8 +174,18 @@ def _contact_created_high(author: Author) -> Life:
 def _tbd_after_the_board_meeting(author: Author) -> Life:
     life = author.deal("proposal")
     life.next_step = author.rng.choice(
-        ("TBD after the board meeting on 12 December", "N/A until the plant reopens; Grace calls on 4 May")
+        (
+            f"TBD after the board meeting; {author.staff_name()} calls on 12 December",
+            f"N/A until the plant reopens; {author.staff_name()} calls on 4 May",
+        )
     )
+    return life
+
+
+@_fine("deal", "the next step is short and stands on many deals: a usual one")
+def _usual_next_step(author: Author) -> Life:
+    life = author.deal("proposal")
+    life.next_step = author.rng.choice(vocabulary.USUAL_STEPS)
     return life
 
 

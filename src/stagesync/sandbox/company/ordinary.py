@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
+from random import Random
 
+from stagesync.sandbox.company import vocabulary
 from stagesync.sandbox.company.author import CLOSED_DAYS, Author
 from stagesync.sandbox.company.life import Life
 from stagesync.sandbox.company.recipes import Build, Recipe, Subject
@@ -22,6 +25,17 @@ def _bought(author: Author, native: str) -> Life:
     life.steps = customer.steps
     life.touches = [touch for touch in life.touches if touch.at > life.created]
     return life
+
+
+def _over_with(step: Callable[[Random], str]) -> Build:
+    """A closed deal that was left with this next step."""
+
+    def build(author: Author) -> Life:
+        life = author.closed_deal(won=author.chance(0.5))
+        life.next_step = step(author.rng)
+        return life
+
+    return build
 
 
 def _ordinary(name: str, subject: Subject, cards: int, crm: str | None = None) -> Recipe:
@@ -50,8 +64,23 @@ ORDINARY = (
     _ordinary("bought:evangelist", "person", 3, "hubspot"),
     _ordinary("parked person:subscriber", "person", 8, "hubspot"),
     _ordinary("parked person:other", "person", 6, "hubspot"),
-    _ordinary("open deal:opportunity", "deal", 22),
-    _ordinary("open deal:proposal", "deal", 15),
-    _ordinary("closed deal:won", "deal", 32),
-    _ordinary("closed deal:lost", "deal", 28),
+    _ordinary("open deal:opportunity", "deal", 21),
+    _ordinary("open deal:proposal", "deal", 14),
+    _ordinary("closed deal:won", "deal", 16),
+    _ordinary("closed deal:lost", "deal", 13),
+    Recipe(
+        name="closed deal with the pasted next step",
+        subject="deal",
+        build=_over_with(vocabulary.pasted_step),
+        why="",
+        cards=16,
+        pastes=True,
+    ),
+    Recipe(
+        name="closed deal with a usual next step",
+        subject="deal",
+        build=_over_with(lambda rng: rng.choice(vocabulary.USUAL_STEPS)),
+        why="",
+        cards=14,
+    ),
 )

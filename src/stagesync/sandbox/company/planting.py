@@ -19,14 +19,25 @@ class Plantings:
         self.recipes: list[Recipe] = []
         self._subject = subject
 
-    def __call__(self, *expects: str, why: str, crm: str | None = None, cards: int = 1) -> Callable[[Build], Build]:
+    def __call__(
+        self, *expects: str, why: str, crm: str | None = None, cards: int = 1, pastes: bool = False
+    ) -> Callable[[Build], Build]:
         """Register a function as the recipe for a record in which exactly these rules find something."""
 
         def register(build: Build) -> Build:
             name = f"{self._subject} {build.__name__.strip('_').replace('_', ' ')}"
             rules = frozenset(expects)
             self.recipes.append(
-                Recipe(name=name, subject=self._subject, build=build, why=why, expects=rules, crm=crm, cards=cards)
+                Recipe(
+                    name=name,
+                    subject=self._subject,
+                    build=build,
+                    why=why,
+                    expects=rules,
+                    crm=crm,
+                    cards=cards,
+                    pastes=pastes,
+                )
             )
             return build
 

@@ -212,6 +212,22 @@ def _junk_next_step(author: Author) -> Life:
     return life
 
 
+@planted(
+    "placeholder.next_step", why="a next step that is no news: a placeholder, or pasted on many deals", pastes=True
+)
+def _opportunity_with_a_pasted_next_step(author: Author) -> Life:
+    life = author.deal("opportunity", missing=("next_step",))
+    life.next_step = author.worthless_step()
+    return life
+
+
+@planted("premature", "placeholder.next_step", why="a proposal with no next step of its own", pastes=True)
+def _proposal_with_a_pasted_next_step(author: Author) -> Life:
+    life = _proposal_without(author, "next_step")
+    life.next_step = author.worthless_step()
+    return life
+
+
 @planted("unowned", why="the owner has left, or there is none")
 def _orphaned_deal(author: Author) -> Life:
     return orphan(author, author.deal(author.rng.choice(("opportunity", "proposal"))))

@@ -23,7 +23,7 @@ class Recipe:
     """How to make one kind of record. ``expects`` names all rules that must find something in it.
 
     ``cards`` is how many of them lie in each deck; ``crm`` narrows it to one CRM; a ``decoy`` looks bad and is
-    fine. ``why`` is what the key says about it.
+    fine; one that ``pastes`` writes the next step that many have. ``why`` is what the key says about it.
     """
 
     name: str
@@ -34,12 +34,13 @@ class Recipe:
     crm: str | None = None
     cards: int = 1
     decoy: bool = False
+    pastes: bool = False
 
 
 def follow(recipe: Recipe, author: Author) -> tuple[Life, list[Finding]]:
     """Make a record and judge it; a recipe that breaks its promise is an error at once."""
     life = recipe.build(author)
-    findings = judge(life, author.almanac.as_of)
+    findings = judge(life, author.almanac.as_of, author.pasted)
     if {finding.rule for finding in findings} != recipe.expects:
         found = sorted(finding.rule for finding in findings)
         raise RecipeError(f"{recipe.name}: promised {sorted(recipe.expects)}, made {found}")

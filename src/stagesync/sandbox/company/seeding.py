@@ -14,7 +14,9 @@ from stagesync.sandbox.company.hubspot import HubSpotWriter
 from stagesync.sandbox.company.life import Life
 from stagesync.sandbox.company.recipes import Recipe, follow
 from stagesync.sandbox.company.salesforce import SalesforceWriter
+from stagesync.sandbox.company.tracks import PASTED_RECORDS
 from stagesync.sandbox.company.verdicts import Finding
+from stagesync.sandbox.company.vocabulary import PASTED_STEP
 from stagesync.sandbox.hubspot.portal import Portal
 from stagesync.sandbox.salesforce.org import Org
 
@@ -60,6 +62,7 @@ def seed_hubspot(
 
 
 def _seed(writer: Writer, author: Author, *, seed: int, records: int, answers: TextIO, progress: Progress) -> None:
+    author.pasted = _pasted(writer.crm, seed, records)
     for done, recipe in enumerate(_in_turn(writer.crm, seed, records)):
         if done % PROGRESS_STEP == 0:
             progress(done, records, writer.crm)
@@ -71,10 +74,20 @@ def _seed(writer: Writer, author: Author, *, seed: int, records: int, answers: T
 
 
 def _in_turn(crm: str, seed: int, records: int) -> Iterator[Recipe]:
-    deals = cast(crm, "deal", seed=seed, count=records - records // 2)
+    deals = _deals(crm, seed, records)
     people = cast(crm, "person", seed=seed, count=records // 2)
     pairs = zip_longest(deals, people)
     return (recipe for recipe in chain.from_iterable(pairs) if recipe is not None)
+
+
+def _deals(crm: str, seed: int, records: int) -> Iterator[Recipe]:
+    return cast(crm, "deal", seed=seed, count=records - records // 2)
+
+
+def _pasted(crm: str, seed: int, records: int) -> frozenset[str]:
+    """The next step that many deals have, where the company is large enough that they are too many."""
+    enough = sum(recipe.pastes for recipe in _deals(crm, seed, records)) >= PASTED_RECORDS
+    return frozenset({PASTED_STEP.lower()}) if enough else frozenset()
 
 
 def _answers(recipe: Recipe, life: Life, findings: list[Finding], record: str) -> Iterator[Answer]:

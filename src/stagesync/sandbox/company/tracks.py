@@ -8,6 +8,8 @@ LADDER = ("lead", "prospect", "opportunity", "proposal", "customer")
 IDLE_LIMITS = {"lead": 10, "prospect": 15, "opportunity": 14, "proposal": 10}  # business days
 AGE_LIMITS = {"opportunity": 180, "proposal": 90}  # calendar days in one native stage
 
+PASTED_RECORDS = 20  # a pain or a next step of 40 characters on so many records of one object says nothing
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stage:

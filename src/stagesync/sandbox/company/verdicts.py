@@ -20,6 +20,8 @@ NOT_STATED = frozenset(
     }
 )  # fmt: skip
 
+NOTHING: frozenset[str] = frozenset()
+
 Verdict = bool | None  # None: unknown, because the CRM cannot know
 
 
@@ -42,26 +44,31 @@ def is_blank(text: str | None) -> bool:
     return text is None or not text.strip()
 
 
-def is_stated(text: str | None) -> bool:
-    """Whether a text says something: no blank, no placeholder, no lone character, no mere punctuation."""
-    if text is None:
+def is_stated(text: str | None, pasted: frozenset[str]) -> bool:
+    """Whether a text says something: no blank, no placeholder, no lone character, no mere punctuation, not pasted.
+
+    ``pasted`` are texts in lower case, with single spaces.
+    """
+    if text is None or " ".join(text.split()).lower() in pasted:
         return False
     said = text.strip()
     return len(said) > 1 and said.lower() not in NOT_STATED and any(char.isalnum() for char in said)
 
 
-def criteria(life: Life) -> dict[str, tuple[Verdict, ...]]:
+def criteria(life: Life, pasted: frozenset[str]) -> dict[str, tuple[Verdict, ...]]:
     """The verdict of every criterion, by rung."""
     replies, calls, meetings = life.count("mail_in"), life.count("call"), life.count("meeting")
     employees = life.account.employees
     person = life.person
-    reachable = bool(life.buyers) if person is None else is_stated(person.email) or is_stated(person.phone)
+    reachable = (
+        bool(life.buyers) if person is None else is_stated(person.email, NOTHING) or is_stated(person.phone, NOTHING)
+    )
     unknown_on_people: tuple[Verdict, ...] = (None, None, None, None)
     return {
         "lead": (reachable,),
         "prospect": (replies + calls + meetings >= 1, employees is not None and 20 <= employees <= 5000),
         "opportunity": (
-            is_stated(life.pain),
+            is_stated(life.pain, pasted),
             replies + calls + meetings >= 2,
             meetings >= 1 or life.count("planned_meeting") >= 1,
         ),
@@ -69,7 +76,7 @@ def criteria(life: Life) -> dict[str, tuple[Verdict, ...]]:
             life.amount is not None and life.amount > 0,
             any(buyer.decides for buyer in life.buyers),
             life.budget is True,
-            is_stated(life.next_step),
+            is_stated(life.next_step, pasted),
         )
         if life.is_deal
         else unknown_on_people,
@@ -77,9 +84,9 @@ def criteria(life: Life) -> dict[str, tuple[Verdict, ...]]:
     }
 
 
-def bounds(life: Life) -> tuple[int, int]:
+def bounds(life: Life, pasted: frozenset[str]) -> tuple[int, int]:
     """The places on the ladder of what was surely and what could have been earned; -1 for no rung."""
-    verdicts = criteria(life)
+    verdicts = criteria(life, pasted)
     lower = upper = -1
     for place, rung in enumerate(LADDER):
         if lower == place - 1 and all(verdict is True for verdict in verdicts[rung]):
@@ -93,8 +100,8 @@ def _rung(place: int) -> str | None:
     return LADDER[place] if place >= 0 else None
 
 
-def _earning(life: Life, rung: str) -> list[Finding]:
-    lower, upper = bounds(life)
+def _earning(life: Life, rung: str, pasted: frozenset[str]) -> list[Finding]:
+    lower, upper = bounds(life, pasted)
     place = LADDER.index(rung)
     if place > upper:
         return [Finding("premature", rung, _rung(upper))]
@@ -116,18 +123,23 @@ def _contradicting(life: Life, as_of: datetime) -> list[Finding]:
         "won-without-amount": stage.won and (life.amount is None or life.amount <= 0),
         "won-in-the-future": stage.won and day is not None and day > today,
         "close-date-passed": not stage.closed and day is not None and day < today,
-        "lost-reason-on-open-deal": not stage.closed and is_stated(life.lost_reason),
+        "lost-reason-on-open-deal": not stage.closed and is_stated(life.lost_reason, NOTHING),
     }
     return [Finding(f"contradiction.{name}", stage.rung) for name, fires in found.items() if fires]
 
 
-def _placeholding(life: Life, rung: str) -> list[Finding]:
+def _placeholding(life: Life, rung: str, pasted: frozenset[str]) -> list[Finding]:
     texts = {"pain": life.pain}
     if life.person is None:
         texts |= {"next_step": life.next_step, "lost_reason": life.lost_reason}
     else:
         texts |= {"email": life.person.email, "phone": life.person.phone}
-    junk = [name for name, text in texts.items() if not is_blank(text) and not is_stated(text)]
+    may_be_pasted = {"pain", "next_step"}
+    junk = [
+        name
+        for name, text in texts.items()
+        if not is_blank(text) and not is_stated(text, pasted if name in may_be_pasted else NOTHING)
+    ]
     return [Finding(f"placeholder.{name}", rung) for name in junk]
 
 
@@ -154,7 +166,7 @@ def _moving(life: Life, rung: str) -> list[Finding]:
     return found
 
 
-def judge(life: Life, as_of: datetime) -> list[Finding]:
+def judge(life: Life, as_of: datetime, pasted: frozenset[str] = NOTHING) -> list[Finding]:
     """Everything that an audit at ``as_of`` must find in one life."""
     if life.converted:
         return []
@@ -162,9 +174,9 @@ def judge(life: Life, as_of: datetime) -> list[Finding]:
     rung = life.stage.rung
     if rung is None or rung == LADDER[-1]:
         return found
-    found += _earning(life, rung)
+    found += _earning(life, rung, pasted)
     found += _stalling(life, rung, as_of)
-    found += _placeholding(life, rung)
+    found += _placeholding(life, rung, pasted)
     if life.owner is None or not life.owner.active:
         found.append(Finding("unowned", rung))
     return found + _moving(life, rung)

@@ -79,6 +79,8 @@ _STEPS = (
     "{who} presents the business case to the board on {day}",
     "Pilot starts on {day}; {who} sends the list of users",
 )
+PASTED_STEP = "Waiting for the customer to come back to us after their internal review"
+USUAL_STEPS = ("Send proposal", "Send the revised quote", "Schedule the demo")
 PLACEHOLDERS = ("tbd", "TBD", "n/a", "N/A", " tbc ", "x", "-", "???", "None", "see notes", "Please Select", "pending",
                 "asdf", "Unknown", "...", "to be determined", "Same as above", "🤷", "?")  # fmt: skip
 PHONE_PLACEHOLDERS = ("n/a", "-", "unknown", "tbd", "x", "+", "0", "None")
@@ -131,13 +133,20 @@ def domain(rng: Random, number: int) -> str:
 
 def pain(rng: Random) -> str:
     """A problem in the buyer's words; now and then a very long one."""
-    text = f"{rng.choice(_WHO)} {rng.choice(_WHAT).format(n=rng.randrange(2, 40))} {rng.choice(_SINCE)}"
+    who = f"{rng.choice(FIRST_NAMES)} {rng.choice(LAST_NAMES)}"
+    text = f"{rng.choice(_WHO)} {rng.choice(_WHAT).format(n=rng.randrange(2, 40))} {rng.choice(_SINCE)} ({who})"
     return f"{text}\r\n{_LONG}" if rng.random() < 0.01 else text
 
 
 def next_step(rng: Random, day: date) -> str:
     """What happens next, who does it and when."""
-    return rng.choice(_STEPS).format(who=rng.choice(FIRST_NAMES), day=f"{day.day} {day:%B}")
+    who = f"{rng.choice(FIRST_NAMES)} {rng.choice(LAST_NAMES)}"
+    return rng.choice(_STEPS).format(who=who, day=f"{day.day} {day:%B} {rng.randrange(8, 17)}:{rng.randrange(60):02}")
+
+
+def pasted_step(rng: Random) -> str:
+    """The same next step as on many other deals, with what changes when it is pasted: capitals and white space."""
+    return rng.choice((PASTED_STEP, PASTED_STEP.upper(), PASTED_STEP.replace(" ", "  "), f" {PASTED_STEP}\n"))
 
 
 def deal_name(rng: Random, company: str) -> str:
