@@ -100,7 +100,20 @@ class _Salesforce:
                 "last_activity": _latest([moment(mail["MessageDate"]) for mail in mails]),
             }
             self._happened(record, "WhatId", row["Id"])
+            record.evidence["last_activity"] = _latest([record.evidence["last_activity"], *self._people_did(row["Id"])])
             yield record
+
+    def _people_did(self, opportunity: str) -> Iterator[datetime | None]:
+        """What happened with each of an opportunity's people, whatever it was logged on."""
+        for role in self._rows("SELECT * FROM OpportunityContactRole WHERE OpportunityId = ?", [opportunity]):
+            yield self._lead_mail(role["ContactId"])["last_activity"]
+            tasks = self._rows("SELECT * FROM Task WHERE WhoId = ?", [role["ContactId"]])
+            for task in tasks:
+                if task["IsClosed"] and task["StageSync_Key__c"] is None:
+                    yield moment(task["CompletedDateTime"])
+            for event in self._rows("SELECT * FROM Event WHERE WhoId = ?", [role["ContactId"]]):
+                if not event["Subject"].startswith("Canceled:") and _at(event["EndDateTime"]) <= self._now:
+                    yield moment(event["EndDateTime"])
 
     def _record(self, name: str, row: Row, stages: dict[str, str], native: str) -> Judged:
         return Judged(
@@ -197,7 +210,13 @@ class _HubSpot:
                 "lost_reason": values.get("closed_lost_reason"),
                 **self._happened("deals", row["id"]),
             }
+            with_people = [self._happened("contacts", person)["last_activity"] for person in self._people(row["id"])]
+            record.evidence["last_activity"] = _latest([record.evidence["last_activity"], *with_people])
             yield record
+
+    def _people(self, deal: int) -> list[int]:
+        sql = "SELECT DISTINCT to_id FROM associations WHERE from_code = ? AND from_id = ? AND to_code = ?"
+        return [row["to_id"] for row in self._rows(sql, [CODES["deals"], deal, CODES["contacts"]])]
 
     def _record(self, name: str, row: Row, values: Row, stages: dict[str, str], stage: str) -> Judged:
         history = self._rows(

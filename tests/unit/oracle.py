@@ -295,6 +295,9 @@ class Rules:
     contradictions: Mapping[str, Node]
     places: Mapping[str, str]
     """Native stage to rung or parking place."""
+    by_group: Mapping[str, Mapping[str, str]] | None = None
+    """The same by pipeline or record type, with "*" for all that are not named and "" for none; then not places."""
+    grouped_by: str = "record_type"
     gaps: frozenset[str] = frozenset()
     active_owners: Mapping[str, bool] | None = None
     """Owner to whether active; None where the source knows no owners."""
@@ -315,6 +318,8 @@ class Record:
     history: Sequence[tuple[datetime, str]] = ()
     written: str | None = None
     """The native stage that StageSync itself gave it last."""
+    group: str | None = None
+    """Its pipeline or record type."""
 
 
 @dataclass
@@ -329,7 +334,7 @@ class Verdict:
 
 def judged(record: Record, rules: Rules, moment: Moment) -> Verdict | None:
     """All that is found about one record, or None when its stage is not mapped."""
-    place = rules.places.get(record.native)
+    place = place_of(record, rules)
     if place is None:
         return None
     unknown = set(rules.gaps | record.unreadable)
@@ -358,9 +363,21 @@ def judged(record: Record, rules: Rules, moment: Moment) -> Verdict | None:
     came = way(record, rules)
     if regressed(came, record, moment):
         verdict.rules.add("regressed")
-    if skipped(came, rules, moment):
+    if skipped(came, record, rules, moment):
         verdict.rules.add("skipped")
     return verdict
+
+
+def place_of(record: Record, rules: Rules) -> str | None:
+    """The rung or parking place on which a record stands; its own group's word comes first."""
+    return stages_of(record, rules).get(record.native)
+
+
+def stages_of(record: Record, rules: Rules) -> Mapping[str, str]:
+    """Native stages and places in the pipeline or record type of a record."""
+    if rules.by_group is None:
+        return rules.places
+    return {**rules.by_group.get("*", {}), **rules.by_group.get(record.group or "", {})}
 
 
 @dataclass(frozen=True)
@@ -372,23 +389,34 @@ class Visit:
     position: int | None
 
 
+def past_positions(record: Record, rules: Rules) -> dict[str, int | None]:
+    """The position of each native stage that says where it once was, None for a parking place. What the record's own
+    group does not have counts where all groups that have it agree."""
+    positions = {rung.name: number for number, rung in enumerate(rules.rungs)}
+    found: dict[str, set[int | None]] = {}
+    for stages in (rules.by_group or {"": rules.places}).values():
+        for native, place in stages.items():
+            found.setdefault(native, set()).add(positions.get(place))
+    agreed = {native: next(iter(some)) for native, some in found.items() if len(some) == 1}
+    return agreed | {native: positions.get(place) for native, place in stages_of(record, rules).items()}
+
+
 def way(record: Record, rules: Rules) -> list[Visit]:
     """The visits that led to where the record is, oldest first; none where the history ends somewhere else."""
-    positions = {rung.name: number for number, rung in enumerate(rules.rungs)}
+    known = past_positions(record, rules)
 
     def turn(step: tuple[datetime, str]) -> tuple[datetime, bool, float]:
         # In one second: up the ladder, then out of it, and last of all into the present stage.
-        return step[0], step[1] == record.native, positions.get(rules.places.get(step[1], ""), math.inf)
+        position = known.get(step[1])
+        return step[0], step[1] == record.native, math.inf if position is None else position
 
     steps = sorted(record.history, key=turn)
     if not steps or steps[-1][1] != record.native:
         return []
     visits: list[Visit] = []
     for at, native in steps:
-        if native in rules.places:
-            position = positions.get(rules.places[native])
-            if not visits or visits[-1].position != position:
-                visits.append(Visit(at, native, position))
+        if native in known and (not visits or visits[-1].position != known[native]):
+            visits.append(Visit(at, native, known[native]))
     return visits
 
 
@@ -401,14 +429,14 @@ def regressed(visits: Sequence[Visit], record: Record, moment: Moment) -> bool:
     return here.position < before.position and here.native != record.written
 
 
-def skipped(visits: Sequence[Visit], rules: Rules, moment: Moment) -> bool:
+def skipped(visits: Sequence[Visit], record: Record, rules: Rules, moment: Moment) -> bool:
     climb: list[Visit] = []
     for visit in visits:
         climb = [] if visit.position is None else [*climb, visit]
     if not climb:
         return False
     been = {visit.position for visit in visits}
-    mapped = set(rules.places.values())
+    mapped = set(stages_of(record, rules).values())
     first, present = climb[0].position, climb[-1].position
     assert first is not None
     assert present is not None

@@ -212,7 +212,9 @@ def test_a_pack_judges_a_company_without_its_custom_fields(audited: RunResult) -
         assert scope.evaluated + sum(scope.skipped.values()) == scope.in_scope > 0
         assert judgement.complete, scope.skipped
         is_demoted_by_no_unknown(judgement)
-    lacking = [reason for one in audited.judgements for reason in absent(one).values()]
+    unknown = [reason for one in audited.judgements for reason in absent(one).values()]
+    # Nobody keeps campaigns and field histories in the embedded CRMs: that is no fact about a lead.
+    lacking = [reason for reason in unknown if "as if none were captured; if there are really none" not in reason]
     assert lacking, "every pack needs at least one field that the embedded CRMs do not have"
     for reason in lacking:
         assert "does not exist" in reason or "no field" in reason or "no property" in reason

@@ -26,6 +26,7 @@ from tests.unit.trees import EXPRESSIONS, PLACEHOLDERS, VOCABULARY, rows
 
 STAMP = pl.Datetime("us", "UTC")
 ZONES = ("UTC", "Pacific/Auckland", "America/Los_Angeles")
+GROUPS = ("north", "south")
 OWNERS = {"ann": True, "bob": False, "queue": True}
 
 
@@ -85,14 +86,25 @@ def rules(draw: st.DrawFn) -> Rules:
     absent = draw(st.sampled_from([None, None, None, *ladder[:-1]]))
     places = {f"{rung.name} {letter}": rung.name for rung in ladder if rung != absent for letter in "ab"}
     places |= {"Parked": "aside", "Lost": "gone"}
+    some = st.lists(st.sampled_from(sorted(places)), min_size=1, unique=True)
+    stages = some.flatmap(
+        lambda natives: st.fixed_dictionaries({name: st.sampled_from(places_of(ladder)) for name in natives})
+    )
     return Rules(
         rungs=ladder,
         contradictions=dict(enumerate_named("x", draw(st.lists(trees, max_size=2)))),
         places=places,
+        by_group=draw(st.none() | st.dictionaries(st.sampled_from(["*", "*", "", *GROUPS]), stages, min_size=1)),
+        grouped_by=draw(st.sampled_from(["pipeline", "record_type"])),
         gaps=frozenset(draw(st.sets(st.sampled_from(sorted(VOCABULARY)), max_size=3))),
         active_owners=draw(st.sampled_from([None, OWNERS])),
         pasted=draw(st.none() | st.builds(Pasted, st.integers(2, 3), st.integers(1, 9))),
     )
+
+
+def places_of(ladder: Sequence[Rung]) -> list[str]:
+    """Where a native stage may stand."""
+    return [*(rung.name for rung in ladder), "aside"]
 
 
 def enumerate_named(prefix: str, nodes: Sequence[Node]) -> list[tuple[str, Node]]:
@@ -126,6 +138,7 @@ def record(draw: st.DrawFn, rules_: Rules) -> Record:
         entered=draw(st.none() | moments),
         history=draw(histories(rules_, native)),
         written=draw(st.sampled_from([None, None, native, *rules_.places])),
+        group=draw(st.sampled_from([None, *GROUPS, "another"])),
     )
 
 
@@ -186,7 +199,8 @@ def mapping_words(rules_: Rules) -> dict[str, Any]:
                 "created": "Created",
                 "stage": {
                     "field": "Stage",
-                    "stages": dict(rules_.places),
+                    **({} if rules_.by_group is None else {rules_.grouped_by: "Group"}),
+                    "stages": dict(rules_.places if rules_.by_group is None else rules_.by_group),
                     "entered": "Entered",
                     "history": {"table": "DealHistory", "record": "DealId", "stage": "Stage", "at": "At"},
                 },
@@ -207,10 +221,11 @@ def tables(world: World) -> Tables:
         "Name": [f"Deal {one.id}" for one in world.records],
         "Owner": [one.owner for one in world.records],
         "Stage": [one.native for one in world.records],
+        "Group": [one.group for one in world.records],
         "Created": [one.created for one in world.records],
         "Entered": [one.entered for one in world.records],
     }
-    schema: dict[str, Any] = dict.fromkeys(("Id", "Name", "Owner", "Stage"), pl.String) | dict.fromkeys(
+    schema: dict[str, Any] = dict.fromkeys(("Id", "Name", "Owner", "Stage", "Group"), pl.String) | dict.fromkeys(
         ("Created", "Entered"), STAMP
     )
     for name, kind in known.items():

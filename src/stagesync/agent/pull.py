@@ -12,7 +12,7 @@ from stagesync.errors import ConfigurationError, Interrupted, Problem
 from stagesync.mirror import Mirror
 from stagesync.model.crm import Identity, NativeStage, Owner
 from stagesync.policy.document import nearest
-from stagesync.policy.mappings import CrmMapping, MappedObject
+from stagesync.policy.mappings import EVERY_OTHER, CrmMapping, MappedObject
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,18 +80,20 @@ def check_stages(mapping: CrmMapping, stages: Mapping[str, Sequence[NativeStage]
 def _unknown_stages(mapping: CrmMapping, mapped: MappedObject, known: Sequence[NativeStage]) -> list[Problem]:
     if not known:
         return []
-    places = {(stage.pipeline, stage.value) for stage in known}
     pipelines = {stage.pipeline for stage in known}
     problems = []
-    for pipeline, native in mapped.stages:
-        # "" stands for a record without a stage; a CRM without pipelines lists its stages under None.
-        if native == "" or (pipeline, native) in places:
+    for group, native in mapped.stages:
+        # A CRM lists stages by pipeline, never by record type. "*" and a blank pipeline may hold any of them.
+        pipeline = group if mapped.pipeline_field is not None else None
+        anywhere = pipeline in (EVERY_OTHER, "")
+        values = [stage.value for stage in known if anywhere or stage.pipeline == pipeline]
+        # "" stands for a record without a stage.
+        if native == "" or native in values:
             continue
-        line, column = mapped.stage_lines[pipeline, native]
-        if pipeline is not None and pipeline not in pipelines:
+        line, column = mapped.stage_lines[group, native]
+        if pipeline is not None and not anywhere and pipeline not in pipelines:
             message = f"{mapped.name} has no pipeline '{pipeline}'"
         else:
-            values = [stage.value for stage in known if stage.pipeline == pipeline]
             message = f"{mapped.name} has no stage '{native}'{nearest(native, values)}; it has {', '.join(values)}"
         problems.append(Problem(file=mapping.file, line=line, column=column, message=message))
     return problems

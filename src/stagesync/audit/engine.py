@@ -428,7 +428,7 @@ def _judge_ladder(source: _Source, mapped: MappedObject, judged: scope.Judged, u
 def _readable(mapped: MappedObject, tables: Tables) -> tuple[pl.DataFrame, str | None]:
     """The rows of an object, or no row and the reason why none of them can be judged."""
     table = mapped.table.name
-    needed = [mapped.table.key, mapped.stage_field, *([mapped.pipeline_field] if mapped.pipeline_field else [])]
+    needed = [mapped.table.key, mapped.stage_field, *([mapped.group_field] if mapped.group_field else [])]
     rows, missing = tables.rows.get(table, pl.DataFrame()), tables.missing.get(table, {})
     absent = [column for column in needed if column not in rows.columns]
     if not absent:
@@ -471,7 +471,7 @@ def _records(
         (pl.when(named != "").then(named).otherwise(key) if parts else key).alias("name"),
         column(mapped.owner, text).alias("owner"),
         pl.col(mapped.stage_field).alias("native"),
-        column(mapped.pipeline_field, text).alias("pipeline"),
+        column(mapped.group_field, text).alias("pipeline"),
         "place",
         "position",
         column(mapped.amount, pl.lit(None, dtype=pl.Float64)).alias("amount"),

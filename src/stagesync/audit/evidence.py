@@ -27,6 +27,7 @@ from stagesync.policy.mappings import (
     MappedObject,
     RelatedSource,
 )
+from stagesync.policy.schema import NOTHING
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,6 +53,10 @@ class EvidenceFrame:
     def unreadable(self) -> frozenset[str]:
         """Items with unreadable values in some rows."""
         return frozenset(name.removesuffix(UNREADABLE) for name in self.rows.columns if name.endswith(UNREADABLE))
+
+
+# Names that no column of a CRM has.
+ROW, VALUE = ":row", ":value"
 
 
 class _NotKnown(Exception):
@@ -87,8 +92,12 @@ def describe(source: EvidenceSource, table: str) -> str:
             return f"{table}.{column}"
         case LookupSource(table=other, column=column):
             return f"{other}.{column}"
-        case RelatedSource(figure=figure, table=other, column=column):
-            return f"count of {other}" if figure == "count" else f"{figure} of {other}.{column}"
+        case RelatedSource(figure=figure, table=other, column=column, people=people):
+            what = f"count of {other}" if figure == "count" else f"{figure} of {other}.{column}"
+            if people is None:
+                return what
+            own = source.on is not None or source.via is not None
+            return f"{what} (of the record and its people)" if own else f"{what} (of the record's people)"
         case LatestSource(sources=sources):
             return "latest of " + ", ".join(describe(part, table) for part in sources)
         case Gap(reason=reason) | Blank(reason=reason):
@@ -160,19 +169,16 @@ class _Gatherer:
         return joined.select(pl.col("broken").fill_null(pl.col("parent").is_not_null())).to_series()
 
     def doubtful(self, source: RelatedSource) -> pl.Series | None:
-        """Records with a related row of which nobody can say whether it counts."""
-        rows = self.tables.rows[source.table]
+        """Records with a related row of which nobody can say whether it counts, or with a person who cannot be read."""
         used = {name.name for name in names(source.where)} if source.where is not None else set()
-        flags = [flag for name in (*sorted(used), source.column) if (flag := f"{name}{UNREADABLE}") in rows.columns]
-        if not flags:
+        unsure = _unsure(self.related(source), *sorted(used), source.column)
+        doubts = [self.ties(source, rows.with_columns(pl.lit(None).alias(VALUE)))["record"] for rows in unsure]
+        if source.people is not None:
+            people = self.tables.rows[source.people.table]
+            doubts += [rows[source.people.record] for rows in _unsure(people, source.people.person)]
+        if not doubts:
             return None
-        doubt = rows.filter(pl.any_horizontal(pl.col(flags).fill_null(value=False)))
-        if source.on is not None:
-            named = doubt[source.on]
-        else:
-            links = self.tables.rows[f"{source.table}~{source.via}"]
-            named = links.join(doubt, left_on="from", right_on=self.mapping.table(source.table).key, how="semi")["to"]
-        return self.keys["record"].is_in(named.drop_nulls().unique().implode())
+        return self.keys["record"].is_in(pl.concat(doubts).drop_nulls().unique().implode())
 
     def require(self, table: str, *columns: str) -> None:
         missing = self.tables.missing.get(table, {})
@@ -207,24 +213,92 @@ class _Gatherer:
         return joined.fill_null(0) if source.figure == "count" else joined
 
     def linked(self, source: RelatedSource) -> pl.DataFrame:
-        """The related rows that count, as pairs of ``record`` and ``value``."""
-        table = self.mapping.table(source.table)
+        """The related rows that count, as pairs of ``record`` and ``value``; a row once for each record."""
+        rows = self.related(source)
+        if not source.empty_is_known and self.records.height:
+            self.require_signs(source, rows)
+        if source.where is not None:
+            rows = rows.filter(met(source.where, self.frame))
+        value = pl.col(source.column) if source.column else pl.lit(1)
+        return self.ties(source, rows.with_columns(value.alias(VALUE)))
+
+    def related(self, source: RelatedSource) -> pl.DataFrame:
+        """The rows of the related table that are not our own tasks."""
+        people = source.people
         used = [name.name for name in names(source.where)] if source.where is not None else []
-        used += [column for column in (source.column, source.on) if column is not None]
-        self.require(source.table, table.key, *used)
+        used += [column for column in (source.column, source.on, people and people.on) if column]
+        if source.via or (people and people.via):
+            used.append(self.mapping.table(source.table).key)
+        self.require(source.table, *used)
+        if people is not None:
+            self.require(people.table, people.person, people.record)
         rows = self.tables.rows[source.table]
         if self.mapping.own_tasks and self.mapping.own_tasks[0] == source.table:
             self.require(*self.mapping.own_tasks)
             rows = rows.filter(pl.col(self.mapping.own_tasks[1]).is_null())
-        if source.where is not None:
-            rows = rows.filter(met(source.where, self.frame))
-        value = pl.col(source.column) if source.column else pl.lit(1)
-        if source.on is not None:
-            pairs = rows.select(pl.col(source.on).alias("record"), value.alias("value"))
-        else:
-            links = self.tables.rows.get(f"{source.table}~{source.via}")
-            if links is None:
-                raise _NotKnown(f"the associations of {source.table} with {source.via} were not read")
-            keyed = rows.select(pl.col(table.key).alias("from"), value.alias("value"))
-            pairs = keyed.join(links.unique(), on="from").select(pl.col("to").alias("record"), "value")
-        return pairs.drop_nulls("record")
+        return rows
+
+    def ties(self, source: RelatedSource, rows: pl.DataFrame) -> pl.DataFrame:
+        """Pairs of ``record`` and ``value``: each of these rows with each record to which it belongs, once."""
+        people = source.people
+        if people is None and source.on is not None:
+            return rows.select(pl.col(source.on).alias("record"), pl.col(VALUE).alias("value")).drop_nulls("record")
+        rows = rows.with_row_index(ROW)
+        ways = []
+        if source.on is not None or source.via is not None:
+            ways.append(self.named(source, rows, source.on, source.via).rename({"named": "record"}))
+        if people is not None:
+            table = self.tables.rows[people.table]
+            persons = table.select(named=people.person, record=people.record).drop_nulls().unique()
+            ways.append(self.named(source, rows, people.on, people.via).join(persons, on="named").drop("named"))
+        found = pl.concat(way.select(ROW, "value", "record") for way in ways)
+        return found.unique([ROW, "record"]).select("record", "value")
+
+    def named(self, source: RelatedSource, rows: pl.DataFrame, on: str | None, via: str | None) -> pl.DataFrame:
+        """These rows with what they name by a column or by an association: row number, ``value`` and ``named``."""
+        value = pl.col(VALUE).alias("value")
+        if on is not None:
+            return rows.select(ROW, value, named=on).drop_nulls("named")
+        keyed = rows.select(ROW, value, pl.col(self.mapping.table(source.table).key).alias("from"))
+        links = self.links(source, via).select("from", named="to")
+        return keyed.join(links, on="from").drop("from").drop_nulls("named")
+
+    def links(self, source: RelatedSource, via: str | None) -> pl.DataFrame:
+        table = f"{source.table}~{via}"
+        missing = self.tables.missing.get(table, {})
+        if table not in self.tables.rows or missing:
+            reason = next(iter(missing.values()), "they were not read")
+            raise _NotKnown(f"the associations of {source.table} with {via}: {reason}")
+        return self.tables.rows[table]
+
+    def require_signs(self, source: RelatedSource, rows: pl.DataFrame) -> None:
+        """Raise where a source shows no sign of use, so that it says nothing: it has no row at all, no record has
+        people, or no row names a record or a person."""
+        remedy = f"if there are really none, write 'empty: {NOTHING[source.figure]}' beside the {source.figure}"
+        if not rows.height:
+            raise _NotKnown(f"no {source.table} at all was read, as if none were captured; {remedy}")
+        people = source.people
+        if people is not None and not self.tables.rows[people.table].height:
+            raise _NotKnown(f"no {self.mapped.name} has people in {people.table}, as if none were kept; {remedy}")
+        ways = [(source.on, source.via), (people.on, people.via) if people is not None else (None, None)]
+        if not any(self.names_somebody(source, rows, *way) for way in ways):
+            raise _NotKnown(
+                f"no {source.table} belongs to any {self.mapped.name}, as if none were captured there; {remedy}"
+            )
+
+    def names_somebody(self, source: RelatedSource, rows: pl.DataFrame, on: str | None, via: str | None) -> bool:
+        if on is not None:
+            return rows[on].null_count() < rows.height
+        if via is None:
+            return False
+        links = self.links(source, via)
+        if rows.height == self.tables.rows[source.table].height:
+            return links.height > 0
+        return links.join(rows, left_on="from", right_on=self.mapping.table(source.table).key, how="semi").height > 0
+
+
+def _unsure(rows: pl.DataFrame, *columns: str | None) -> Iterator[pl.DataFrame]:
+    """The rows in which one of these columns cannot be read; nothing where all can."""
+    flags = [flag for name in columns if (flag := f"{name}{UNREADABLE}") in rows.columns]
+    if flags:
+        yield rows.filter(pl.any_horizontal(pl.col(flags).fill_null(value=False)))

@@ -135,14 +135,14 @@ def _steps(judgement: Judgement, row: int, place: str, ages: Mapping[str, Age]) 
 
 
 def _history(judgement: Judgement, facts: Mapping[str, Any], past: pl.DataFrame) -> tuple[PastStage, ...]:
-    stages = judgement.mapped.stages
+    own = judgement.mapped.stages_in(facts["pipeline"])
     places = [rung.name for rung in judgement.definition.rungs]
 
     def place(native: str | None) -> str | None:
-        """What the record's own pipeline makes of a stage; else what all pipelines do."""
+        """What the record's own pipeline or record type makes of a stage; else what all of them do."""
         native = native or ""
-        meant = {place for (_, other), place in stages.items() if other == native}
-        return stages.get((facts["pipeline"], native)) or (meant.pop() if len(meant) == 1 else None)
+        meant = {place for (_, other), place in judgement.mapped.stages.items() if other == native}
+        return own.get(native) or (meant.pop() if len(meant) == 1 else None)
 
     def turn(row: Mapping[str, Any]) -> tuple[object, ...]:
         # As the audit has it: of rows of one moment the one into the present stage came last.

@@ -10,7 +10,7 @@ import polars as pl
 
 from stagesync.audit.evidence import Tables
 from stagesync.audit.masks import Frame, met
-from stagesync.audit.scope import PARKED
+from stagesync.audit.scope import PARKED, stage_numbers
 from stagesync.model.tables import ColumnType
 from stagesync.policy.definitions import Definition
 from stagesync.policy.expressions.tree import names
@@ -47,9 +47,7 @@ def steps(
     present = records.select(
         pl.col(mapped.table.key).alias("record"),
         pl.col(mapped.stage_field).alias("present"),
-        (pl.lit(None, dtype=pl.String) if mapped.pipeline_field is None else pl.col(mapped.pipeline_field)).alias(
-            "pipeline"
-        ),
+        (pl.lit(None, dtype=pl.String) if mapped.group_field is None else pl.col(mapped.group_field)).alias("pipeline"),
     ).with_row_index("row")
     found = past.join(present, on="record").with_columns(
         elsewhere=pl.col("stage").ne_missing(pl.col("present")),
@@ -67,23 +65,20 @@ def steps(
 
 
 def _placed(definition: Definition, mapped: MappedObject, past: pl.DataFrame) -> pl.DataFrame:
-    """With the ``position`` of each native ``stage``: in the record's pipeline, else where all of them agree on it."""
+    """With the ``position`` of each native ``stage``: in the record's pipeline or record type, else where all of them
+    agree on it."""
     positions = {rung.name: rung.position for rung in definition.rungs}
-    known = {native: positions.get(place, PARKED) for native, place in mapped.stages.items()}
+    known = [positions.get(place, PARKED) for place in mapped.stages.values()]
     meant: dict[str, set[int]] = {}
-    for (_, native), position in known.items():
+    for (_, native), position in zip(mapped.stages, known, strict=True):
         meant.setdefault(native, set()).add(position)
     agreed = {native: position for native, found in meant.items() for position in found if len(found) == 1}
     placed = past.with_columns(position=pl.col("stage").replace_strict(agreed, default=None, return_dtype=pl.Int16))
-    if mapped.pipeline_field is None or len(agreed) == len(meant):
+    if mapped.group_field is None or len(agreed) == len(meant):
         return placed
-    exact = pl.DataFrame(
-        [(*native, position) for native, position in known.items()],
-        schema={"pipeline": pl.String, "stage": pl.String, "exact": pl.Int16},
-        orient="row",
-    )
-    joined = placed.join(exact, on=["pipeline", "stage"], how="left", nulls_equal=True)
-    return joined.with_columns(position=pl.coalesce("exact", "position"))
+    numbers = pl.Series(stage_numbers(mapped, past["stage"], past["pipeline"]))
+    exact = pl.Series([*known, None], dtype=pl.Int16)[numbers]
+    return placed.with_columns(position=pl.coalesce(exact, "position"))
 
 
 def entries(mapped: MappedObject, records: pl.DataFrame, past: pl.DataFrame, frame: Frame) -> pl.DataFrame:

@@ -16,7 +16,7 @@ import polars as pl
 
 from stagesync.audit.scope import PARKED
 from stagesync.policy.definitions import Definition
-from stagesync.policy.mappings import MappedObject
+from stagesync.policy.mappings import EVERY_OTHER, MappedObject
 
 MOMENT = pl.Datetime("us", "UTC")
 FOUND: Mapping[str, type[pl.DataType] | pl.DataType] = {"row": pl.UInt32, "since": MOMENT, "said": pl.String}
@@ -133,17 +133,15 @@ def _skipped(
 
 
 def _mapped_rungs(mapped: MappedObject, records: pl.DataFrame, names: Sequence[str]) -> Mask:
-    """For each record and rung whether the record's pipeline has a native stage for it."""
-    pipelines = sorted({pipeline for pipeline, _ in mapped.stages if pipeline is not None})
-    # The row added at the end is read by records without a pipeline.
-    has: Mask = np.zeros((len(pipelines) + 1, len(names)), dtype=np.bool_)
-    for (pipeline, _), place in mapped.stages.items():
-        if place in names:
-            has[pipelines.index(pipeline) if pipeline is not None else -1, names.index(place)] = True
-    if not pipelines:
+    """For each record and rung whether the record's pipeline or record type has a native stage for it."""
+    groups = sorted({group for group, _ in mapped.stages if group is not None})
+    # The last row is read by the records of all that are not named.
+    places = [set(mapped.stages_in(group).values()) for group in (*groups, EVERY_OTHER)]
+    has: Mask = np.array([[name in found for name in names] for found in places], dtype=np.bool_)
+    if not groups:
         return np.broadcast_to(has[-1], (records.height, len(names)))
-    numbers = {pipeline: number for number, pipeline in enumerate(pipelines)}
-    which = records["pipeline"].replace_strict(numbers, default=-1, return_dtype=pl.Int16)
+    numbers = {group: number for number, group in enumerate(groups)}
+    which = records["pipeline"].fill_null("").replace_strict(numbers, default=-1, return_dtype=pl.Int16)
     mine: Mask = has[which.to_numpy()]
     return mine
 

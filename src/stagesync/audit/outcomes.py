@@ -14,6 +14,7 @@ import polars as pl
 
 from stagesync.audit.engine import Judgement
 from stagesync.audit.findings import Mask
+from stagesync.audit.scope import stage_numbers
 from stagesync.model.tables import UNREADABLE, ColumnType
 
 WON, CLOSED = "won", "closed"
@@ -48,25 +49,22 @@ def outcomes(judgement: Judgement) -> Outcomes:
 def stood(judgement: Judgement, past: pl.DataFrame, chosen: Mask) -> pl.DataFrame:
     """On which open rungs the chosen records stood: ``row`` (of the judged records), ``position`` and ``at`` (UTC).
 
-    ``past`` is what ``history.past_stages`` gives. A past stage is looked up in the pipeline in which the record now
-    is; one of another pipeline counts where all pipelines that have it agree on its rung.
+    ``past`` is what ``history.past_stages`` gives. A past stage is looked up in the pipeline (or record type) in which
+    the record now is; one of another pipeline counts where all pipelines that have it agree on its rung.
     """
     open_rungs = {rung.name: rung.position for rung in judgement.definition.rungs if not rung.terminal}
-    here = [(*key, open_rungs.get(place, -1)) for key, place in judgement.mapped.stages.items()]
+    mapped = judgement.mapped
+    here = [open_rungs.get(place, -1) for place in mapped.stages.values()]
     positions: dict[str, set[int]] = {}
-    for _, native, position in here:
+    for (_, native), position in zip(mapped.stages, here, strict=True):
         positions.setdefault(native, set()).add(position)
     agreed = {native: position for native, found in positions.items() for position in found if len(found) == 1}
-    records = judgement.records.select("record", "pipeline").with_row_index("row").filter(chosen)
-    steps = past.select("record", pl.col("stage").fill_null(""), "at")
-    steps = steps.filter(pl.col("stage").is_in([native for native, found in positions.items() if found != {-1}]))
-    steps = steps.join(records, on="record").with_columns(
-        position=pl.col("stage").replace_strict(agreed, default=None, return_dtype=pl.Int16)
-    )
-    if judgement.mapped.pipeline_field is not None:
-        kinds = {"pipeline": pl.String, "stage": pl.String, "exact": pl.Int16}
-        known = pl.DataFrame(here, schema=kinds, orient="row")
-        steps = steps.join(known, on=["pipeline", "stage"], how="left").with_columns(
-            position=pl.coalesce("exact", "position")
-        )
+    records = judgement.records.select("record", group=pl.col("pipeline").fill_null("")).with_row_index("row")
+    steps = past.select("record", native=pl.col("stage").fill_null(""), at="at")
+    steps = steps.filter(pl.col("native").is_in([native for native, found in positions.items() if found != {-1}]))
+    steps = steps.join(records.filter(chosen), on="record")
+    numbers = stage_numbers(mapped, steps["native"], steps["group"] if mapped.group_field else None)
+    exact = pl.Series([*here, None], dtype=pl.Int16)[pl.Series(numbers)]
+    elsewhere = pl.col("native").replace_strict(agreed, default=None, return_dtype=pl.Int16)
+    steps = steps.with_columns(position=pl.coalesce(exact, elsewhere))
     return steps.select("row", "position", "at").filter(pl.col("position") >= 0)

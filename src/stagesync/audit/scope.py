@@ -12,7 +12,7 @@ import polars as pl
 
 from stagesync.model.tables import UNREADABLE
 from stagesync.policy.definitions import Definition
-from stagesync.policy.mappings import MappedObject
+from stagesync.policy.mappings import EVERY_OTHER, MappedObject
 
 PARKED = -1
 """Position of records on a parking place: only contradictions are looked for."""
@@ -72,7 +72,7 @@ def _first_reason(records: pl.DataFrame, asked: Mapping[str, pl.Expr]) -> pl.Dat
 def by_ladder(definition: Definition, mapped: MappedObject, judged: Judged) -> Iterator[Judged]:
     """The records to judge, a part for each ladder that the object has stages of; the first has what was left out.
 
-    A parking place is on the ladder of its pipeline, or of the object where the pipeline has none.
+    A parking place is on the ladder of its pipeline or record type, or of the object where that has none.
     """
     if len(definition.ladders) == 1:
         yield judged
@@ -80,15 +80,16 @@ def by_ladder(definition: Definition, mapped: MappedObject, judged: Judged) -> I
     ladders = {rung.name: ladder for ladder, rungs in definition.ladders.items() for rung in rungs}
     used = [ladders[place] for place in mapped.stages.values() if place in ladders]
     present = [ladder for ladder in definition.ladders if ladder in used] or [judged.ladder]
-    of_pipeline: dict[str | None, str] = {}
-    for (pipeline, _), place in mapped.stages.items():
+    of_group: dict[str | None, str] = {}
+    for (group, _), place in mapped.stages.items():
         if place in ladders:
-            of_pipeline.setdefault(pipeline, ladders[place])
+            of_group.setdefault(group, ladders[place])
     ladder = pl.col("place").replace_strict(ladders, default=None, return_dtype=pl.String)
     parked = pl.lit(present[0])
-    if mapped.pipeline_field is not None:
-        known = {pipeline: name for pipeline, name in of_pipeline.items() if pipeline is not None}
-        parked = pl.col(mapped.pipeline_field).replace_strict(known, default=present[0], return_dtype=pl.String)
+    if mapped.group_field is not None:
+        known = {group: name for group, name in of_group.items() if group is not None}
+        groups, other = pl.col(mapped.group_field).fill_null(""), known.get(EVERY_OTHER, present[0])
+        parked = groups.replace_strict(known, default=other, return_dtype=pl.String)
     on = judged.records.select(pl.coalesce(ladder, parked)).to_series()
     for number, name in enumerate(present):
         records = judged.records.filter(on == name)
@@ -149,10 +150,10 @@ def _unreadable(rows: pl.DataFrame, column: str) -> pl.Expr:
 
 def _native(mapped: MappedObject) -> pl.Expr:
     stage = pl.col(mapped.stage_field)
-    if mapped.pipeline_field is None:
+    if mapped.group_field is None:
         return stage
-    pipeline = pl.col(mapped.pipeline_field).fill_null("(none)")
-    return pl.format("{} / {}", pipeline, stage)
+    group = pl.col(mapped.group_field).fill_null("(none)")
+    return pl.format("{} / {}", group, stage)
 
 
 def _places(definition: Definition, mapped: MappedObject, rows: pl.DataFrame) -> pl.DataFrame:
@@ -160,16 +161,10 @@ def _places(definition: Definition, mapped: MappedObject, rows: pl.DataFrame) ->
 
     ``""`` maps a blank stage. Texts become numbers once; then a place is looked up in a table of pipelines and stages.
     """
-    natives = _numbers(native for _, native in mapped.stages)
-    pipelines = _numbers(pipeline for pipeline, _ in mapped.stages if pipeline is not None)
-    table = np.full((len(pipelines) + 1, len(natives) + 1), len(mapped.stages), dtype=np.uint32)
-    for number, (pipeline, native) in enumerate(mapped.stages):
-        table[pipelines[pipeline] if pipeline is not None else 0, natives[native]] = number
-    stage = _coded(_filled(rows[mapped.stage_field], ""), natives)
+    stages = _filled(rows[mapped.stage_field], "")
     if (flag := mapped.stage_field + UNREADABLE) in rows.columns:
-        stage = np.where(_filled(rows[flag], False).to_numpy(), len(natives), stage)
-    row = _coded(rows[mapped.pipeline_field], pipelines) if mapped.pipeline_field is not None else 0
-    index = pl.Series(table[row, stage])
+        stages = stages.set(_filled(rows[flag], False), None)
+    index = pl.Series(stage_numbers(mapped, stages, rows[mapped.group_field] if mapped.group_field else None))
     places = list(mapped.stages.values())
     positions = dict.fromkeys(places, PARKED) | {rung.name: rung.position for rung in definition.rungs}
     return pl.DataFrame(
@@ -180,13 +175,28 @@ def _places(definition: Definition, mapped: MappedObject, rows: pl.DataFrame) ->
     )
 
 
-def _numbers(words: Iterable[str]) -> Mapping[str, int]:
+def stage_numbers(mapped: MappedObject, stages: pl.Series, groups: pl.Series | None) -> npt.NDArray[np.uint32]:
+    """Of each native stage (``""`` for a blank one), in the pipeline or record type beside it, the number among
+    ``mapped.stages``: the entry that names both, else the one under ``"*"``; where there is none, how many there are.
+    """
+    natives = _numbers(native for _, native in mapped.stages)
+    named = _numbers(group for group, _ in mapped.stages if group is not None and group != EVERY_OTHER)
+    table = np.full((len(named) + 1, len(natives) + 1), len(mapped.stages), dtype=np.uint32)
+    # First what holds everywhere, then what is named.
+    for number, (group, native) in sorted(enumerate(mapped.stages), key=lambda entry: entry[1][0] in named):
+        table[named[group] if group in named else slice(None), natives[native]] = number
+    row = 0 if groups is None else _coded(_filled(groups, ""), named)
+    found: npt.NDArray[np.uint32] = table[row, _coded(stages, natives)]
+    return found
+
+
+def _numbers(words: Iterable[str]) -> Mapping[str | None, int]:
     return {word: number for number, word in enumerate(dict.fromkeys(words))}
 
 
-def _coded(values: pl.Series, words: Mapping[str, int]) -> npt.NDArray[np.uint32]:
+def _coded(values: pl.Series, words: Mapping[str | None, int]) -> npt.NDArray[np.uint32]:
     """The number of each value among the words, one more than the last where it is none of them."""
-    codes = values.cast(pl.Enum(list(words)), strict=False).to_physical().cast(pl.UInt32)
+    codes = values.cast(pl.Enum([str(word) for word in words]), strict=False).to_physical().cast(pl.UInt32)
     return _filled(codes, len(words)).to_numpy()
 
 

@@ -191,6 +191,7 @@ def _object(name: str, tests: DefinitionTests, unknown: dict[str, str]) -> Mappe
         skip={},
         stage_field=STAGE,
         pipeline_field=None,
+        record_type_field=None,
         stages={(None, place): place for place in places},
         stage_lines={},
         history=None,

@@ -27,8 +27,9 @@ class Table:
     ``name`` is the CRM's own: ``Opportunity``, ``deals``, or a file's stem in an export. ``key`` is the column
     of the record id, always read. ``links`` are the tables to which the CRM's associations must be read as
     well (HubSpot); they come as a table named ``<name>~<link>`` with the text columns ``from`` and ``to``.
-    ``history_of`` is set for a table of past values of one property (HubSpot's ``deals.history``): it names
-    the property; the columns are then ``record``, that property, ``at`` and ``by``.
+    ``history_of`` is set for a table of past values of one property (HubSpot's ``deals.history``, or
+    ``deals.closedate.history`` for another property of the same object): it names the property; the columns are then
+    ``record``, that property, ``before`` (its value until then), ``at`` and ``by``.
     """
 
     name: str

@@ -130,7 +130,7 @@ class _Planner:
             return None
         before = {mapped.stage_field: finding.native_stage}
         after: dict[str, str | None] = {mapped.stage_field: target}
-        if mapped.pipeline_field is not None:
+        if mapped.pipeline_field is not None and finding.pipeline is not None:
             before[mapped.pipeline_field] = finding.pipeline
             after[mapped.pipeline_field] = finding.pipeline
         return Change(
@@ -250,7 +250,7 @@ class _Planner:
 
 
 def _target(judgement: Judgement, finding: Finding) -> str | None:
-    """The native stage to move to, or None where the pipeline has none below the present one.
+    """The native stage to move to, or None where the pipeline (or record type) has none below the present one.
 
     It is the last listed of the highest rung that is earned and that the pipeline has; when all its rungs are above
     what is earned, the first listed of the lowest. Never a parking place, and never the blank that ``""`` stands for.
@@ -259,8 +259,8 @@ def _target(judgement: Judgement, finding: Finding) -> str | None:
     positions = {rung.name: rung.position for rung in definition.rungs if not rung.terminal}
     ladder = [
         (positions[place], native)
-        for (pipeline, native), place in mapped.stages.items()
-        if pipeline == finding.pipeline and place in positions and native
+        for native, place in mapped.stages_in(finding.pipeline).items()
+        if place in positions and native
     ]
     present, earned = positions.get(str(finding.stage), -1), positions.get(str(finding.earned), -1)
     below = [(position, native) for position, native in ladder if position < present]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -12,24 +12,29 @@ from stagesync.model.tables import ColumnType, Table
 from stagesync.policy.definitions import Definition, read_expression
 from stagesync.policy.document import Document, KeyPath, nearest, read_document
 from stagesync.policy.expressions import Expression
-from stagesync.policy.schema import KINDS, ExportFormat, MappingFile, ObjectMapping, Source
+from stagesync.policy.schema import (
+    COMPANIONS,
+    KINDS,
+    NOTHING,
+    TAKES,
+    ExportFormat,
+    MappingFile,
+    ObjectMapping,
+    PeopleTable,
+    Source,
+    StageMapping,
+)
 from stagesync.policy.validation import validate
 
 KEYS: Mapping[str, str] = {"salesforce": "Id", "hubspot": "hs_object_id", "export": "Id"}
 NUMERIC = (ColumnType.INTEGER, ColumnType.NUMBER)
-COMPANIONS = ("by", "take", "of", "on", "via", "where")
-TAKES: Mapping[str, tuple[str, ...]] = {
-    "field": (),
-    "lookup": ("by", "take"),
-    "count": ("on", "via", "where"),
-    "max": ("of", "on", "via", "where"),
-    "min": ("of", "on", "via", "where"),
-    "latest": (),
-    "gap": (),
-    "blank": (),
-}
 HISTORY = ".history"
+PAST = ("record", "before", "at", "by")
+"""Columns of a HubSpot history table beside the property itself."""
+PEOPLE_EXAMPLE = "{table: ..., person: ..., record: ...}"
 SAYS_NOTHING = "the mapping says nothing about it"
+EVERY_OTHER = "*"
+"""In place of a pipeline or record type: all that are not named."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,15 +54,31 @@ class LookupSource:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ThroughPeople:
+    """How rows belong to a record through its people: by column ``on``, or by association, they name a person, whom
+    ``table`` ties to records by its columns ``person`` and ``record``."""
+
+    on: str | None
+    via: str | None
+    table: str
+    person: str
+    record: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class RelatedSource:
-    """A figure over the rows of ``table`` that belong to the record: by column ``on``, or by association."""
+    """A figure over the rows of ``table`` that belong to the record: by column ``on``, by association, or through its
+    people. A row counts once, however often it belongs. With ``empty_is_known`` a table without a row says that there
+    is nothing, otherwise that nothing is captured."""
 
     figure: Literal["count", "max", "min"]
     table: str
     column: str | None
     on: str | None
     via: str | None
+    people: ThroughPeople | None
     where: Expression | None
+    empty_is_known: bool
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,8 +119,9 @@ class StageHistory:
 
 @dataclass(frozen=True, kw_only=True)
 class MappedObject:
-    """One object as it is read. ``stages`` maps (pipeline or None, native stage) to a rung or parking place;
-    ``stage_lines`` says at which line and column of the file each of them stands."""
+    """One object as it is read. ``stages`` maps (pipeline or record type, native stage) to a rung or parking place:
+    None where the object has neither, ``"*"`` for all that are not named, ``""`` for a blank one; ``stages_in`` looks
+    them up. ``stage_lines`` says at which line and column of the file each of them stands."""
 
     name: str
     table: Table
@@ -112,16 +134,27 @@ class MappedObject:
     skip: Mapping[str, str]
     stage_field: str
     pipeline_field: str | None
+    record_type_field: str | None
     stages: Mapping[tuple[str | None, str], str]
     stage_lines: Mapping[tuple[str | None, str], tuple[int, int]]
     history: StageHistory | None
     entered: str | None
     evidence: Mapping[str, EvidenceSource]
 
-    def native_stage_for(self, rung: str, pipeline: str | None) -> str | None:
-        """The native stage to write for a rung: the last one listed, which is the smallest step back."""
-        matching = [native for (pipe, native), place in self.stages.items() if place == rung and pipe == pipeline]
-        return matching[-1] if matching else None
+    @property
+    def group_field(self) -> str | None:
+        """The column on which it depends what a native stage means: the pipeline, or the record type."""
+        return self.pipeline_field or self.record_type_field
+
+    def stages_in(self, group: str | None) -> Mapping[str, str]:
+        """Native stage to rung or parking place for the records of one pipeline or record type, in listed order.
+
+        What is named for it wins over ``"*"``, stage by stage.
+        """
+        if self.group_field is None:
+            return {native: place for (_, native), place in self.stages.items()}
+        groups = (EVERY_OTHER, group or "")
+        return {native: place for wanted in groups for (name, native), place in self.stages.items() if name == wanted}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -188,6 +221,7 @@ class _Check:
         self.document, self.words, self.definition = document, words, definition
         self.places = [rung.name for rung in definition.rungs] + list(definition.parking)
         self.links: dict[str, list[str]] = {}
+        self.people_of: dict[str, ThroughPeople | None] = {}
 
     def mapping(self) -> CrmMapping:
         words, document = self.words, self.document
@@ -232,6 +266,7 @@ class _Check:
         path: KeyPath = ("objects", name)
         table = mapped.table or name
         evidence = self.evidence(name, mapped, path)
+        self.people(name)
         stage = mapped.stage
         return MappedObject(
             name=name,
@@ -245,6 +280,7 @@ class _Check:
             skip=mapped.skip,
             stage_field=stage.field,
             pipeline_field=stage.pipeline,
+            record_type_field=stage.record_type,
             stages=self.stages(mapped, path),
             stage_lines=self.stage_lines(mapped, path),
             history=self.history(mapped, path),
@@ -257,22 +293,36 @@ class _Check:
 
     def stages(self, mapped: ObjectMapping, path: KeyPath) -> dict[tuple[str | None, str], str]:
         result: dict[tuple[str | None, str], str] = {}
+        self.check_groups(mapped.stage, (*path, "stage"))
+        grouped = mapped.stage.pipeline or mapped.stage.record_type
         where = (*path, "stage", "stages")
         for key, value in mapped.stage.stages.items():
-            if isinstance(value, dict) != (mapped.stage.pipeline is not None):
-                needed = "a mapping of stages for each pipeline" if mapped.stage.pipeline else "the name of a stage"
-                hint = "" if mapped.stage.pipeline else "; name the pipeline field with 'pipeline' first"
+            if isinstance(value, dict) != (grouped is not None):
+                what = "record type" if mapped.stage.record_type else "pipeline"
+                needed = f"a mapping of stages for each {what}" if grouped else "the name of a stage"
+                hint = "" if grouped else "; name the field with 'pipeline' or 'record_type' first"
                 self.document.problem((*where, key), f"{needed} is expected here{hint}")
                 continue
             inner = value.items() if isinstance(value, dict) else [(key, value)]
             for native, place in inner:
-                pipeline = key if isinstance(value, dict) else None
-                result[(pipeline, native)] = place
+                group = key if isinstance(value, dict) else None
+                result[(group, native)] = place
                 if place not in self.places:
                     at = (*where, key, native) if isinstance(value, dict) else (*where, key)
                     message = f"'{place}' is neither a stage nor a parking place of '{self.definition.name}'"
                     self.document.problem(at, message + nearest(place, self.places))
         return result
+
+    def check_groups(self, stage: StageMapping, path: KeyPath) -> None:
+        if stage.pipeline and stage.record_type:
+            message = (
+                "stages depend on the pipeline or on the record type, not on both; keep 'pipeline' where the CRM has "
+                "pipelines (it is written with the stage), else 'record_type' (it is never written)"
+            )
+            self.document.problem((*path, "record_type"), message, key=True)
+        elif stage.pipeline and "." in stage.pipeline:
+            message = f"'{stage.pipeline}' is a field of another record and cannot be written; use 'record_type' for it"
+            self.document.problem((*path, "pipeline"), message)
 
     def stage_lines(self, mapped: ObjectMapping, path: KeyPath) -> dict[tuple[str | None, str], tuple[int, int]]:
         where = (*path, "stage", "stages")
@@ -374,31 +424,103 @@ class _Check:
             self.document.problem(path, f"a count is a number, but this item is of type {wanted}")
         if column and columns and self.known_column(column, columns, table, (*path, figure)):
             self.check_type(column, columns[column], wanted, (*path, figure))
+        if source.empty is not None and source.empty != NOTHING[figure]:
+            message = f"a {figure} over nothing is {NOTHING[figure]}; write: empty: {NOTHING[figure]}"
+            self.document.problem((*path, "empty"), message)
         self.link(source, table, columns, path, object_name)
         where = None
         if source.where:
             where = read_expression(self.document, (*path, "where"), source.where, columns, "column")
-        return RelatedSource(figure=figure, table=table, column=column, on=source.on, via=source.via, where=where)
+        return RelatedSource(
+            figure=figure,
+            table=table,
+            column=column,
+            on=source.on,
+            via=source.via,
+            people=self.through_people(source, table, columns, path, object_name),
+            where=where,
+            empty_is_known=source.empty is not None,
+        )
 
     def check_type(self, column: str, found: ColumnType, wanted: ColumnType, path: KeyPath) -> None:
         if found is not wanted and not (found in NUMERIC and wanted in NUMERIC):
             self.document.problem(path, f"'{column}' is of type {found}, this item of type {wanted}")
 
     def link(self, source: Source, table: str, columns: Mapping[str, ColumnType], path: KeyPath, owner: str) -> None:
-        if (source.on is None) == (source.via is None):
+        if source.on is not None and source.via is not None:
             message = "say how rows belong to the record: 'on' (a column) or 'via' (an association), one of them"
             self.document.problem(path, message, key=True)
-        elif source.on is not None and columns:
-            if self.known_column(source.on, columns, table, (*path, "on")):
-                self.check_type(source.on, columns[source.on], ColumnType.TEXT, (*path, "on"))
+        elif source.on is not None:
+            self.id_column(source.on, columns, table, (*path, "on"))
         elif source.via is not None:
-            if self.words.crm != "hubspot":
-                self.document.problem((*path, "via"), "associations exist in HubSpot only; use 'on' with a column")
             mapped = self.words.objects[owner].table or owner
             if source.via != mapped:
                 self.document.problem((*path, "via"), f"the association must lead to this object: via: {mapped}")
-            if source.via not in self.links.setdefault(table, []):
-                self.links[table].append(source.via)
+            self.associate(table, source.via, (*path, "via"), "use 'on' with a column")
+        elif source.on_people is None and source.via_people is None:
+            message = (
+                "say how rows belong to the record: 'on' (a column) or 'via' (an association), or through its people: "
+                "'on_people' or 'via_people'"
+            )
+            self.document.problem(path, message, key=True)
+
+    def through_people(
+        self, source: Source, table: str, columns: Mapping[str, ColumnType], path: KeyPath, owner: str
+    ) -> ThroughPeople | None:
+        on, via = source.on_people, source.via_people
+        if on is None and via is None:
+            return None
+        people = self.people(owner)
+        word = "on_people" if on is not None else "via_people"
+        if on is not None and via is not None:
+            message = "say how rows name a person: 'on_people' (a column) or 'via_people' (an association), one of them"
+            self.document.problem(path, message, key=True)
+        elif people is None:
+            example = "contacts" if self.words.crm == "hubspot" else PEOPLE_EXAMPLE
+            message = f"'{word}' needs to know the people of {owner}; write beside its stage: people: {example}"
+            self.document.problem((*path, word), message, key=True)
+        elif on is not None:
+            self.id_column(on, columns, table, (*path, word))
+        elif via is not None:
+            if self.words.objects[owner].people != via:
+                message = f"the association must lead to the people of {owner}; write beside its stage: people: {via}"
+                self.document.problem((*path, word), message)
+            self.associate(table, via, (*path, word), "use 'on_people' with a column")
+        return None if people is None else replace(people, on=on, via=via)
+
+    def people(self, owner: str) -> ThroughPeople | None:
+        """The people of an object, with what ties them to its records; problems are noted once for each object."""
+        if owner not in self.people_of:
+            self.people_of[owner] = self.tied_people(self.words.objects[owner], owner)
+        return self.people_of[owner]
+
+    def tied_people(self, mapped: ObjectMapping, owner: str) -> ThroughPeople | None:
+        path: KeyPath = ("objects", owner, "people")
+        match mapped.people:
+            case None:
+                return None
+            case str(people):
+                if people not in self.words.objects:
+                    self.related_columns(people, path)
+                link = mapped.table or owner
+                self.associate(people, link, path, f"write: people: {PEOPLE_EXAMPLE}")
+                return ThroughPeople(on=None, via=None, table=f"{people}~{link}", person="from", record="to")
+            case PeopleTable(table=table, person=person, record=record):
+                columns = self.related_columns(table, (*path, "table"))
+                for word, column in (("person", person), ("record", record)):
+                    self.id_column(column, columns, table, (*path, word))
+                return ThroughPeople(on=None, via=None, table=table, person=person, record=record)
+
+    def id_column(self, column: str, columns: Mapping[str, ColumnType], table: str, path: KeyPath) -> None:
+        if columns and self.known_column(column, columns, table, path):
+            self.check_type(column, columns[column], ColumnType.TEXT, path)
+
+    def associate(self, table: str, target: str, path: KeyPath, remedy: str) -> None:
+        """Have the associations from a table to an object read."""
+        if self.words.crm != "hubspot":
+            self.document.problem(path, f"associations exist in HubSpot only; {remedy}")
+        elif target not in self.links.setdefault(table, []):
+            self.links[table].append(target)
 
     def related_columns(self, table: str, path: KeyPath) -> Mapping[str, ColumnType]:
         columns = self.words.tables.get(table)
@@ -427,6 +549,7 @@ class _Check:
             (mapped.amount, ColumnType.NUMBER),
             (mapped.stage.field, text),
             (mapped.stage.pipeline, text),
+            (mapped.stage.record_type, text),
             (mapped.stage.entered, moment),
             *((column, ColumnType.BOOLEAN) for column in mapped.skip),
         ):
@@ -452,7 +575,7 @@ class _Check:
     def related_table(self, name: str, columns: Mapping[str, ColumnType]) -> Table:
         history_of = None
         if self.words.crm == "hubspot" and name.endswith(HISTORY):
-            history_of = next((column for column in columns if column not in ("record", "at", "by")), None)
+            history_of = next((column for column in columns if column not in PAST), None)
         key = self.words.keys.get(name, KEYS[self.words.crm])
         others = {column: kind for column, kind in columns.items() if column != key}
         return Table(name=name, key=key, columns=others, links=tuple(self.links.get(name, ())), history_of=history_of)

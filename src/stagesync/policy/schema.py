@@ -5,6 +5,7 @@ Unknown keys are errors. The types say what may be written; what it means togeth
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import date
 from enum import StrEnum
 from typing import Annotated, Literal
@@ -19,6 +20,7 @@ from pydantic import (
     WithJsonSchema,
     model_validator,
 )
+from pydantic.config import JsonDict
 
 from stagesync.model.changes import Mode
 from stagesync.model.findings import Kind, Severity
@@ -227,28 +229,85 @@ class DefinitionFile(Shared):
 
 
 KINDS = ("field", "lookup", "count", "max", "min", "latest", "gap", "blank")
+COMPANIONS = ("by", "take", "of", "on", "via", "on_people", "via_people", "where", "empty")
+ROWS = ("on", "via", "on_people", "via_people", "where", "empty")
+TAKES: Mapping[str, tuple[str, ...]] = {
+    "field": (),
+    "lookup": ("by", "take"),
+    "count": ROWS,
+    "max": ("of", *ROWS),
+    "min": ("of", *ROWS),
+    "latest": (),
+    "gap": (),
+    "blank": (),
+}
+"""Which words may stand beside which kind of source."""
+NOTHING = {"count": "zero", "max": "blank", "min": "blank"}
+"""What a figure over no row is, and so what `empty` may say beside it."""
+
+
+def _stages_are(kind: str) -> JsonDict:
+    return {"properties": {"stages": {"additionalProperties": {"type": kind}}}}
+
+
+def _not_both(one: str, other: str) -> JsonDict:
+    return {"not": {"required": [one, other]}}
+
+
+def _needs(*words: str) -> JsonDict:
+    return {"required": list(words)}
+
+
+def _source_of(kind: str) -> JsonDict:
+    """The schema of one kind of source: with all that it needs, and nothing that means nothing beside it."""
+    properties: JsonDict = {word: False for word in COMPANIONS if word not in TAKES[kind]}
+    needed = (kind, *(word for word in ("by", "take", "of") if word in TAKES[kind]))
+    if kind not in NOTHING:
+        return {**_needs(*needed), "properties": properties}
+    return {
+        **_needs(*needed),
+        "properties": {**properties, "empty": {"const": NOTHING[kind]}},
+        "allOf": [
+            {"anyOf": [_needs(word) for word in ("on", "via", "on_people", "via_people")]},
+            _not_both("on", "via"),
+            _not_both("on_people", "via_people"),
+        ],
+    }
 
 
 class Source(Strict):
     """Where one evidence item comes from. Exactly one of field, lookup, count, max, min, latest, gap, blank."""
 
-    model_config = ConfigDict(json_schema_extra={"oneOf": [{"required": [kind]} for kind in KINDS]})
+    model_config = ConfigDict(json_schema_extra={"oneOf": [_source_of(kind) for kind in KINDS]})
 
     field: Words | None = Field(default=None, description="column of the record itself")
     lookup: Words | None = Field(
         default=None, description="table in which the record that `by` names is looked up; give `take`"
     )
-    by: Words | None = None
-    take: Words | None = None
-    count: Words | None = Field(default=None, description="table whose rows are counted; give `on` or `via`")
+    by: Words | None = Field(default=None, description="column of the record that holds the id to look up")
+    take: Words | None = Field(default=None, description="column of the table that is looked up")
+    count: Words | None = Field(default=None, description="table whose rows are counted; say how they belong")
     max: Words | None = Field(
-        default=None, description="column whose largest value is taken; give `of` and `on` or `via`"
+        default=None, description="column whose largest value is taken; give `of` and say how rows belong"
     )
-    min: Words | None = None
-    of: Words | None = None
+    min: Words | None = Field(
+        default=None, description="column whose smallest value is taken; give `of` and say how rows belong"
+    )
+    of: Words | None = Field(default=None, description="table of the column that `max` or `min` names")
     on: Words | None = Field(default=None, description="column of the table that holds the record's id")
     via: Words | None = Field(default=None, description="association from the table to the object (HubSpot)")
-    where: Words | None = None
+    on_people: Words | None = Field(
+        default=None, description="column of the table that holds the id of one of the record's people"
+    )
+    via_people: Words | None = Field(
+        default=None, description="association from the table to the record's people (HubSpot)"
+    )
+    where: Words | None = Field(default=None, description="condition on the table's columns: which rows count")
+    empty: Literal["zero", "blank"] | None = Field(
+        default=None,
+        description="what it means that the table is wholly empty: zero (count) or blank (max, min); "
+        "without it, that nothing is captured, so that the item is unknown",
+    )
     latest: list[Source] | None = Field(default=None, description="the largest of several sources")
     gap: Words | None = Field(default=None, description="why this cannot be known here: the item is unknown")
     blank: Words | None = Field(default=None, description="why this never has a value here: the item is blank")
@@ -268,11 +327,36 @@ class History(Strict):
 class StageMapping(Strict):
     """The stage field and which native stage stands for which rung or parking place."""
 
-    field: Words
-    pipeline: Words | None = None
-    stages: Annotated[dict[str, str | dict[str, str]], Field(min_length=1)]
+    model_config = ConfigDict(
+        json_schema_extra={
+            **_not_both("pipeline", "record_type"),
+            "if": {"anyOf": [_needs("pipeline"), _needs("record_type")]},
+            "then": _stages_are("object"),
+            "else": _stages_are("string"),
+        }
+    )
+
+    field: Words = Field(description="column with the native stage")
+    pipeline: Words | None = Field(
+        default=None, description="column with the pipeline; it is written together with the stage"
+    )
+    record_type: Words | None = Field(
+        default=None, description="column with the record type, such as RecordType.DeveloperName; never written"
+    )
+    stages: Annotated[dict[str, str | dict[str, str]], Field(min_length=1)] = Field(
+        description="native stage: stage or parking place; below the pipeline or record type where there is one, "
+        "with '*' for all that are not named"
+    )
     history: History | None = None
     entered: Words | None = Field(default=None, description="column with the moment at which the stage was entered")
+
+
+class PeopleTable(Strict):
+    """The table that says which people belong to a record: one row for each pair."""
+
+    table: Words
+    person: Words = Field(description="column with the person's id")
+    record: Words = Field(description="column with the record's id")
 
 
 class ObjectMapping(Strict):
@@ -287,6 +371,11 @@ class ObjectMapping(Strict):
     amount: Words | None = None
     currency: Words | None = Field(default=None, description="the field that says in which currency the amount is")
     skip: dict[Words, Words] = Field(default={}, description="boolean column: reason for leaving such records out")
+    people: Words | PeopleTable | None = Field(
+        default=None,
+        description="the people of a record, on whom on_people and via_people look: an associated object (HubSpot), "
+        "or a table with the columns of both ids",
+    )
     stage: StageMapping
     evidence: dict[str, Source]
 

@@ -21,6 +21,7 @@ from stagesync.model.frames import POLARS
 from stagesync.model.tables import UNREADABLE, ColumnType, Table
 
 ID = "hs_object_id"
+BEFORE = "before"
 
 _MOMENTS = ("%Y-%m-%dT%H:%M:%S%.f%z", "%Y-%m-%dT%H:%M%z")
 _ZONELESS = ("%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%dT%H:%M")
@@ -41,8 +42,9 @@ def record_frame(table: Table, rows: Sequence[Row]) -> pl.DataFrame:
     return typed(values, {table.key: ColumnType.TEXT, **table.columns})
 
 
-def history_frame(table: Table, rows: Iterable[Row]) -> pl.DataFrame:
-    """One row for each past value of ``table.history_of``: record, value, ``at`` (UTC) and ``by``.
+def history_frame(table: Table, rows: Sequence[Row]) -> pl.DataFrame:
+    """One row for each past value of ``table.history_of``: record, value, ``before`` (the value until then, null for
+    the first that HubSpot still has; only where ``table`` asks for it), ``at`` (UTC) and ``by``.
 
     ``by`` is the source and its id, ``CRM_UI:userId:7`` or ``INTEGRATION:2311``, or the source alone.
     """
@@ -54,6 +56,8 @@ def history_frame(table: Table, rows: Iterable[Row]) -> pl.DataFrame:
         "at": [entry.timestamp for _, entry in past],
         "by": [_source(entry) for _, entry in past],
     }
+    if BEFORE in table.columns:
+        values[BEFORE] = [before for row in rows for before in _before(row.properties_with_history.get(prop, ()))]
     declared = {name: table.columns.get(name, ColumnType.TEXT) for name in values}
     return typed(values, {**declared, "record": ColumnType.TEXT, "at": ColumnType.DATETIME})
 
@@ -76,6 +80,11 @@ def typed(values: Mapping[str, Sequence[Any]], types: Mapping[str, ColumnType]) 
         if unreadable.any():
             companions.append(unreadable.rename(f"{name}{UNREADABLE}"))
     return pl.DataFrame(columns + companions)
+
+
+def _before(entries: Sequence[PastValue]) -> list[Any]:
+    """For each entry the value of the one before it in time; HubSpot lists the newest first."""
+    return [*(entry.value for entry in entries[1:]), None] if entries else []
 
 
 def _source(entry: PastValue) -> str | None:

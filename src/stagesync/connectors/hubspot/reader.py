@@ -39,7 +39,6 @@ PAGE = 100
 HISTORY_PAGE = 50
 PAGES_GATHERED = 20  # 2,000 records: from there on the audit's cost per record no longer falls
 LONGEST_QUERY = 12_000  # characters; HubSpot answers 414 somewhere above 15,000
-HISTORY = ".history"
 
 
 class HubSpotReader:
@@ -220,7 +219,7 @@ class HubSpotReader:
 
 
 def _object(table: Table) -> str:
-    return table.name.removesuffix(HISTORY) if table.history_of is not None else table.name
+    return table.name.partition(".")[0] if table.history_of is not None else table.name
 
 
 def _present(table: Table, known: Mapping[str, PropertyAnswer]) -> Table:

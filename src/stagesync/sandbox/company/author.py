@@ -78,10 +78,19 @@ class Author:
     def fitting_account(self) -> Account:
         """A company of 20 to 5,000 people; now and then one that has other deals."""
         if self._shared is None or self._shared.deals >= 4 or not self.chance(0.45):
-            low, high, _ = self.rng.choices(SIZES, [share for *_, share in SIZES])[0]
-            self._shared = self.account(self.almanac.between(low, high))
+            self._shared = self._sized_account()
         self._shared.deals += 1
         return self._shared
+
+    def lone_account(self) -> Account:
+        """A company of 20 to 5,000 people with one deal alone, so that nothing else happens with its people."""
+        account = self._sized_account()
+        account.deals = 1
+        return account
+
+    def _sized_account(self) -> Account:
+        low, high, _ = self.rng.choices(SIZES, [share for *_, share in SIZES])[0]
+        return self.account(self.almanac.between(low, high))
 
     def buyer(self, domain: str, *, decides: bool = False) -> Buyer:
         """A person with an e-mail address, a telephone number, or both."""
@@ -227,6 +236,8 @@ class Author:
     ) -> Life:
         """An open deal that has earned its rung. ``missing`` says what it lacks for a proposal."""
         days = (DORMANT_DAYS if dormant else ENTERED_DAYS)[rung]
+        if dormant and account is None:
+            account = self.lone_account()
         life = self.begin(DEAL_TRACKS[self.crm], rung, days, account=account)
         life.pain = vocabulary.pain(self.rng)
         if missing is None:

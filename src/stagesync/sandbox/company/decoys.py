@@ -7,7 +7,7 @@ from datetime import date, timedelta
 
 from stagesync.sandbox.company import vocabulary
 from stagesync.sandbox.company.author import Author
-from stagesync.sandbox.company.life import Life, Step
+from stagesync.sandbox.company.life import Life, Step, TouchKind
 from stagesync.sandbox.company.recipes import Build, Recipe, Subject
 from stagesync.sandbox.company.staff import LEAVERS, QUEUE
 
@@ -273,6 +273,14 @@ def _deal_with_old_activity_field(author: Author) -> Life:
 def _meeting_ahead(author: Author) -> Life:
     life = author.talk_only(author.deal("opportunity"), "mail_in", "call", "mail_in")
     author.add(life, "planned_meeting", author.almanac.days_ahead(5, 25))
+    return life
+
+
+@_fine("deal", "one of its people was called, mailed or met this week, with nothing logged on the deal")
+def _silent_deal_with_busy_contact(author: Author) -> Life:
+    life = author.deal(author.rng.choice(("opportunity", "proposal")), dormant=True)
+    kinds: tuple[TouchKind, ...] = ("call", "missed_call", "mail_in", "mail_out", "meeting", "todo_done")
+    author.add(life, author.rng.choice(kinds), author.almanac.business_days_ago(1, 4)).aside = True
     return life
 
 

@@ -144,7 +144,8 @@ class HubSpotWriter:
         for contact in contacts:
             self._link("deals", record, "contacts", contact)
         self._remember(life, "deals", "dealstage", record, life.steps)
-        self._activities.write(life, contact=contacts[0] if contacts else None, deal=record)
+        first, last = (contacts[0], contacts[-1]) if contacts else (None, None)
+        self._activities.write(life, contact=first, deal=record, aside=last)
         return record
 
     def _close(self, life: Life) -> str | None:

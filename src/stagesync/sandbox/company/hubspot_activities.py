@@ -68,9 +68,10 @@ class Activities:
         self._rows = rows
         self._links = links
 
-    def write(self, life: Life, *, contact: int | None, deal: int | None) -> None:
-        """Write every touch; an invitee's copy of a meeting does not exist in HubSpot."""
+    def write(self, life: Life, *, contact: int | None, deal: int | None, aside: int | None = None) -> None:
+        """Write every touch, what stands aside with the contact ``aside`` alone; HubSpot has no invitees' copies."""
         for touch in life.touches:
+            person, about = (aside, None) if touch.aside else (contact, deal)
             table = TABLES.get(touch.kind)
             if table is None:
                 continue
@@ -78,10 +79,10 @@ class Activities:
             made = min(touch.at, self._author.almanac.as_of - timedelta(days=1))
             properties = {"hs_timestamp": iso(touch.at), **self._properties(table, touch, record)}
             self._rows.add(table, {"id": record, "properties": properties, "createdAt": made, "updatedAt": made})
-            if contact is not None:
-                self._links.add(Link("contacts", table), (contact, record))
-            if deal is not None:
-                self._links.add(Link("deals", table), (deal, record))
+            if person is not None:
+                self._links.add(Link("contacts", table), (person, record))
+            if about is not None:
+                self._links.add(Link("deals", table), (about, record))
 
     def summary(self, life: Life) -> Row:
         """The record's own activity fields, as HubSpot would have kept them."""

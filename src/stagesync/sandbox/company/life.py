@@ -29,11 +29,15 @@ HAPPENED = frozenset({"mail_in", "mail_out", "call", "missed_call", "meeting", "
 
 @dataclass(slots=True)
 class Touch:
-    """Something between us and the buyer. ``at`` is its start in UTC; only meetings last ``minutes``."""
+    """Something between us and the buyer. ``at`` is its start in UTC; only meetings last ``minutes``.
+
+    ``aside``: logged on one of the deal's people alone, not on the deal.
+    """
 
     kind: TouchKind
     at: datetime
     minutes: int = 0
+    aside: bool = False
 
     @property
     def end(self) -> datetime:
@@ -125,9 +129,9 @@ class Life:
         return self.person is None
 
     def count(self, kind: TouchKind) -> int:
-        """How many touches of a kind there are."""
-        return sum(1 for touch in self.touches if touch.kind == kind)
+        """How many touches of a kind there are on the record itself."""
+        return sum(1 for touch in self.touches if touch.kind == kind and not touch.aside)
 
     def last_activity(self) -> datetime | None:
-        """The end of the last thing that people did."""
+        """The end of the last thing that people did, on the record or with one of its people."""
         return max((touch.end for touch in self.touches if touch.kind in HAPPENED), default=None)

@@ -64,10 +64,10 @@ ORDINARY = (
     _ordinary("bought:evangelist", "person", 3, "hubspot"),
     _ordinary("parked person:subscriber", "person", 8, "hubspot"),
     _ordinary("parked person:other", "person", 6, "hubspot"),
-    _ordinary("open deal:opportunity", "deal", 21),
+    _ordinary("open deal:opportunity", "deal", 20),
     _ordinary("open deal:proposal", "deal", 14),
-    _ordinary("closed deal:won", "deal", 16),
-    _ordinary("closed deal:lost", "deal", 13),
+    _ordinary("closed deal:won", "deal", 15),
+    _ordinary("closed deal:lost", "deal", 12),
     Recipe(
         name="closed deal with the pasted next step",
         subject="deal",

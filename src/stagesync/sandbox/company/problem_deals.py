@@ -25,6 +25,14 @@ def _deal_with_only_missed_calls(author: Author) -> Life:
     return author.talk_only(author.deal("opportunity"), "missed_call", "missed_call", "mail_out")
 
 
+@planted("premature", why="its people answered, but none of it is logged on this deal")
+def _deal_with_answers_elsewhere(author: Author) -> Life:
+    life = author.talk_only(author.deal("opportunity", account=author.lone_account()), "mail_out", "mail_out")
+    for kind in ("mail_in", "call", "meeting"):
+        author.add(life, kind, author.almanac.business_days_ago(1, 8)).aside = True
+    return life
+
+
 @planted("premature", why="a company of unknown size")
 def _deal_without_size(author: Author) -> Life:
     return author.deal("opportunity", account=author.account(None))
@@ -149,6 +157,14 @@ def _aged_proposal(author: Author) -> Life:
 def _dead_deal_with_event_next_year(author: Author) -> Life:
     life = author.deal("opportunity", dormant=True)
     author.add(life, "planned_meeting", author.almanac.days_ahead(200, 400))
+    return life
+
+
+@planted("stalled", why="dead; a meeting with one of its people is far ahead, and a task of StageSync was done there")
+def _dead_deal_with_quiet_contact(author: Author) -> Life:
+    life = author.deal("proposal", dormant=True)
+    author.add(life, "planned_meeting", author.almanac.days_ahead(30, 60)).aside = True
+    author.add(life, "own_task", author.almanac.business_days_ago(1, 2)).aside = True
     return life
 
 

@@ -189,7 +189,8 @@ class SalesforceWriter:
         )
         self._roles(life, record, contacts)
         self._stage_history(life, record)
-        self._activities.write(life, who=contacts[0] if contacts else None, what=record)
+        first, last = (contacts[0], contacts[-1]) if contacts else (None, None)
+        self._activities.write(life, who=first, what=record, aside=last)
         self._converted_from.append(_Conversion(account, contacts[0] if contacts else None, record, life.created))
         return record
 

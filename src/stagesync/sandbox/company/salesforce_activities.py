@@ -38,15 +38,16 @@ class Activities:
         self._buffers = buffers
         self._user = user
 
-    def write(self, life: Life, *, who: str | None, what: str | None) -> None:
-        """Write every touch; a note has no place in Salesforce and is left out."""
+    def write(self, life: Life, *, who: str | None, what: str | None, aside: str | None = None) -> None:
+        """Write every touch, what stands aside with the contact ``aside`` alone; Salesforce has no place for notes."""
         for touch in life.touches:
+            person, about = (aside, None) if touch.aside else (who, what)
             if touch.kind in {"mail_in", "mail_out"}:
-                self._mail(life, touch, who, what)
+                self._mail(life, touch, person, about)
             elif touch.kind in MEETINGS:
-                self._event(life, touch, who, what)
+                self._event(life, touch, person, about)
             elif touch.kind != "note":
-                self._task(life, touch, who, what)
+                self._task(life, touch, person, about)
 
     def _mail(self, life: Life, touch: Touch, who: str | None, what: str | None) -> None:
         incoming = touch.kind == "mail_in"
