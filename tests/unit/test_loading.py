@@ -179,6 +179,70 @@ def test_every_problem_of_a_mapping_comes_at_once(tmp_path: Path) -> None:
         assert said in text
 
 
+PEOPLE = """\
+mapping: m
+definition: small
+crm: salesforce
+tables:
+  Task: {{WhoId: text, WhatId: text, Minutes: integer}}
+  Roles: {{OpportunityId: text, ContactId: text, Rank: integer}}
+objects:
+  Opportunity:
+    people: {people}
+    stage: {{field: StageName, stages: {{New: lead}}}}
+    evidence:
+      calls: {calls}
+"""
+ROLES = "{table: Roles, person: ContactId, record: OpportunityId}"
+BOTH_HOPS = "{count: Task, on: WhatId, on_people: WhoId}"
+
+
+@pytest.mark.parametrize(
+    ("people", "calls", "said"),
+    [
+        (ROLES, BOTH_HOPS, None),
+        (ROLES, "{count: Task, on_people: WhoId}", None),
+        ("{table: Roles, person: ContactID, record: Rank}", BOTH_HOPS, "9:36: column 'ContactID' is not listed"),
+        ("{table: Roles, person: ContactId, record: Rank}", BOTH_HOPS, "9:55: 'Rank' is of type integer, this item of"),
+        ("{table: Role, person: ContactId, record: Rank}", BOTH_HOPS, "9:21: table 'Role' is not listed under tables"),
+        ("contacts", BOTH_HOPS, "associations exist in HubSpot only; write: people: {table: ..., person: ..., record"),
+        (ROLES, "{count: Task, on_people: WhomId}", "12:39: column 'WhomId' is not listed under tables: Task"),
+        (ROLES, "{count: Task, on_people: Minutes}", "12:39: 'Minutes' is of type integer"),
+        (ROLES, "{count: Task, via_people: contacts}", "associations exist in HubSpot only; use 'on_people' with a"),
+        (ROLES, "{count: Task, on_people: WhoId, via_people: x}", "12:7: say how rows name a person"),
+        (ROLES, "{count: Task}", "12:7: say how rows belong to the record"),
+        (ROLES, "{count: Task, on: WhatId, empty: blank}", "12:47: a count over nothing is zero; write: empty: zero"),
+        (ROLES, "{field: Calls, on_people: WhoId}", "12:29: 'on_people' means nothing beside 'field'"),
+    ],
+)
+def test_people_are_checked_at_their_place(tmp_path: Path, people: str, calls: str, said: str | None) -> None:
+    (tmp_path / "d.yaml").write_text(
+        "definition: small\nladder: [lead]\nevidence: {calls: {type: integer}}\nstages: {lead: {means: m}}\n"
+    )
+    found = problems(
+        tmp_path / "m.yaml", PEOPLE.format(people=people, calls=calls), load_definition(tmp_path / "d.yaml")
+    )
+    if said is None:
+        assert found == []
+    else:
+        assert any(said in one for one in found), found
+
+
+def test_an_object_without_people_cannot_be_asked_for_them(tmp_path: Path) -> None:
+    content = (SHIPPED / "mappings" / "hubspot.yaml").read_text(encoding="utf-8").replace("    people: contacts\n", "")
+    said = "'via_people' needs to know the people of deals; write beside its stage: people: contacts"
+    assert sum(said in one for one in problems(tmp_path / "m.yaml", content, recommended())) == 4
+
+
+def test_associations_of_people_are_read_too() -> None:
+    mapping = load_mapping(SHIPPED / "mappings" / "hubspot.yaml", recommended())
+    assert {table.name: set(table.links) for table in mapping.tables if table.links} == {
+        "contacts": {"deals"},
+        "companies": {"contacts", "deals"},
+        **{name: {"contacts", "deals"} for name in ("emails", "calls", "meetings", "tasks")},
+    }
+
+
 @pytest.mark.parametrize("content", ["", "# nothing\n", "[a, b]\n", "text\n", "42\n", "~\n", "{}\n"])
 def test_a_file_that_is_no_mapping_is_said_so(tmp_path: Path, content: str) -> None:
     assert problems(tmp_path / "d.yaml", content)

@@ -66,6 +66,13 @@ def _drop(*path: str | int) -> Spoil:
 
 LEAD = ("stages", "lead", "requires", 0)
 EMAIL = ("objects", "Lead", "evidence", "email")
+LEADS = ("objects", "Lead")
+CALLS, LAST = (*LEADS, "evidence", "calls"), (*LEADS, "evidence", "last_activity")
+OPPORTUNITY_CALLS = ("objects", "Opportunity", "evidence", "calls")
+LARGEST = {"max": "CompletedDateTime", "of": "Task", "on": "WhoId"}
+TWO_WAYS = {"count": "Task", "on": "WhatId", "on_people": "WhoId", "via_people": "contacts"}
+TYPED = {"field": "Status", "record_type": "RecordType.DeveloperName"}
+BOTH = {**TYPED, "pipeline": "Process__c", "stages": {"*": {"New": "lead"}}}
 SALESFORCE = ("connections", "salesforce")
 BROKEN: list[tuple[Kind, str, Spoil]] = [
     (Kind.DEFINITION, "an unknown key", _put("x", "laddr")),
@@ -91,6 +98,24 @@ BROKEN: list[tuple[Kind, str, Spoil]] = [
     (Kind.MAPPING, "an item with two sources", _put({"field": "Email", "gap": "none"}, *EMAIL)),
     (Kind.MAPPING, "a column of no type", _put("string", "tables", "Task", "WhoId")),
     (Kind.MAPPING, "a part of latest with an unknown key", _put({"latest": [{"feld": "x"}]}, *EMAIL)),
+    (Kind.MAPPING, "a condition beside a field", _put({"field": "Email", "where": "IsClosed"}, *EMAIL)),
+    (Kind.MAPPING, "an opt-out beside a gap", _put({"gap": "none", "empty": "zero"}, *EMAIL)),
+    (Kind.MAPPING, "a lookup of nothing", _put({"lookup": "Task", "by": "Id"}, *EMAIL)),
+    (Kind.MAPPING, "a largest of no table", _put({"max": "CompletedDateTime", "on": "WhoId"}, *LAST)),
+    (Kind.MAPPING, "a count of nobody's rows", _put({"count": "Task"}, *CALLS)),
+    (Kind.MAPPING, "two ways to a record", _put({"count": "Task", "on": "WhoId", "via": "Lead"}, *CALLS)),
+    (Kind.MAPPING, "two ways to a person", _put(TWO_WAYS, *OPPORTUNITY_CALLS)),
+    (
+        Kind.MAPPING,
+        "a count of nothing that is blank",
+        _put({"count": "Task", "on": "WhoId", "empty": "blank"}, *CALLS),
+    ),
+    (Kind.MAPPING, "a largest of nothing that is zero", _put({**LARGEST, "empty": "zero"}, *LAST)),
+    (Kind.MAPPING, "an opt-out that is none", _put({"count": "Task", "on": "WhoId", "empty": "yes"}, *CALLS)),
+    (Kind.MAPPING, "people without the record's column", _put({"table": "Task", "person": "WhoId"}, *LEADS, "people")),
+    (Kind.MAPPING, "pipeline and record type", _put(BOTH, *LEADS, "stage")),
+    (Kind.MAPPING, "one stage for all in a record type", _put({**TYPED, "stages": {"New": "lead"}}, *LEADS, "stage")),
+    (Kind.MAPPING, "nested stages of nothing", _put({"field": "A", "stages": {"*": {"New": "lead"}}}, *LEADS, "stage")),
     (Kind.MAPPING, "a delimiter of two characters", _put({"delimiter": ";;"}, "export")),
     (Kind.SETTINGS, "a share above one", _put({"share": 2}, "guard")),
     (Kind.SETTINGS, "a secret in the settings", _put("s3cr3t", *SALESFORCE, "client_secret")),
@@ -135,6 +160,27 @@ def test_what_the_loader_refuses_is_underlined(kind: Kind, what: str, spoil: Spo
     file.write_text(json.dumps(data), encoding="utf-8")
     with pytest.raises(ConfigurationError, match=r"broken\.yaml"):
         load(kind, file)
+
+
+ACCEPTED: list[tuple[str, Spoil]] = [
+    (
+        "record types with a fallback",
+        _put({**TYPED, "stages": {"*": {"New": "lead"}, "": {"Old": "lead"}}}, *LEADS, "stage"),
+    ),
+    ("a count of people's rows alone", _put({"count": "Task", "on_people": "WhoId"}, *OPPORTUNITY_CALLS)),
+    ("a count that may be empty", _put({"count": "Task", "on": "WhoId", "empty": "zero"}, *CALLS)),
+    ("a largest that may be empty", _put({**LARGEST, "empty": "blank"}, *LAST)),
+]
+
+
+@pytest.mark.parametrize(("what", "change"), ACCEPTED, ids=[what for what, _ in ACCEPTED])
+def test_what_the_loader_accepts_is_not_underlined(what: str, change: Spoil, tmp_path: Path) -> None:
+    data = deepcopy(read_document(EXAMPLES[Kind.MAPPING]).data)
+    change(data)
+    assert complaints(Kind.MAPPING, data) == []
+    file = tmp_path / "changed.yaml"
+    file.write_text(json.dumps(data), encoding="utf-8")
+    load(Kind.MAPPING, file)
 
 
 def test_words_for_the_hand_are_in_it() -> None:
