@@ -125,9 +125,7 @@ def test_a_pack_is_mapped_to_both_crms(name: str, crm: str) -> None:
 
 @pytest.mark.parametrize("name", PACKS)
 def test_every_custom_field_of_a_pack_is_documented_for_both_crms(name: str) -> None:
-    table = (
-        (CONFIG.parent / "docs" / "mappings.md").read_text(encoding="utf-8").partition("## Fields of your own")[2]
-    )
+    table = (CONFIG.parent / "docs" / "mappings.md").read_text(encoding="utf-8").partition("## Fields of your own")[2]
     rows = [line for line in table.splitlines() if line.startswith("| `") and (name in line or "| all |" in line)]
     documented = {word for line in rows for word in re.findall(r"`(\w+)`", line)}
     for mapping in mappings_for(pack(name), CONFIG / "mappings"):
