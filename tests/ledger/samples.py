@@ -6,6 +6,8 @@ from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
+from msgspec import structs
+
 from stagesync.model.changes import Change, ChangeKind, Mode, Outcome, Result, TaskText
 from stagesync.model.findings import Evidence, Finding, Kind, Severity, Verdict
 
@@ -44,7 +46,7 @@ def finding(number: int, **other: Any) -> Finding:
             Evidence(criterion="fit", verdict=Verdict.UNKNOWN, reason="no access", value="12", source="Account"),
         ),
     )
-    return replace(plain, **other)
+    return structs.replace(plain, **other)
 
 
 def stage_change(number: int, **other: Any) -> Change:

@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 
 import pytest
+from msgspec import structs
 
 from stagesync.errors import LedgerError, UsageError
 from stagesync.ledger import EntryKind, FindingChanges, Ledger
@@ -105,9 +106,9 @@ def test_other_wording_is_no_change_but_another_verdict_is(ledger: Ledger) -> No
     run = begin(ledger)
     blank, unknown = finding(1).evidence
     record(ledger, run, [finding(1)])
-    tomorrow = finding(1, evidence=(replace(blank, reason="blank for 16 days", value="16"), unknown))
+    tomorrow = finding(1, evidence=(structs.replace(blank, reason="blank for 16 days", value="16"), unknown))
     assert record(ledger, run, [tomorrow]).still_open == 1
-    decided = finding(1, evidence=(blank, replace(unknown, verdict=Verdict.NOT_MET)))
+    decided = finding(1, evidence=(blank, structs.replace(unknown, verdict=Verdict.NOT_MET)))
     assert record(ledger, run, [decided]).changed == 1
 
 

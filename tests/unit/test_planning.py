@@ -11,6 +11,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
+from msgspec import structs
 
 from stagesync.audit.engine import Judgement
 from stagesync.audit.evidence import Tables
@@ -333,8 +334,8 @@ def test_who_is_ready_is_not_asked_for_what_is_there(tmp_path: Path) -> None:
 
 def test_a_long_name_is_cut_in_the_subject(tmp_path: Path) -> None:
     (finding,) = judged(tmp_path, deal("1", "Offer")).each()
-    assert len(texts.subject([replace(finding, record_name="x" * 500)])) < 160
-    assert "(+1 more)" in texts.subject([finding, replace(finding, kind=Kind.STALLED)])
+    assert len(texts.subject([structs.replace(finding, record_name="x" * 500)])) < 160
+    assert "(+1 more)" in texts.subject([finding, structs.replace(finding, kind=Kind.STALLED)])
 
 
 # The guard --------------------------------------------------------------------------------------------------------

@@ -5,11 +5,11 @@ from __future__ import annotations
 import csv
 import io
 import json
-from dataclasses import replace
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
+from msgspec import structs
 from rich.console import Console
 
 from stagesync import report
@@ -52,7 +52,7 @@ def judged(tmp_path: Path) -> Judgement:
 
 def named(judged: Judgement, names: list[str]) -> list[Finding]:
     (finding,) = judged.each()
-    return [replace(finding, key=f"k{n}", record_name=name, amount=float(n)) for n, name in enumerate(names)]
+    return [structs.replace(finding, key=f"k{n}", record_name=name, amount=float(n)) for n, name in enumerate(names)]
 
 
 def test_the_json_has_the_documented_shape(judged: Judgement) -> None:

@@ -8,13 +8,13 @@ import sys
 import tracemalloc
 from collections.abc import Callable, Iterator
 from copy import deepcopy
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
+from msgspec import structs
 
 from stagesync import report
 from stagesync.cli.schema import Kind, document
@@ -117,7 +117,7 @@ def finding(tmp_path: Path) -> Finding:
 
 @pytest.mark.parametrize("amount", [float("nan"), float("inf")])
 def test_an_amount_that_is_no_number_is_none(finding: Finding, amount: float) -> None:
-    finding = replace(finding, amount=amount)
+    finding = structs.replace(finding, amount=amount)
     data = json.loads("".join(report.as_json(None, NOW, [], [finding])))
     assert complaints(data) == []
     assert data["findings"][0]["amount"] is None
@@ -126,7 +126,7 @@ def test_an_amount_that_is_no_number_is_none(finding: Finding, amount: float) ->
 @pytest.mark.parametrize("form", ["json", "csv"])
 def test_many_findings_need_no_more_memory_than_few(finding: Finding, form: str) -> None:
     def many(count: int) -> Iterator[Finding]:
-        return (replace(finding, record=str(number)) for number in range(count))
+        return (structs.replace(finding, record=str(number)) for number in range(count))
 
     def peak(count: int) -> int:
         tracemalloc.start()

@@ -15,6 +15,7 @@ from operator import and_
 import numpy as np
 import numpy.typing as npt
 import polars as pl
+from msgspec import structs
 
 from stagesync.audit import history, scope, stalls, waivers
 from stagesync.audit.evidence import EvidenceFrame, Tables, gather
@@ -187,7 +188,7 @@ class Judgement:
             for criterion in self.definition.contradictions:
                 if f"{kind}.{criterion.id}" == rule:
                     met = self._evidence(criterion, Verdict.MET, rows)
-                    yield every, [replace(item, reason=f"{criterion.because} ({item.reason})") for item in met]
+                    yield every, [structs.replace(item, reason=f"{criterion.because} ({item.reason})") for item in met]
         elif kind in (Kind.PREMATURE, Kind.READY):
             yield from self._criteria_told(kind, rows)
         else:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 import polars as pl
+from msgspec import structs
 
 from stagesync.audit.ages import Age
 from stagesync.audit.engine import Judgement
@@ -18,8 +19,7 @@ from stagesync.model.waivers import Waiver
 NO_AGES: Mapping[str, Age] = {}
 
 
-@dataclass(frozen=True, kw_only=True)
-class Explained(Evidence):
+class Explained(Evidence, frozen=True, kw_only=True):
     """A criterion, with as of when its items are, as far as anything tells."""
 
     ages: tuple[Age, ...]
@@ -120,9 +120,9 @@ def _steps(judgement: Judgement, row: int, place: str, ages: Mapping[str, Age]) 
             verdict = judgement.verdict(row, number)
             said = evidence_for(criterion, verdict, values, judgement.evidence.unknown, judgement.evidence.sources)
             if verdict is Verdict.UNKNOWN and criterion.id in waived:
-                said = replace(said, reason=waived[criterion.id].words)
+                said = structs.replace(said, reason=waived[criterion.id].words)
             known = tuple(ages[item] for item in criterion.items if item in ages)
-            criteria.append(Explained(**vars(said), ages=known))
+            criteria.append(Explained(**structs.asdict(said), ages=known))
             number += 1
         yield Step(
             stage=rung.name,

@@ -7,10 +7,11 @@ import io
 import json
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, replace
-from datetime import datetime
+from dataclasses import replace
+from datetime import date, datetime
 from pathlib import Path
 
+from msgspec import to_builtins
 from rich.text import Text
 
 from stagesync.audit.ages import Age, ages
@@ -74,7 +75,7 @@ def explain(config: Path, wanted: str, output: Format) -> int:
     explanations = [one for judgement, record in found if (one := _explained(settings, judgement, record)) is not None]
     match output:
         case Format.JSON:
-            documents = [asdict(one) for one in explanations]
+            documents = [to_builtins(one, builtin_types=(date, datetime)) for one in explanations]
             sys.stdout.write(json.dumps(documents, ensure_ascii=False, indent=2, default=str) + "\n")
         case Format.TABLE:
             for number, one in enumerate(explanations):

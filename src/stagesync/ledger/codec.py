@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import fields
 from datetime import UTC, datetime
 from operator import attrgetter
 
@@ -53,9 +52,9 @@ OUTCOME = msgspec.json.Decoder(OutcomeBody)
 WAIVER = msgspec.json.Decoder(WaiverBody)
 ANY = msgspec.json.Decoder(dict[str, object])
 
-# With dataclasses.replace instead, recording 50,000 findings takes a third longer.
-_ESSENCE = attrgetter(*(item.name for item in fields(Finding) if item.name != "evidence"))
-_REASON = attrgetter(*(item.name for item in fields(Evidence) if item.name not in ("reason", "value")))
+# With copies instead, recording 50,000 findings takes a third longer.
+_ESSENCE = attrgetter(*(name for name in Finding.__struct_fields__ if name != "evidence"))
+_REASON = attrgetter(*(name for name in Evidence.__struct_fields__ if name not in ("reason", "value")))
 
 
 def encode(body: object) -> str:

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
+from msgspec import Struct
+
 from stagesync.model.changes import Mode
 
 
@@ -39,8 +41,8 @@ class Verdict(StrEnum):
     UNKNOWN = "unknown"
 
 
-@dataclass(frozen=True, kw_only=True)
-class Evidence:
+# A million findings are made in a run: a Struct costs a tenth of a frozen dataclass, and is written as it stands.
+class Evidence(Struct, frozen=True, kw_only=True, gc=False):
     """One reason: a criterion, its verdict, why, and the value that was looked at with its source.
 
     ``ask`` says what would mend it and ``because`` why it matters, as the definitions put it.
@@ -55,8 +57,7 @@ class Evidence:
     because: str = ""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Finding:
+class Finding(Struct, frozen=True, kw_only=True, gc=False):
     """One thing that is wrong (or ready) about one record.
 
     ``key`` comes from what is wrong (connection, object, record, kind, rule), never from order, wording or
