@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Annotated, Literal, TypeVar
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import Field, model_validator
+from pydantic import ConfigDict, Field, JsonValue, model_validator
 
 from stagesync.errors import ConfigurationError
 from stagesync.model.changes import Mode
@@ -29,8 +29,15 @@ from stagesync.policy.validation import validate
 SQLITE = "sqlite:///"
 
 
+def _one_of(*names: str) -> dict[str, JsonValue]:
+    """What a JSON Schema says of settings of which exactly one is given."""
+    return {"oneOf": [{"required": [name]} for name in names]}
+
+
 class Secret(Strict):
     """Where a secret is found: the name of an environment variable, or a file."""
+
+    model_config = ConfigDict(json_schema_extra=_one_of("env", "file"))
 
     env: Words | None = None
     file: Words | None = None
@@ -58,17 +65,88 @@ class Secret(Strict):
         return value
 
 
+class Timeouts(Strict):
+    """How long one call waits, in seconds."""
+
+    connect: Annotated[float, Field(gt=0, le=600)] = 3.05
+    read: Annotated[float, Field(gt=0, le=3_600)] = 60.0
+
+
+class Budget(Strict):
+    """How much of the API calls that an org allows in 24 hours may be used, by all, before StageSync stops."""
+
+    share: Annotated[float, Field(gt=0, le=1)] = 0.8
+
+
+WAYS: Mapping[str, tuple[str, ...]] = {
+    "client_secret": ("login_url", "client_id", "client_secret"),
+    "private_key": ("login_url", "client_id", "username", "private_key"),
+    "access_token": ("instance_url", "access_token"),
+}
+"""What each way to log in to Salesforce takes, by the setting that tells it from the others."""
+WAYS_OPTIONAL = {"private_key": ("audience",)}
+
+
+def _taken(way: str) -> tuple[str, ...]:
+    return WAYS[way] + WAYS_OPTIONAL.get(way, ())
+
+
+LOGIN_SETTINGS = tuple(dict.fromkeys(name for way in WAYS for name in _taken(way)))
+
+
+def _ways_as_schema() -> dict[str, JsonValue]:
+    """One alternative for each way to log in, without the settings of the others."""
+    return {
+        "oneOf": [
+            {
+                "required": list(needed),
+                "properties": {name: False for name in LOGIN_SETTINGS if name not in _taken(way)},
+            }
+            for way, needed in WAYS.items()
+        ]
+    }
+
+
 class SalesforceSettings(Strict):
-    """A Salesforce org, reached by the OAuth client credentials flow of an External Client App."""
+    """A Salesforce org and one way to log in to it: client credentials, JWT bearer, or a token that is ready."""
+
+    model_config = ConfigDict(json_schema_extra=_ways_as_schema())
 
     crm: Literal["salesforce"]
     mapping: Words
-    login_url: Words
-    client_id: Secret
-    client_secret: Secret
+    login_url: Words | None = Field(None, description="the org's My Domain; for a private key, also login. or test.")
+    client_id: Secret | None = Field(None, description="the consumer key of the External Client App")
+    client_secret: Secret | None = Field(None, description="client credentials: the consumer secret")
+    username: Words | None = Field(None, description="JWT bearer: the user that StageSync works as")
+    private_key: Secret | None = Field(None, description="JWT bearer: an RSA key (PEM), read anew at each login")
+    audience: Words | None = Field(None, description="JWT bearer: follows login_url if left out")
+    access_token: Secret | None = Field(None, description="a token that is ready; it cannot be renewed")
+    instance_url: Words | None = Field(None, description="the org's own URL, for a token that is ready")
     api_version: Annotated[str, Field(pattern=r"^[0-9]{2,3}\.0$")] = "67.0"
-    ca_bundle: Words | None = None
+    ca_bundle: Words | None = Field(None, description="a file of certificates (PEM) instead of the well-known ones")
+    proxy: Words | Secret | None = Field(None, description="a URL; with a password in it, give env or file")
+    timeouts: Timeouts = Timeouts()
+    budget: Budget = Budget()
     fallback_owner: Words | None = None
+
+    @model_validator(mode="after")
+    def _one_way_in(self) -> SalesforceSettings:
+        given = [name for name in LOGIN_SETTINGS if getattr(self, name) is not None]
+        told = [way for way in WAYS if way in given]
+        if len(told) > 1:
+            raise ValueError(f"{' and '.join(told)} are {len(told)} ways to log in; keep one of them")
+        if not told:
+            ways = "; or ".join(", ".join(needed) for needed in WAYS.values())
+            raise ValueError(f"there is no way to log in: give {ways}")
+        missing = [name for name in WAYS[told[0]] if name not in given]
+        if missing:
+            raise ValueError(f"to log in with {told[0]}, {' and '.join(missing)} must be given too")
+        foreign = [name for name in given if name not in _taken(told[0])]
+        if foreign:
+            raise ValueError(f"{' and '.join(foreign)} cannot stand beside {told[0]}; remove one or the other")
+        if isinstance(self.proxy, str) and "@" in self.proxy:
+            raise ValueError("a proxy with a password never stands in the settings: write proxy: {env: NAME}")
+        return self
 
 
 class HubSpotSettings(Strict):
@@ -102,6 +180,8 @@ class GuardSettings(Strict):
 
 class Schedule(Strict):
     """When the daemon runs: every so often, or by a cron expression in the time zone of the settings."""
+
+    model_config = ConfigDict(json_schema_extra=_one_of("every", "cron"))
 
     every: Length | None = None
     cron: Words | None = None

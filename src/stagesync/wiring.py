@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from threading import Event
 from typing import assert_never
@@ -20,7 +21,7 @@ from stagesync.mirror import Mirror
 from stagesync.model.waivers import Waiver
 from stagesync.planning.guard import Limits
 from stagesync.policy.mappings import CrmMapping
-from stagesync.settings import ConnectionSettings, HubSpotSettings, SalesforceSettings, Settings
+from stagesync.settings import ConnectionSettings, HubSpotSettings, SalesforceSettings, Secret, Settings
 
 
 def utc_now() -> datetime:
@@ -108,15 +109,27 @@ def _connected(settings: Settings, name: str, words: ConnectionSettings, *, writ
 def _salesforce(folder: Path, name: str, words: SalesforceSettings, mapping: CrmMapping) -> tuple[Reader, Writer]:
     from stagesync.connectors.salesforce import SalesforceConnection, connect
 
+    def read(secret: Secret | None, what: str) -> str | None:
+        return secret.read(folder, f"connection '{name}', {what}") if secret else None
+
     task_table, task_key = mapping.own_tasks or ("Task", "StageSync_Key__c")
+    key = words.private_key
     return connect(
         SalesforceConnection(
             connection=name,
             login_url=words.login_url,
-            client_id=words.client_id.read(folder, f"connection '{name}', client_id"),
-            client_secret=words.client_secret.read(folder, f"connection '{name}', client_secret"),
+            client_id=read(words.client_id, "client_id"),
+            client_secret=read(words.client_secret, "client_secret"),
+            username=words.username,
+            private_key=partial(key.read, folder, f"connection '{name}', private_key") if key else None,
+            audience=words.audience,
+            access_token=read(words.access_token, "access_token"),
+            instance_url=words.instance_url,
             api_version=words.api_version,
+            timeout=(words.timeouts.connect, words.timeouts.read),
             ca_bundle=folder / words.ca_bundle if words.ca_bundle else None,
+            proxy=read(words.proxy, "proxy") if isinstance(words.proxy, Secret) else words.proxy,
+            budget=words.budget.share,
             task_table=task_table,
             task_key=task_key,
         )

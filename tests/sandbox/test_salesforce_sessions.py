@@ -10,11 +10,10 @@ from typing import Any
 
 import pytest
 import requests
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import rsa
 from simple_salesforce.api import Salesforce
 from simple_salesforce.exceptions import SalesforceAuthenticationFailed, SalesforceExpiredSession
 
+from .salesforce_keys import pair
 from .salesforce_world import START, World
 
 TOKEN = "/services/oauth2/token"
@@ -73,17 +72,16 @@ class Elsewhere(requests.Session):
         return super().request(method, self.url + path, *args, **kwargs)
 
 
-def key() -> str:
-    made = rsa.generate_private_key(public_exponent=65537, key_size=2048)
-    form = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    return made.private_bytes(*form).decode()
-
-
 def test_simple_salesforce_logs_in_by_jwt_client_credentials_and_soap(salesforce: World) -> None:
     # The library stamps the JWT by the machine's clock.
     salesforce.clock.now = datetime.now(UTC)
+    salesforce.org.public_key = pair("first").public
     ways: list[dict[str, Any]] = [
-        {"username": "integration@stagesync.example", "consumer_key": "stagesync-demo", "privatekey": key()},
+        {
+            "username": "integration@stagesync.example",
+            "consumer_key": "stagesync-demo",
+            "privatekey": pair("first").private,
+        },
         {
             "consumer_key": "stagesync-demo",
             "consumer_secret": salesforce.org.client_secret,
@@ -94,6 +92,8 @@ def test_simple_salesforce_logs_in_by_jwt_client_credentials_and_soap(salesforce
     for way in ways:
         sf = Salesforce(session=Elsewhere(salesforce.url), **way)
         assert sf.query("SELECT COUNT() FROM User")["totalSize"] == 1
+    with pytest.raises(SalesforceAuthenticationFailed, match="invalid assertion"):
+        Salesforce(session=Elsewhere(salesforce.url), **{**ways[0], "privatekey": pair("second").private})
     wrong: dict[str, Any] = {"username": "integration@stagesync.example", "password": "no", "security_token": ""}
     with pytest.raises(SalesforceAuthenticationFailed, match="INVALID_LOGIN"):
         Salesforce(session=Elsewhere(salesforce.url), **wrong)

@@ -93,7 +93,7 @@ def test_a_permanent_401_asks_for_no_new_token(wire: responses.RequestsMock) -> 
     grant(wire)
     message = "This session is not valid for use with the REST API"
     wire.add(responses.GET, LIMITS, status=401, json=error("INVALID_SESSION_ID", message))
-    with pytest.raises(CredentialsRefused, match="session policies"):
+    with pytest.raises(CredentialsRefused, match="OAuth scope 'api'"):
         session().call(READ, msgspec.json.decode)
     assert len(sent(wire, LIMITS)) == 1
 
@@ -109,7 +109,7 @@ def test_a_ready_token_that_expired_cannot_be_renewed(wire: responses.RequestsMo
     ("body", "hint"),
     [
         ({"error": "invalid_grant", "error_description": "request not supported on this domain"}, "My Domain"),
-        ({"error": "invalid_client", "error_description": "invalid client credentials"}, "client secret"),
+        ({"error": "invalid_client", "error_description": "invalid client credentials"}, "check the client secret"),
         ({"error": "odd"}, "odd; check login_url"),
     ],
 )
@@ -260,8 +260,12 @@ def test_the_instance_of_a_token_is_held_to_the_same_rule(wire: responses.Reques
 def test_no_way_in_is_a_configuration_error() -> None:
     with pytest.raises(ConfigurationError, match="give a client id and secret"):
         session(client_secret=None)
+    with pytest.raises(ConfigurationError, match="client_secret and access_token are several ways"):
+        session(access_token="t", instance_url=ORG)
     with pytest.raises(ConfigurationError, match="needs instance_url"):
-        session(access_token="t")
+        session(client_secret=None, access_token="t")
+    with pytest.raises(ConfigurationError, match="give a login_url too"):
+        session(login_url=None)
 
 
 def test_secrets_are_not_shown() -> None:

@@ -27,7 +27,17 @@ LIMIT = "REQUEST_LIMIT_EXCEEDED"
 BUSY_CODES = frozenset({LOCKED, "SERVER_UNAVAILABLE", "UNKNOWN_EXCEPTION"})
 BUSY_STATUSES = frozenset({420, 429, 502, 503, 504})
 # 401 answers that a new token does not cure; jsforce 3 (lib/http-api.js) lists the same two.
-PERMANENT_401 = ("not valid for use with the REST API", "Connected app is not attached to Agent")
+PERMANENT_401 = {
+    "not valid for use with the REST API": (
+        "The session may not use the REST API: give the app the OAuth scope 'api', and look at the session security "
+        "level that the user's profile asks for"
+    ),
+    "Connected app is not attached to Agent": (
+        "The app of this token may only serve an agent that it is attached to: make an app of its own for StageSync"
+    ),
+}
+CLOCKS_DIFFER = 60.0
+"""Seconds. Less is ordinary; an assertion is valid for three minutes."""
 
 
 class RowError(msgspec.Struct, frozen=True):
@@ -78,11 +88,22 @@ class CutOff(ConnectionFailed):
 class Refusal(ConnectionFailed):
     """Salesforce (or something before it) answered no."""
 
-    def __init__(self, message: str, *, status: int, error: RowError, retry_after: float | None) -> None:
+    def __init__(
+        self, message: str, *, status: int, error: RowError, retry_after: float | None, ahead: float | None = None
+    ) -> None:
         self.status = status
         self.error = error
         self.retry_after = retry_after
+        self.ahead = ahead
         super().__init__(message)
+
+    @property
+    def clocks(self) -> str:
+        """A sentence on this machine's clock, where it and Salesforce's differ by so much that logins may fail."""
+        if self.ahead is None or abs(self.ahead) < CLOCKS_DIFFER:
+            return ""
+        way = "ahead of" if self.ahead > 0 else "behind"
+        return f". The clock of this machine is {abs(self.ahead):,.0f} s {way} Salesforce's: set it"
 
     @property
     def stale_token(self) -> bool:
@@ -117,7 +138,9 @@ def unreachable(error: requests.RequestException, url: str) -> Unreachable:
     never_sent = isinstance(error, requests.ConnectTimeout) or (
         isinstance(reason, MaxRetryError) and isinstance(reason.reason, NewConnectionError)
     )
-    if isinstance(error, requests.exceptions.SSLError):
+    if isinstance(error, requests.exceptions.ProxyError):
+        said, remedy = "the proxy lets no connection through", "check the setting proxy, and the proxy itself"
+    elif isinstance(error, requests.exceptions.SSLError):
         said, remedy = "the TLS handshake failed", "check the URL and ca_bundle"
     elif isinstance(error, requests.Timeout):
         said, remedy = "no answer in time", "see status.salesforce.com, or raise the timeout"
@@ -138,6 +161,7 @@ def refusal(response: requests.Response) -> Refusal:
         status=status,
         error=error,
         retry_after=_seconds(response.headers.get("Retry-After")),
+        ahead=_ahead(response.headers.get("Date")),
     )
 
 
@@ -175,6 +199,9 @@ def _explained(status: int, error: RowError) -> str:
             f"{said}. The org's API calls of the last 24 hours are used up; StageSync does not try again. "
             f"Run it less often, or raise the limit"
         )
+    for text, remedy in PERMANENT_401.items():
+        if status == 401 and text in error.message:
+            return f"{said}. {remedy}"
     if status == 401:
         return f"{said}. Renew the access token, or check client id, secret and the app's session policies"
     if status == 403 and error.code != LIMIT:
@@ -198,5 +225,15 @@ def _seconds(retry_after: str | None) -> float | None:
         pass
     try:
         return max(0.0, parsedate_to_datetime(retry_after).timestamp() - time.time())
+    except ValueError:
+        return None
+
+
+def _ahead(date: str | None) -> float | None:
+    """By how many seconds this machine's clock is ahead of the one that wrote a ``Date`` header."""
+    if date is None:
+        return None
+    try:
+        return time.time() - parsedate_to_datetime(date).timestamp()
     except ValueError:
         return None

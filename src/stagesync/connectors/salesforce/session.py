@@ -14,7 +14,7 @@ import structlog
 from simple_salesforce.api import Salesforce
 from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt, wait_random_exponential
 
-from stagesync.connectors.salesforce.connection import Patience, SalesforceConnection
+from stagesync.connectors.salesforce.connection import Patience, SalesforceConnection, proxy_url
 from stagesync.connectors.salesforce.failures import CutOff, Refusal, Unreachable, cut_off, unreachable
 from stagesync.connectors.salesforce.tokens import Token, Tokens
 from stagesync.connectors.salesforce.transport import mount_plain_http, open_session
@@ -49,7 +49,7 @@ class OrgSession:
         self.connection = connection
         self.patience = patience
         self.sleep = sleep
-        self._session = open_session(connection.timeout, str(connection.ca_bundle) if connection.ca_bundle else None)
+        self._session = open_session(connection.timeout, connection.ca_bundle, proxy_url(connection.proxy))
         self._tokens = Tokens(connection, self._session)
         self._lock = threading.Lock()
         self._client: tuple[Token, Salesforce, str] | None = None
@@ -125,7 +125,7 @@ class OrgSession:
             if not self._tokens.renewable:
                 raise CredentialsRefused(
                     f"{error} (connection {self.connection.connection} has a ready access token and no client id and "
-                    f"secret to renew it with)"
+                    f"secret to renew it with: give a new token, or another way to log in)"
                 ) from error
         return self._once(self._login(lambda: self._tokens.renew(token)), call, decode)
 

@@ -11,17 +11,10 @@ import structlog
 
 from stagesync.connectors.salesforce.connection import SalesforceConnection, origin
 from stagesync.connectors.salesforce.failures import Refusal, cut_off, unreachable
+from stagesync.connectors.salesforce.grants import TOKEN_PATH, Grant, grant_of
 from stagesync.errors import ConfigurationError, ConnectionFailed, CredentialsRefused
 
 log = structlog.get_logger(__name__)
-
-# What the token endpoint's words mean for the person who set the app up.
-REMEDIES = {
-    "request not supported on this domain": "set login_url to the org's My Domain, not login. or test.salesforce.com",
-    "no client credentials user enabled": "choose a 'run as' user in the app's client-credentials settings",
-    "client identifier invalid": "check the client id; a new app takes up to ten minutes to be known",
-    "invalid client credentials": "check the client secret",
-}
 
 
 @dataclass(frozen=True)
@@ -33,10 +26,20 @@ class Token:
 
 
 class Granted(msgspec.Struct):
-    """The token endpoint's answer; there is no ``expires_in`` and no ``refresh_token`` in this flow."""
+    """The token endpoint's answer; there is no ``expires_in`` and no ``refresh_token`` in these flows.
+
+    ``id`` is ``https://login.salesforce.com/id/ORG/USER``.
+    """
 
     access_token: str
     instance_url: str
+    id: str = ""
+
+    @property
+    def org(self) -> str | None:
+        """The id of the org, None where the answer does not say."""
+        parts = self.id.split("/")
+        return parts[-2] if len(parts) > 2 else None
 
 
 class Tokens:
@@ -46,16 +49,15 @@ class Tokens:
         self._connection = connection
         self._session = session
         self._lock = threading.Lock()
-        self._login = origin(connection.login_url, "login_url")
+        self._grant = grant_of(connection)
         self._token = self._ready_token()
-        if self._token is None and not self.renewable:
-            raise ConfigurationError(
-                f"connection {connection.connection}: give a client id and secret, or an access token with instance_url"
-            )
+        self._org: str | None = None
+        self._refusal: CredentialsRefused | None = None
 
     @property
     def renewable(self) -> bool:
-        return bool(self._connection.client_id and self._connection.client_secret)
+        """Whether there is a way to ask for another token."""
+        return self._grant is not None
 
     def current(self) -> Token:
         """The token to use; asks for one at the first call."""
@@ -81,27 +83,42 @@ class Tokens:
         return Token(given.access_token, origin(given.instance_url, "instance_url"))
 
     def _ask(self) -> Token:
-        """POST /services/oauth2/token, the client-credentials flow."""
-        url = self._login + "/services/oauth2/token"
-        credentials = (str(self._connection.client_id), str(self._connection.client_secret))
+        """A new token. Credentials that were refused are never tried again: repeated failures lock the user out."""
+        if self._refusal is not None:
+            raise self._refusal
+        assert self._grant is not None
         try:
-            response = self._session.post(url, data={"grant_type": "client_credentials"}, auth=credentials)
+            granted = self._granted(self._grant)
+            if self._org is not None and granted.org not in (None, self._org):
+                raise CredentialsRefused(
+                    f"Salesforce at {self._grant.login} gave connection {self._connection.connection} a token of org "
+                    f"{granted.org}, the one before was of org {self._org}; nothing was done with it"
+                )
+        except CredentialsRefused as error:
+            self._refusal = error
+            raise
+        self._org = granted.org
+        return Token(granted.access_token, origin(granted.instance_url, "instance_url of the token"))
+
+    def _granted(self, grant: Grant) -> Granted:
+        """POST /services/oauth2/token."""
+        url = grant.login + TOKEN_PATH
+        try:
+            response = self._session.post(url, data=dict(grant.form()), auth=grant.basic)
         except Refusal as error:
-            raise self._refused(url, error) from error
+            raise self._refused(grant, error) from error
         except requests.RequestException as error:
             raise unreachable(error, url) from error
         try:
-            granted = msgspec.json.decode(response.content, type=Granted)
+            return msgspec.json.decode(response.content, type=Granted)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise cut_off(url, len(response.content)) from error
-        return Token(granted.access_token, origin(granted.instance_url, "instance_url of the token"))
 
-    def _refused(self, url: str, error: Refusal) -> ConnectionFailed:
-        """Credentials that are wrong are never tried again: repeated failures lock the user out."""
+    def _refused(self, grant: Grant, error: Refusal) -> ConnectionFailed:
         if error.status not in {400, 401, 403}:
             return error
         said = str(error.error) or f"status {error.status}"
-        remedy = REMEDIES.get(error.error.message, "check login_url, client id, client secret and the app's policies")
         return CredentialsRefused(
-            f"Salesforce at {url} refused the credentials of connection {self._connection.connection}: {said}; {remedy}"
+            f"Salesforce at {grant.login}{TOKEN_PATH} refused the credentials of connection "
+            f"{self._connection.connection}: {said}; {grant.remedy(error.error)}{error.clocks}"
         )

@@ -6,13 +6,16 @@ The library sets no timeout, follows the environment (``~/.netrc`` replaces the 
 
 from __future__ import annotations
 
+import ssl
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 import requests
 from requests.adapters import HTTPAdapter
 
 from stagesync.connectors.salesforce.failures import refusal
+from stagesync.errors import ConfigurationError
 
 Timeout = tuple[float, float]
 
@@ -35,18 +38,22 @@ class PlainHTTPAdapter(TimedAdapter):
 
     def send(self, request: requests.PreparedRequest, *args: Any, **kwargs: Any) -> requests.Response:
         request.url = "http://" + str(request.url).removeprefix("https://")
+        kwargs["proxies"] = {}  # what stays on this machine needs no proxy
         return super().send(request, *args, **kwargs)
 
 
-def open_session(timeout: Timeout, ca_bundle: str | None) -> requests.Session:
+def open_session(timeout: Timeout, ca_bundle: Path | None = None, proxy: str | None = None) -> requests.Session:
     """A session that raises :class:`~stagesync.connectors.salesforce.failures.Refusal` for every status from 300 on.
 
     A redirect is such a refusal too: requests would turn a redirected PATCH into a GET and call it a success.
+    Raises ConfigurationError for a bundle of certificates that cannot be read.
     """
     product = f"StageSync/{version('stagesync')}"
     session = requests.Session()
     session.trust_env = False
-    session.verify = ca_bundle or True
+    session.verify = _checked(ca_bundle) if ca_bundle else True
+    if proxy is not None:
+        session.proxies = {"https": proxy}
     session.headers.update(
         {
             "User-Agent": product,
@@ -61,6 +68,16 @@ def open_session(timeout: Timeout, ca_bundle: str | None) -> requests.Session:
     session.mount("http://", TimedAdapter(timeout))
     session.hooks["response"].append(_refuse)
     return session
+
+
+def _checked(ca_bundle: Path) -> str:
+    try:
+        ssl.create_default_context(cafile=ca_bundle)
+    except OSError as error:  # an SSLError is one too
+        raise ConfigurationError(
+            f"ca_bundle: {ca_bundle} cannot be read as certificates in PEM form: {error.strerror or error}"
+        ) from error
+    return str(ca_bundle)
 
 
 def mount_plain_http(session: requests.Session, origin: str, timeout: Timeout) -> str:

@@ -14,13 +14,19 @@ class Faults:
     """
 
     permanent_401: bool = False
-    """Every call answers 401 "This session is not valid for use with the REST API", whatever the token."""
+    """Every call answers 401 with ``permanent_401_message``, whatever the token."""
+    permanent_401_message: str = "This session is not valid for use with the REST API"
+    """Another one that no new token cures is "Connected app is not attached to Agent"."""
+    login_refusal: tuple[str, str] | None = None
+    """Every login answers 400 with this ``error`` and ``error_description``."""
+    unapproved_users: set[str] = field(default_factory=set)
+    """User names that the app is not approved for: their JWT logins answer "user hasn't approved this consumer"."""
     unavailable: int = 0
     """The next n calls answer 503 SERVER_UNAVAILABLE."""
     unavailable_html: bool = False
     """The 503 comes as a page in HTML instead of JSON."""
     retry_after: int | None = None
-    """Seconds in the ``Retry-After`` header of the 503; None leaves the header out."""
+    """Seconds in the ``Retry-After`` header of the 503 and of the concurrent limit; None leaves the header out."""
     server_errors: int = 0
     """The next n calls answer 500 UNKNOWN_EXCEPTION."""
     daily_limit_reached: bool = False
@@ -39,6 +45,8 @@ class Faults:
     """The next n writes of one record, by 18-character id, fail with UNABLE_TO_LOCK_ROW."""
     validation_rules: dict[str, str] = field(default_factory=dict)
     """Writes of a record, by 18-character id, fail with FIELD_CUSTOM_VALIDATION_EXCEPTION and this message."""
+    drop_before_commit: int = 0
+    """The next n write calls are not carried out: the connection is closed without an answer."""
     drop_after_commit: int = 0
     """The next n write calls are carried out, then the connection is closed without an answer."""
     limits_forbidden: bool = False

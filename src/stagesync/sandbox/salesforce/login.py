@@ -1,7 +1,8 @@
 """Ways in: the OAuth token endpoint, revocation, who am I, and the SOAP login of versions up to 64.
 
-The JWT bearer flow checks the claims (issuer, subject, audience, expiry) and not the signature: the sandbox
-holds no certificates. The username-password and refresh-token flows are refused, as newer orgs refuse them.
+The JWT bearer flow checks the claims (issuer, subject, audience, expiry), and the signature once a test gives the
+org a public key (``Org.public_key``). The username-password and refresh-token flows are refused, as newer orgs
+refuse them.
 """
 
 from __future__ import annotations
@@ -16,6 +17,12 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import parse_qsl, unquote
 from xml.sax.saxutils import escape
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import padding
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
+from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
 from stagesync.sandbox.salesforce.call import Answer, Call
 from stagesync.sandbox.salesforce.errors import LoginError, session_invalid
@@ -44,6 +51,8 @@ def token(call: Call) -> Answer:
 
 
 def _granted(call: Call, fields: Mapping[str, str]) -> str:
+    if call.org.faults.login_refusal is not None:
+        raise LoginError(*call.org.faults.login_refusal)
     grant = fields.get("grant_type", "")
     if grant == "client_credentials":
         _check_client(call, fields)
@@ -78,6 +87,7 @@ def _check_client(call: Call, fields: Mapping[str, str]) -> None:
 
 def _jwt_user(call: Call, assertion: str) -> str:
     claims = _claims(assertion)
+    _check_signature(call.org, assertion)
     if claims.get("iss") != call.org.client_id:
         raise LoginError("invalid_client_id", "client identifier invalid")
     audiences = claims.get("aud")
@@ -93,9 +103,26 @@ def _jwt_user(call: Call, assertion: str) -> str:
     if not now < expires <= now + LONGEST_EXPIRY:
         raise LoginError("invalid_grant", "expired authorization code")
     user_id = _user(call.org, "Username", claims.get("sub"))
-    if user_id is None:
+    if user_id is None or claims["sub"] in call.org.faults.unapproved_users:
         raise LoginError("invalid_grant", "user hasn't approved this consumer")
     return user_id
+
+
+def _check_signature(org: Org, assertion: str) -> None:
+    if org.public_key is None:
+        return
+    key = load_pem_public_key(org.public_key.encode())
+    assert isinstance(key, RSAPublicKey)
+    signed, _, signature = assertion.rpartition(".")
+    try:
+        key.verify(
+            base64.urlsafe_b64decode(signature + "=" * (-len(signature) % 4)),
+            signed.encode(),
+            padding.PKCS1v15(),
+            hashes.SHA256(),
+        )
+    except (InvalidSignature, ValueError):
+        raise LoginError("invalid_grant", "invalid assertion") from None
 
 
 def _claims(assertion: str) -> dict[str, Any]:
@@ -147,7 +174,7 @@ def bearer(call: Call) -> str:
         ApiError: 401 INVALID_SESSION_ID.
     """
     if call.org.faults.permanent_401:
-        raise session_invalid("This session is not valid for use with the REST API")
+        raise session_invalid(call.org.faults.permanent_401_message)
     scheme, _, text = call.headers.get("authorization", "").partition(" ")
     user_id = call.org.sessions.user(text.strip()) if scheme.lower() in {"bearer", "oauth"} else None
     if user_id is None:

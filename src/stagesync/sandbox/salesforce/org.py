@@ -31,7 +31,9 @@ class Org:
     ids as ``{id}``, such as ``"PATCH /sobjects/Lead/{id}"``), ``calls_used`` and ``calls_limit`` (the
     ``Sforce-Limit-Info`` header), ``assignment_owner_id`` (who gets a Lead when assignment rules run; None
     means that no rule is active), ``password`` (SOAP login of every user), ``page_size`` (rows per query page
-    whatever the client asks; None means Salesforce's own 200 to 2,000).
+    whatever the client asks; None means Salesforce's own 200 to 2,000), ``public_key`` (of the certificate, as PEM,
+    that the app has for JWT logins; None takes any signature), ``app_calls_limit`` (the quota of the app, which
+    ``Sforce-Limit-Info`` then names too).
     """
 
     def __init__(
@@ -58,6 +60,8 @@ class Org:
         self.calls_used = 0
         self.calls_limit = DAILY_CALLS
         self.page_size: int | None = None
+        self.public_key: str | None = None
+        self.app_calls_limit: int | None = None
         self.database = Database(path)
         self.database.connection.create_function("fold", 1, _fold, deterministic=True)
         storage.create_tables(self.database)

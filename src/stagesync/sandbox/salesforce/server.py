@@ -32,6 +32,10 @@ JSON = "application/json;charset=UTF-8"
 DOWN = "<html><head><title>Down for maintenance</title></head><body>Salesforce is being updated.</body></html>"
 
 
+class _Dropping(Exception):
+    """The connection is to be closed before anything is done."""
+
+
 class _Dropped(Response):
     """Closes the connection with no answer: the server refuses the header before it sends a byte."""
 
@@ -77,6 +81,8 @@ def _respond(org: Org, request: Request, content: bytes) -> Response:
     try:
         _check_size(request)
         answer = _answer(org, _unpacked(_call(org, request, content)))
+    except _Dropping:
+        return _Dropped()
     except ApiError as error:
         answer = failed(error)
     except UnicodeEncodeError:
@@ -143,11 +149,15 @@ def _data(org: Org, call: Call, parts: tuple[str, ...]) -> Answer:
     if int(number) > rest.NEWEST:
         raise not_found()
     org.count_call(f"{call.method} {_template(parts[3:])}")
+    if call.method in WRITES and org.faults.strikes("drop_before_commit"):
+        raise _Dropping
     outage = _outage(org)
     if outage is not None:
         return outage
     inner = replace(call, segments=parts[3:], version=version, user_id=login.bearer(call))
-    _check_limits(org)
+    limited = _limited(org)
+    if limited is not None:
+        return limited
     answer = resources.dispatch(inner)
     return replace(answer, committed=call.method in WRITES)
 
@@ -164,7 +174,7 @@ def _template(parts: tuple[str, ...]) -> str:
 def _outage(org: Org) -> Answer | None:
     """The answer of a server that is down or broken, if the faults say so."""
     if org.faults.strikes("unavailable"):
-        headers = {} if org.faults.retry_after is None else {"Retry-After": str(org.faults.retry_after)}
+        headers = _retry_after(org)
         if org.faults.unavailable_html:
             return Answer(503, DOWN, {"Content-Type": "text/html", **headers})
         error = ApiError(503, "SERVER_UNAVAILABLE", "The server is temporarily unable to service your request")
@@ -175,18 +185,32 @@ def _outage(org: Org) -> Answer | None:
     return None
 
 
-def _check_limits(org: Org) -> None:
+def _retry_after(org: Org) -> dict[str, str]:
+    return {} if org.faults.retry_after is None else {"Retry-After": str(org.faults.retry_after)}
+
+
+def _limited(org: Org) -> Answer | None:
+    """The 403 of an org that allows no more calls today, or no more at once."""
     if org.faults.daily_limit_reached or org.calls_used > org.calls_limit:
-        raise ApiError(403, "REQUEST_LIMIT_EXCEEDED", "TotalRequests Limit exceeded.")
+        return failed(ApiError(403, "REQUEST_LIMIT_EXCEEDED", "TotalRequests Limit exceeded."))
     if org.faults.strikes("concurrent_limit"):
         message = "ConcurrentRequests (Concurrent API Requests) Limit exceeded."
-        raise ApiError(403, "REQUEST_LIMIT_EXCEEDED", message)
+        return replace(failed(ApiError(403, "REQUEST_LIMIT_EXCEEDED", message)), headers=_retry_after(org))
+    return None
+
+
+def _usage(org: Org) -> str:
+    """``Sforce-Limit-Info``: the org's calls, and the app's where it has a quota."""
+    usage = f"api-usage={org.calls_used}/{org.calls_limit}"
+    if org.app_calls_limit is None:
+        return usage
+    return f"{usage}; per-app-api-usage={org.calls_used}/{org.app_calls_limit}(appName={org.client_id})"
 
 
 def _response(org: Org, answer: Answer) -> Response:
     headers = {
         "Date": format_datetime(org.now(), usegmt=True),
-        "Sforce-Limit-Info": f"api-usage={org.calls_used}/{org.calls_limit}",
+        "Sforce-Limit-Info": _usage(org),
         **answer.headers,
     }
     if answer.body is None:
