@@ -11,17 +11,21 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from threading import Event
-from typing import assert_never
+from typing import TYPE_CHECKING, assert_never
 
 from stagesync import __version__
 from stagesync.agent import written
 from stagesync.agent.connection import Agent, Connected, Progress, silent
-from stagesync.connectors.base import Reader, Writer
+from stagesync.connectors.base import Discovery, Reader, Writer
 from stagesync.mirror import Mirror
 from stagesync.model.waivers import Waiver
 from stagesync.planning.guard import Limits
 from stagesync.policy.mappings import CrmMapping
 from stagesync.settings import ConnectionSettings, HubSpotSettings, SalesforceSettings, Secret, Settings
+
+if TYPE_CHECKING:
+    from stagesync.connectors.hubspot import HubSpotConnection
+    from stagesync.connectors.salesforce import SalesforceConnection
 
 
 def utc_now() -> datetime:
@@ -88,13 +92,38 @@ def stages_written(settings: Settings, connection: str) -> Mapping[str, Mapping[
         return written.stages_written(ledger, connection, settings.mappings[connection])
 
 
+@contextmanager
+def discovered(
+    folder: Path, name: str, words: ConnectionSettings, own_tasks: tuple[str, str] | None = None
+) -> Iterator[Discovery]:
+    """What the org of a connection is made of; nothing in it can write. ``folder`` is that of the settings.
+
+    Raises ConfigurationError for missing secrets.
+    """
+    match words:
+        case SalesforceSettings():
+            from stagesync.connectors.salesforce import discover as discover_org
+
+            discovery = discover_org(_salesforce_connection(folder, name, words, own_tasks))
+        case HubSpotSettings():
+            from stagesync.connectors.hubspot import discover as discover_portal
+
+            discovery = discover_portal(_hubspot_connection(folder, name, words, own_tasks))
+        case _:
+            assert_never(words)
+    try:
+        yield discovery
+    finally:
+        discovery.close()
+
+
 def _connected(settings: Settings, name: str, words: ConnectionSettings, *, write: bool) -> Connected:
     mapping = settings.mappings[name]
     match words:
         case SalesforceSettings():
-            reader, writer = _salesforce(settings.folder, name, words, mapping)
+            reader, writer = _salesforce(_salesforce_connection(settings.folder, name, words, mapping.own_tasks))
         case HubSpotSettings():
-            reader, writer = _hubspot(settings.folder, name, words, mapping)
+            reader, writer = _hubspot(_hubspot_connection(settings.folder, name, words, mapping.own_tasks))
         case _:
             assert_never(words)
     return Connected(
@@ -106,49 +135,61 @@ def _connected(settings: Settings, name: str, words: ConnectionSettings, *, writ
     )
 
 
-def _salesforce(folder: Path, name: str, words: SalesforceSettings, mapping: CrmMapping) -> tuple[Reader, Writer]:
-    from stagesync.connectors.salesforce import SalesforceConnection, connect
+def _salesforce(connection: SalesforceConnection) -> tuple[Reader, Writer]:
+    from stagesync.connectors.salesforce import connect
+
+    return connect(connection)
+
+
+def _salesforce_connection(
+    folder: Path, name: str, words: SalesforceSettings, own_tasks: tuple[str, str] | None
+) -> SalesforceConnection:
+    from stagesync.connectors.salesforce import SalesforceConnection
 
     def read(secret: Secret | None, what: str) -> str | None:
         return secret.read(folder, f"connection '{name}', {what}") if secret else None
 
-    task_table, task_key = mapping.own_tasks or ("Task", "StageSync_Key__c")
+    task_table, task_key = own_tasks or ("Task", "StageSync_Key__c")
     key = words.private_key
-    return connect(
-        SalesforceConnection(
-            connection=name,
-            login_url=words.login_url,
-            client_id=read(words.client_id, "client_id"),
-            client_secret=read(words.client_secret, "client_secret"),
-            username=words.username,
-            private_key=partial(key.read, folder, f"connection '{name}', private_key") if key else None,
-            audience=words.audience,
-            access_token=read(words.access_token, "access_token"),
-            instance_url=words.instance_url,
-            api_version=words.api_version,
-            timeout=(words.timeouts.connect, words.timeouts.read),
-            ca_bundle=folder / words.ca_bundle if words.ca_bundle else None,
-            proxy=read(words.proxy, "proxy") if isinstance(words.proxy, Secret) else words.proxy,
-            budget=words.budget.share,
-            task_table=task_table,
-            task_key=task_key,
-        )
+    return SalesforceConnection(
+        connection=name,
+        login_url=words.login_url,
+        client_id=read(words.client_id, "client_id"),
+        client_secret=read(words.client_secret, "client_secret"),
+        username=words.username,
+        private_key=partial(key.read, folder, f"connection '{name}', private_key") if key else None,
+        audience=words.audience,
+        access_token=read(words.access_token, "access_token"),
+        instance_url=words.instance_url,
+        api_version=words.api_version,
+        timeout=(words.timeouts.connect, words.timeouts.read),
+        ca_bundle=folder / words.ca_bundle if words.ca_bundle else None,
+        proxy=read(words.proxy, "proxy") if isinstance(words.proxy, Secret) else words.proxy,
+        budget=words.budget.share,
+        task_table=task_table,
+        task_key=task_key,
     )
 
 
-def _hubspot(folder: Path, name: str, words: HubSpotSettings, mapping: CrmMapping) -> tuple[Reader, Writer]:
-    from stagesync.connectors.hubspot import HubSpotConnection, connect
+def _hubspot(connection: HubSpotConnection) -> tuple[Reader, Writer]:
+    from stagesync.connectors.hubspot import connect
 
-    task_table, task_key = mapping.own_tasks or ("tasks", "stagesync_key")
-    return connect(
-        HubSpotConnection(
-            connection=name,
-            access_token=words.token.read(folder, f"connection '{name}', token"),
-            base_url=words.base_url,
-            api_version=words.api_version,
-            task_table=task_table,
-            task_key=task_key,
-        )
+    return connect(connection)
+
+
+def _hubspot_connection(
+    folder: Path, name: str, words: HubSpotSettings, own_tasks: tuple[str, str] | None
+) -> HubSpotConnection:
+    from stagesync.connectors.hubspot import HubSpotConnection
+
+    task_table, task_key = own_tasks or ("tasks", "stagesync_key")
+    return HubSpotConnection(
+        connection=name,
+        access_token=words.token.read(folder, f"connection '{name}', token"),
+        base_url=words.base_url,
+        api_version=words.api_version,
+        task_table=task_table,
+        task_key=task_key,
     )
 
 

@@ -11,7 +11,7 @@ import typer
 from typer.core import TyperGroup
 
 from stagesync import __version__
-from stagesync.cli.options import FailOn, Format
+from stagesync.cli.options import Crm, FailOn, Format
 from stagesync.cli.output import outlive_the_reader
 from stagesync.errors import Interrupted, StageSyncError
 
@@ -45,6 +45,8 @@ app.add_typer(log_app, name="log")
 # It reads files and logs nothing; to load the logs costs more than its work.
 LOGLESS = "check"
 DEFAULT_CONFIG = Path("config/stagesync.yaml")
+VARIABLES = ("SALESFORCE_CLIENT_ID", "SALESFORCE_CLIENT_SECRET", "HUBSPOT_TOKEN")
+"""Where secrets are looked for unless an option names another environment variable."""
 Config = Annotated[Path, typer.Option("--config", "-c", help="The settings file.", show_default=True)]
 FormatOption = Annotated[Format, typer.Option("--format", "-f", help="How to report.")]
 Limit = Annotated[int, typer.Option("--limit", min=0, help="How many rows to show; 0 shows all.")]
@@ -103,6 +105,58 @@ def sandbox(
     from stagesync.cli import sandbox as command
 
     raise typer.Exit(command.sandbox(seed=seed, records=records, port=port, directory=directory))
+
+
+@app.command()
+def init(  # noqa: PLR0917  (typer passes options by name)
+    crm: Annotated[Crm, typer.Option(help="Which kind of CRM it is.")],
+    connection: Annotated[
+        str | None, typer.Option(help="A name for the connection; that of the CRM if left out.")
+    ] = None,
+    login_url: Annotated[
+        str | None, typer.Option(help="Salesforce: the org's My Domain, such as https://acme.my.salesforce.com.")
+    ] = None,
+    client_id_env: Annotated[
+        str, typer.Option(metavar="VARIABLE", help="Salesforce: the environment variable with the client id.")
+    ] = VARIABLES[0],
+    client_secret_env: Annotated[
+        str, typer.Option(metavar="VARIABLE", help="Salesforce: the environment variable with the client secret.")
+    ] = VARIABLES[1],
+    username: Annotated[
+        str | None, typer.Option(help="Salesforce, with --private-key: the user that StageSync works as.")
+    ] = None,
+    private_key: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Salesforce: log in with this RSA key (PEM), and not with a client secret."),
+    ] = None,
+    token_env: Annotated[
+        str, typer.Option(metavar="VARIABLE", help="HubSpot: the environment variable with the token.")
+    ] = VARIABLES[2],
+    base_url: Annotated[str | None, typer.Option(help="HubSpot: where its API is, unless it is HubSpot's own.")] = None,
+    definitions: Annotated[
+        str, typer.Option(metavar="PACK", help="Which of the shipped definitions to start from.")
+    ] = "recommended",
+    out: Annotated[Path, typer.Option("--out", "-o", help="The folder to write into.")] = DEFAULT_CONFIG.parent,
+) -> None:
+    """Write a starter configuration from what an org has: its stages, record types and fields. Only reads the org.
+
+    Secrets are never given here: the options name environment variables. No file is overwritten.
+    """
+    from stagesync.cli import init as command
+    from stagesync.cli.connecting import Given, connection_words
+
+    given = Given(
+        login_url=login_url,
+        client_id_env=client_id_env,
+        client_secret_env=client_secret_env,
+        username=username,
+        private_key=private_key,
+        token_env=token_env,
+        base_url=base_url,
+    )
+    name = connection or str(crm)
+    words = connection_words(crm, name, given)
+    raise typer.Exit(command.init(words, name=name, definitions=definitions, out=out))
 
 
 @app.command()

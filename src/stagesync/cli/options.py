@@ -20,6 +20,13 @@ class Format(StrEnum):
     MARKDOWN = "markdown"
 
 
+class Crm(StrEnum):
+    """The kinds of CRM."""
+
+    SALESFORCE = "salesforce"
+    HUBSPOT = "hubspot"
+
+
 class FailOn(StrEnum):
     """From which severity on findings make the command exit with 1."""
 

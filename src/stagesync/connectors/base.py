@@ -8,7 +8,17 @@ from typing import Protocol
 import polars as pl
 
 from stagesync.model.changes import Change, Outcome
-from stagesync.model.crm import Identity, NativeStage, Owner
+from stagesync.model.crm import (
+    BlindSpot,
+    Identity,
+    Likeness,
+    NativeStage,
+    ObjectFacts,
+    Organization,
+    Owner,
+    RecordType,
+    Service,
+)
 from stagesync.model.frames import Page
 from stagesync.model.tables import Missing, Table
 
@@ -77,6 +87,44 @@ class Writer(Protocol):
 
     def close_tasks(self, changes: Sequence[Change]) -> Sequence[Outcome]:
         """Complete tasks that are still open; closed or deleted ones are left alone (``already-so``)."""
+
+    def close(self) -> None:
+        """Give connections back."""
+
+
+class Discovery(Protocol):
+    """What an org is made of, for setting up and for checking a configuration. It holds a Reader and nothing that
+    can write; every call is answered by the CRM as it is now.
+
+    Errors: as :class:`Reader`.
+    """
+
+    reader: Reader
+    currency_field: str
+    """What the field with a record's currency is called, in an org that has it."""
+
+    def service(self) -> Service:
+        """Which versions of the API there are, and how many calls of the day are left. The first call to make: with a
+        version that is no longer served no other call works."""
+
+    def organization(self) -> Organization:
+        """Whether this is a sandbox, and its time zone."""
+
+    def facts(self, object_name: str) -> ObjectFacts | None:
+        """An object and its fields; None when it is not there or not shown to the token."""
+
+    def record_types(self, object_name: str, stage_field: str) -> Sequence[RecordType]:
+        """The active record types of an object; none where the CRM or the org has none."""
+
+    def likeness(self, object_name: str, stage_field: str, stage: NativeStage) -> Likeness | None:
+        """The stage of a new org that a stage resembles, by what the CRM says of it, its name, its probability."""
+
+    def counts(self, object_name: str, field: str, *, open_only: bool) -> Mapping[str, int] | None:
+        """How many records hold each value of a field (``""`` for a blank one), or only those in work; None where the
+        CRM does not count cheaply."""
+
+    def blind_spots(self) -> Sequence[BlindSpot]:
+        """What the CRM may hold that cannot be read."""
 
     def close(self) -> None:
         """Give connections back."""

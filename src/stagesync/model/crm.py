@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 
@@ -20,7 +21,8 @@ class NativeStage:
     """One stage as the CRM knows it. ``value`` is what is stored in the field, ``label`` what people see.
 
     ``pipeline`` is None where the object has no pipelines. ``writable`` is False for stages that an
-    integration must not write (a converting lead status, a read-only stage).
+    integration must not write (a converting lead status, a read-only stage). ``probability`` is in percent, where the
+    CRM gives a stage one.
     """
 
     pipeline: str | None
@@ -31,6 +33,7 @@ class NativeStage:
     won: bool = False
     active: bool = True
     writable: bool = True
+    probability: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,3 +46,72 @@ class Owner:
     active: bool
     queue: bool = False
     time_zone: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class FieldFacts:
+    """One field as it is shown to the token. ``type`` is the CRM's own word."""
+
+    name: str
+    label: str
+    type: str
+    custom: bool = False
+    creatable: bool = False
+    editable: bool = False
+    unique: bool = False
+    external_id: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class ObjectFacts:
+    """One object as it is shown to the token; fields by name, those that may not be read are not there."""
+
+    name: str
+    fields: Mapping[str, FieldFacts]
+    creatable: bool = False
+    editable: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecordType:
+    """A record type and the values of the stage field that it offers; None where the CRM does not say."""
+
+    name: str
+    label: str
+    stages: tuple[str, ...] | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Service:
+    """How the org serves us: which versions of its API (none where it does not say), and the calls of its day."""
+
+    version: str
+    versions: tuple[str, ...] = ()
+    calls_limit: int | None = None
+    calls_left: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Organization:
+    """What an org says of itself beside its identity; None where it does not say."""
+
+    sandbox: bool | None = None
+    time_zone: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Likeness:
+    """The stage of a new org that a stage resembles, ``sure`` where the CRM itself says so; ``why`` is the reason."""
+
+    value: str
+    sure: bool
+    why: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class BlindSpot:
+    """What this CRM may hold without our seeing it. ``blind`` is None where nobody can tell."""
+
+    subject: str
+    blind: bool | None
+    says: str

@@ -10,11 +10,12 @@ import time
 from collections.abc import Callable
 
 from stagesync.connectors.hubspot.connection import HubSpotConnection
+from stagesync.connectors.hubspot.discovery import HubSpotDiscovery
 from stagesync.connectors.hubspot.reader import HubSpotReader
 from stagesync.connectors.hubspot.transport import Client, ReadTransport, WriteTransport
 from stagesync.connectors.hubspot.writer import HubSpotWriter
 
-__all__ = ["HubSpotConnection", "HubSpotReader", "HubSpotWriter", "connect"]
+__all__ = ["HubSpotConnection", "HubSpotReader", "HubSpotWriter", "connect", "discover"]
 
 
 def connect(
@@ -26,3 +27,9 @@ def connect(
     """
     client = Client(connection, sleep)
     return HubSpotReader(ReadTransport(client)), HubSpotWriter(WriteTransport(client))
+
+
+def discover(connection: HubSpotConnection, *, sleep: Callable[[float], None] = time.sleep) -> HubSpotDiscovery:
+    """What the portal is made of. It can only read; nothing is sent before the first call."""
+    reader = HubSpotReader(ReadTransport(Client(connection, sleep)))
+    return HubSpotDiscovery(reader, connection.api_version)

@@ -80,7 +80,7 @@ class HubSpotReader:
     def stages(self, object_name: str, stage_field: str) -> Sequence[NativeStage]:
         """Stages of all pipelines, or the options of ``stage_field`` where it does not hold one of those."""
         if stage_field not in PIPELINE_FIELDS:
-            definition = self._properties(object_name).get(stage_field)
+            definition = self.properties(object_name).get(stage_field)
             return option_stages(definition) if definition else ()
         request = Request(path=self._transport.paths.pipelines, names={"object": object_name})
         try:
@@ -160,7 +160,8 @@ class HubSpotReader:
                 self._definitions[object_name] = _no_object(object_name, refusal)
         return self._definitions[object_name]
 
-    def _properties(self, object_name: str) -> dict[str, PropertyAnswer]:
+    def properties(self, object_name: str) -> dict[str, PropertyAnswer]:
+        """The definitions of an object's properties by name; none when it cannot be read."""
         known = self._known(object_name)
         return {} if isinstance(known, str) else known
 
@@ -203,7 +204,7 @@ class HubSpotReader:
 
     def current(self, table: Table, ids: Sequence[str]) -> pl.DataFrame:
         """These records as they are now, in no particular order; absent ones are gone or hidden."""
-        table = _present(table, self._properties(_object(table)))
+        table = _present(table, self.properties(_object(table)))
         return record_frame(table, read_records(self._transport, _object(table), ids, _asked(table)))
 
     def own_tasks(self, keys: Sequence[str]) -> Mapping[str, str]:

@@ -7,15 +7,16 @@ from __future__ import annotations
 
 import time
 
-from stagesync.connectors.base import Reader, Writer
+from stagesync.connectors.base import Discovery, Reader, Writer
 from stagesync.connectors.salesforce.connection import Patience, SalesforceConnection
+from stagesync.connectors.salesforce.discovery import SalesforceDiscovery
 from stagesync.connectors.salesforce.reader import SalesforceReader
 from stagesync.connectors.salesforce.records import Records
 from stagesync.connectors.salesforce.schema import Schema
 from stagesync.connectors.salesforce.session import OrgSession, Sleep
 from stagesync.connectors.salesforce.writer import SalesforceWriter
 
-__all__ = ["Patience", "SalesforceConnection", "connect"]
+__all__ = ["Patience", "SalesforceConnection", "connect", "discover"]
 
 DEFAULT_PATIENCE = Patience()
 
@@ -33,3 +34,16 @@ def connect(
     schema = Schema(session)
     records = Records(session, schema)
     return SalesforceReader(session, schema, records), SalesforceWriter(session, schema, records)
+
+
+def discover(
+    connection: SalesforceConnection, *, patience: Patience = DEFAULT_PATIENCE, sleep: Sleep = time.sleep
+) -> Discovery:
+    """What the org is made of. It can only read; nothing is sent before the first call.
+
+    Errors: as :func:`connect`.
+    """
+    session = OrgSession(connection, patience, sleep)
+    schema = Schema(session)
+    records = Records(session, schema)
+    return SalesforceDiscovery(session, schema, records, SalesforceReader(session, schema, records))

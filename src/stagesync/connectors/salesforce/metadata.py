@@ -35,7 +35,7 @@ def native_stages(records: Records, schema: Schema, object_name: str, stage_fiel
 
 def _opportunity_stages(records: Records) -> list[NativeStage]:
     """Inactive stages are there too: old records still hold them."""
-    fields = ["ApiName", "MasterLabel", "SortOrder", "IsActive", "IsClosed", "IsWon"]
+    fields = ["ApiName", "MasterLabel", "SortOrder", "IsActive", "IsClosed", "IsWon", "DefaultProbability"]
     rows = _ordered(records, fields, "OpportunityStage")
     return [
         NativeStage(
@@ -47,6 +47,7 @@ def _opportunity_stages(records: Records) -> list[NativeStage]:
             won=row["IsWon"],
             active=row["IsActive"],
             writable=row["IsActive"],
+            probability=row["DefaultProbability"],
         )
         for position, row in enumerate(rows)
     ]

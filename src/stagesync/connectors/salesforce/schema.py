@@ -48,6 +48,11 @@ class Field(msgspec.Struct, frozen=True):
 
     name: str
     type: str = "string"
+    label: str = ""
+    custom: bool = False
+    createable: bool = False
+    updateable: bool = False
+    unique: bool = False
     externalId: bool = False
     relationshipName: str | None = None
     referenceTo: tuple[str, ...] = ()
@@ -60,6 +65,8 @@ class SObject(msgspec.Struct, frozen=True):
     name: str
     fields: tuple[Field, ...]
     queryable: bool = True
+    createable: bool = False
+    updateable: bool = False
 
     def field(self, name: str) -> Field | None:
         """A field by its name, which SOQL reads without regard to case."""

@@ -31,7 +31,9 @@ def stored_values(org: Org, item: SObject, values: Mapping[str, Any], *, creatin
         field = item.field(name)
         if field is None or org.faults.hides(item.name, field.name):
             raise RowError("INVALID_FIELD", f"No such column '{name}' on sobject of type {item.name}")
-        if not (field.createable if creating else field.updateable):
+        if not (field.createable if creating else field.updateable) or (
+            (item.name, field.name) in org.faults.read_only_fields
+        ):
             refused.append(field.name)
             continue
         known[field.name] = stored_value(field, value)

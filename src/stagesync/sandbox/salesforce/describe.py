@@ -45,7 +45,7 @@ def _value(value: str, label: str, *, default: bool, active: Any = True) -> Reco
 
 
 def _field(org: Org, item: SObject, field: Field) -> Record:
-    writable = item.writable and not org.faults.read_only
+    writable = item.writable and not org.faults.forbids(item.name, field.name)
     number = field.type in NUMBER_TYPES
     return {
         "aggregatable": field.type != "boolean" and field.filterable,
@@ -111,7 +111,7 @@ def _field(org: Org, item: SObject, field: Field) -> Record:
 def brief(org: Org, item: SObject, version: str) -> Record:
     """The entry of an object in the global describe."""
     path = f"/services/data/v{version}/sobjects/{item.name}"
-    writable = item.writable and not org.faults.read_only
+    writable = item.writable and not org.faults.forbids(item.name)
     return {
         "activateable": False,
         "associateEntityType": None,
@@ -213,11 +213,12 @@ def _master() -> Record:
     }
 
 
-def ui_picklist(org: Org, item: SObject, field: Field, url: str) -> Record:
+def ui_picklist(org: Org, item: SObject, field: Field, record_type: str, url: str) -> Record:
     """Picklist values as the UI API gives them for one record type."""
+    offered = org.record_type_values.get((record_type, field.name))
     values = [
         {"attributes": None, "label": value["label"], "validFor": [], "value": value["value"]}
         for value in picklist_values(org, item, field)
-        if value["active"]
+        if value["active"] and (offered is None or value["value"] in offered)
     ]
     return {"controllerValues": {}, "defaultValue": None, "eTag": "0" * 32, "url": url, "values": values}

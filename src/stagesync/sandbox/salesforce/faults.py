@@ -39,6 +39,10 @@ class Faults:
     """(object, field) pairs that field-level security hides: not in describe, INVALID_FIELD in queries."""
     hidden_objects: set[str] = field(default_factory=set)
     """Objects that the user cannot see: 404 in describe, INVALID_TYPE in queries."""
+    read_only_fields: set[tuple[str, str]] = field(default_factory=set)
+    """(object, field) pairs that field-level security shows but does not let the user edit."""
+    read_only_objects: set[str] = field(default_factory=set)
+    """Objects whose records the user may read and neither create nor edit."""
     lock_failures: int = 0
     """The next n record writes fail with UNABLE_TO_LOCK_ROW."""
     locked_records: dict[str, int] = field(default_factory=dict)
@@ -51,6 +55,8 @@ class Faults:
     """The next n write calls are carried out, then the connection is closed without an answer."""
     limits_forbidden: bool = False
     """``/limits`` answers 403, as for a user without View Setup and Configuration."""
+    ui_api_forbidden: bool = False
+    """The UI API answers 403, so that nobody says what a record type offers."""
     latency_seconds: float = 0.0
     """Each call waits this long before it is answered."""
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
@@ -71,6 +77,10 @@ class Faults:
                 self.locked_records[record_id] = left - 1
                 return True
         return self.strikes("lock_failures")
+
+    def forbids(self, sobject: str, name: str | None = None) -> bool:
+        """Whether the user may not write an object, or a field of it."""
+        return self.read_only or sobject in self.read_only_objects or (sobject, name) in self.read_only_fields
 
     def hides(self, sobject: str, name: str) -> bool:
         """Whether field-level security hides a field."""

@@ -33,7 +33,8 @@ class Org:
     means that no rule is active), ``password`` (SOAP login of every user), ``page_size`` (rows per query page
     whatever the client asks; None means Salesforce's own 200 to 2,000), ``public_key`` (of the certificate, as PEM,
     that the app has for JWT logins; None takes any signature), ``app_calls_limit`` (the quota of the app, which
-    ``Sforce-Limit-Info`` then names too).
+    ``Sforce-Limit-Info`` then names too), ``record_type_values`` (by id of a record type and name of a field the
+    picklist values that it offers; without an entry all of them).
     """
 
     def __init__(
@@ -62,6 +63,7 @@ class Org:
         self.page_size: int | None = None
         self.public_key: str | None = None
         self.app_calls_limit: int | None = None
+        self.record_type_values: dict[tuple[str, str], frozenset[str]] = {}
         self.database = Database(path)
         self.database.connection.create_function("fold", 1, _fold, deterministic=True)
         storage.create_tables(self.database)

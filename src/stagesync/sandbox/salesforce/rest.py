@@ -291,8 +291,10 @@ def query_more(call: Call) -> Answer:
 def ui_picklist(call: Call) -> Answer:
     """``GET /ui-api/object-info/X/picklist-values/{recordTypeId}/{field}``."""
     item = _object(call)
+    if call.org.faults.ui_api_forbidden:
+        raise ApiError(403, "INSUFFICIENT_ACCESS", "You do not have access to this resource")
     field = item.field(call.captured["field"])
     if field is None or field.type != "picklist":
         raise RowError("INVALID_FIELD", f"No such picklist: {call.captured['field']}")
     url = f"/services/data/v{call.version}/{'/'.join(call.segments)}"
-    return Answer(body=describe.ui_picklist(call.org, item, field, url))
+    return Answer(body=describe.ui_picklist(call.org, item, field, call.captured["recordType"], url))

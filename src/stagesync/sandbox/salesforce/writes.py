@@ -219,7 +219,7 @@ class Writer:
         return full
 
     def _may_write(self, item: SObject, record_id: str | None) -> None:
-        if self.org.faults.read_only or not item.writable:
+        if self.org.faults.forbids(item.name) or not item.writable:
             message = "insufficient access rights on object id"
             raise RowError("INSUFFICIENT_ACCESS_OR_READONLY", message, status=403)
         if self.org.faults.locks(record_id):
