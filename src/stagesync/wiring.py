@@ -20,7 +20,6 @@ from stagesync.connectors.base import Discovery, Reader, Writer
 from stagesync.mirror import Mirror
 from stagesync.model.waivers import Waiver
 from stagesync.planning.guard import Limits
-from stagesync.policy.mappings import CrmMapping
 from stagesync.settings import ConnectionSettings, HubSpotSettings, SalesforceSettings, Secret, Settings
 
 if TYPE_CHECKING:
