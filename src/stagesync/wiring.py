@@ -20,7 +20,7 @@ from stagesync.connectors.base import Discovery, Reader, Writer
 from stagesync.mirror import Mirror
 from stagesync.model.waivers import Waiver
 from stagesync.planning.guard import Limits
-from stagesync.settings import ConnectionSettings, HubSpotSettings, SalesforceSettings, Secret, Settings
+from stagesync.settings import SQLITE, ConnectionSettings, HubSpotSettings, SalesforceSettings, Secret, Settings
 
 if TYPE_CHECKING:
     from stagesync.connectors.hubspot import HubSpotConnection
@@ -70,6 +70,19 @@ def opened(
                 connected.reader.close()
                 if connected.writer is not None:
                     connected.writer.close()
+
+
+def pinned_orgs(settings: Settings) -> Mapping[str, str | None]:
+    """By connection the key of the org that the ledger holds it to; None for all where there is no ledger yet, and
+    none is made. Raises LedgerError when it cannot be opened."""
+    from stagesync.ledger import Ledger
+
+    names = settings.words.connections
+    url = settings.ledger_url
+    if url.startswith(SQLITE) and not Path(url.removeprefix(SQLITE)).exists():
+        return dict.fromkeys(names)
+    with Ledger.open(url) as ledger:
+        return {name: ledger.pinned(name) for name in names}
 
 
 def granted_waivers(settings: Settings) -> list[Waiver]:

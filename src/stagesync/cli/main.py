@@ -160,8 +160,21 @@ def init(  # noqa: PLR0917  (typer passes options by name)
 
 
 @app.command()
-def check(config: Config = DEFAULT_CONFIG) -> None:
-    """Check settings, definitions and mappings; report every problem at once, with file, line and column."""
+def check(
+    config: Config = DEFAULT_CONFIG,
+    online: Annotated[
+        bool, typer.Option("--online", help="Ask the CRMs too, with calls that only read: fields, rights, stages.")
+    ] = False,
+    output: FormatOption = Format.TABLE,
+) -> None:
+    """Check settings, definitions and mappings; report every problem at once, with file, line and column.
+
+    With --online it exits with 2 when a connection has a problem, with 5 when a CRM cannot be reached.
+    """
+    if online:
+        from stagesync.cli import check_online
+
+        raise typer.Exit(check_online.check_online(config, output))
     from stagesync.cli import check as command
 
     raise typer.Exit(command.check(config))

@@ -97,11 +97,19 @@ class Ledger:
             if not self._pinned(end.connection, connection, identity):
                 end.append([Draft(codec.time_text(at), run, kind, body, connection=connection, key=identity.key)])
 
-    def _pinned(self, reader: Connection, connection: str, identity: Identity) -> bool:
+    def pinned(self, connection: str) -> str | None:
+        """The key of the org that a connection name is held to; None before its first run."""
+        with self._database.reading() as reader:
+            return self._pinned_key(reader, connection)
+
+    def _pinned_key(self, reader: Connection, connection: str) -> str | None:
         query = select(entries.c.key).where(
             entries.c.kind == EntryKind.CONNECTION_PINNED, entries.c.connection == connection
         )
-        known = reader.scalar(query.order_by(entries.c.seq.desc()).limit(1))
+        return reader.scalar(query.order_by(entries.c.seq.desc()).limit(1))
+
+    def _pinned(self, reader: Connection, connection: str, identity: Identity) -> bool:
+        known = self._pinned_key(reader, connection)
         if known is None or known == identity.key:
             return known is not None
         what = "portal" if identity.crm == "hubspot" else "org"

@@ -53,13 +53,12 @@ def template(folder: Path, definition: Definition, crm: str) -> Template:
 
 def pack(folder: Path, name: str) -> Path:
     """The file of shipped definitions. Raises ConfigurationError with the nearest right name."""
-    file = folder / f"{name}.yaml"
-    if not file.is_file() or not name.isascii():
-        known = [one.stem for one in sorted(folder.glob("*.yaml")) if not one.stem.endswith(".tests")]
+    known = [one.stem for one in sorted(folder.glob("*.yaml")) if not one.stem.endswith(".tests")]
+    if name not in known:
         raise ConfigurationError(
             f"there are no definitions '{name}'{nearest(name, known)}; there are {', '.join(known)}"
         )
-    return file
+    return folder / f"{name}.yaml"
 
 
 def propose(discovery: Discovery, found: Template, name: str) -> Proposal:
