@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from stagesync.connectors.salesforce.rows import collection_upsert, conditional_updates
-from stagesync.model.changes import Change, Result
+from stagesync.model.changes import Change, Halt, Result
+from stagesync.sandbox.salesforce.rules import Refused
 from stagesync.sandbox.salesforce.schema import SOBJECTS
 from stagesync.sandbox.salesforce.writes import Writer
 from tests.conformance.salesforce_world import GONE, REP, SalesforceWorld, salesforce_world
@@ -42,6 +43,10 @@ def lead(org: SalesforceWorld, **fields: Any) -> str:
 def lead_change(org: SalesforceWorld, record: str, after: str) -> Change:
     change = stage_change(org, record, "Qualified", after)
     return replace(change, object="Lead", before={"Status": "Qualified"}, after={"Status": after})
+
+
+def lead_task(org: SalesforceWorld, record: str) -> Change:
+    return replace(task_change(org, record), object="Lead")
 
 
 def test_25_conditional_updates_in_a_call(org: SalesforceWorld) -> None:
@@ -155,6 +160,157 @@ def test_what_is_no_id_is_refused(org: SalesforceWorld) -> None:
     assert task.result is Result.REFUSED
 
 
+def test_a_probability_that_a_person_set_survives_the_new_stage(org: SalesforceWorld) -> None:
+    typed, plain = org.add_deals(2, LATE)
+    org.edit(typed, Probability="40", ForecastCategoryName="Best Case")
+    changes = org.writer.completed([back(org, typed), back(org, plain)])
+    assert [change.beside for change in changes] == [
+        {"Probability": "40", "ForecastCategoryName": "Best Case"},
+        {},
+    ]
+    outcomes = org.writer.set_stage(changes)
+    assert [(outcome.result, outcome.detail) for outcome in outcomes] == [(Result.APPLIED, "")] * 2
+    sql = 'SELECT "StageName", "Probability", "ForecastCategory" FROM "Opportunity" ORDER BY "Id"'
+    assert [tuple(row.values()) for row in org.org.database.rows(sql)] == [
+        (EARLY, 40, "BestCase"),
+        (EARLY, 10, "Pipeline"),
+    ]
+
+
+def test_moving_there_and_back_leaves_a_probability_as_it_was(org: SalesforceWorld) -> None:
+    deals = org.add_deals(3, LATE)
+    # 10 is the default of the stage that the deals are moved to, so it looks untouched there.
+    for deal, probability in zip(deals, ("90", "40", "10"), strict=True):
+        org.edit(deal, Probability=probability)
+    there = org.writer.completed([back(org, deal) for deal in deals])
+    org.writer.set_stage(there)
+    org.clock.advance(minutes=1)
+    again = [replace(stage_change(org, one.record, EARLY, LATE), beside=one.beside) for one in there]
+    assert {outcome.result for outcome in org.writer.set_stage(again)} == {Result.APPLIED}
+    sql = 'SELECT "Probability" FROM "Opportunity" ORDER BY "Id"'
+    assert [row["Probability"] for row in org.org.database.rows(sql)] == [90, 40, 10]
+
+
+def test_a_probability_that_may_not_be_written_does_not_stop_the_correction(org: SalesforceWorld) -> None:
+    (deal,) = org.add_deals(1, LATE)
+    org.edit(deal, Probability="40")
+    org.org.faults.hidden_fields.add(("Opportunity", "Probability"))
+    (change,) = org.writer.completed([back(org, deal)])
+    assert change.beside == {}
+    (outcome,) = org.writer.set_stage([change])
+    assert outcome.result is Result.APPLIED
+
+
+def test_a_stage_that_was_retired_since_the_plan_is_not_written(org: SalesforceWorld) -> None:
+    (deal,) = org.add_deals(1, LATE)
+    change = back(org, deal)
+    org.org.database.execute('UPDATE "OpportunityStage" SET "IsActive" = 0 WHERE "ApiName" = ?', (EARLY,))
+    (outcome,) = org.writer.set_stage([change])
+    assert outcome.result is Result.REFUSED
+    assert "no longer active" in outcome.detail
+    assert org.stage_of(deal) == LATE
+    assert org.org.calls["POST /composite"] == 0
+
+
+@pytest.mark.parametrize(
+    ("status", "why"), [("Closed - Converted", "converting"), ("Qualifed", "has no Lead.Status 'Qualifed'")]
+)
+def test_a_status_that_no_program_may_set_is_not_sent(org: SalesforceWorld, status: str, why: str) -> None:
+    record = lead(org)
+    (outcome,) = org.writer.set_stage([lead_change(org, record, status)])
+    assert outcome.result is Result.REFUSED
+    assert why in outcome.detail
+    assert org.org.database.value('SELECT "Status" FROM "Lead" WHERE "Id" = ?', (record,)) == "Qualified"
+
+
+def test_a_record_type_offers_only_some_stages(org: SalesforceWorld) -> None:
+    renewal, plain = org.add_deals(2, LATE)
+    kind = org.org.new_id("RecordType")
+    org.org.insert_many("RecordType", [{"Id": kind, "Name": "Renewal", "SobjectType": "Opportunity"}])
+    org.org.record_type_values[(kind, "StageName")] = frozenset({LATE, "Closed Won"})
+    org.org.database.execute('UPDATE "Opportunity" SET "RecordTypeId" = ? WHERE "Id" = ?', (kind, renewal))
+    first, second = org.writer.set_stage([back(org, renewal), back(org, plain)])
+    assert (first.result, second.result) == (Result.REFUSED, Result.APPLIED)
+    assert kind in first.detail
+    assert (org.stage_of(renewal), org.stage_of(plain)) == (LATE, EARLY)
+
+
+def test_a_record_in_an_approval_is_left_alone_in_the_words_of_the_org(org: SalesforceWorld) -> None:
+    locked, free = org.add_deals(2, LATE)
+    org.org.rules.approval_locks.add(locked)
+    first, second = org.writer.set_stage([back(org, locked), back(org, free)])
+    assert (first.result, second.result) == (Result.REFUSED, Result.APPLIED)
+    assert first.detail == "ENTITY_IS_LOCKED: the entity is locked for editing"
+
+
+@pytest.mark.parametrize("code", ["CANNOT_INSERT_UPDATE_ACTIVATE_ENTITY", "APEX_ERROR", "CANNOT_EXECUTE_FLOW_TRIGGER"])
+def test_a_lock_inside_the_words_of_a_trigger_is_tried_again(org: SalesforceWorld, code: str) -> None:
+    hidden_lock, broken = org.add_deals(2, LATE)
+    said = "AccountTrigger: System.DmlException: UNABLE_TO_LOCK_ROW, unable to obtain exclusive access"
+    org.org.rules.refusals[hidden_lock] = Refused(code, said, times=2)
+    org.org.rules.refusals[broken] = Refused(code, "AccountTrigger: Attempt to de-reference a null object")
+    first, second = org.writer.set_stage([back(org, hidden_lock), back(org, broken)])
+    assert (first.result, second.result) == (Result.APPLIED, Result.REFUSED)
+    assert "null object" in second.detail
+    assert org.org.calls["POST /composite"] == 3
+
+
+def test_a_value_that_the_org_does_not_take_is_not_sent_again_and_again(org: SalesforceWorld) -> None:
+    deals = org.add_deals(60, LATE)
+    said = "bad value for restricted picklist field: Prospecting"
+    org.org.rules.refusals.update({deal: Refused("INVALID_OR_NULL_FOR_RESTRICTED_PICKLIST", said) for deal in deals})
+    others = org.add_deals(1, LATE)
+    changes = [*(back(org, deal) for deal in deals), stage_change(org, others[0], LATE, "Qualification")]
+    outcomes = org.writer.set_stage(changes)
+    assert [outcome.result for outcome in outcomes] == [Result.REFUSED] * 25 + [Result.FAILED] * 35 + [Result.APPLIED]
+    assert {outcome.halt for outcome in outcomes[:60]} == {Halt.TARGET}
+    assert org.org.calls["POST /composite"] == 2
+
+
+@pytest.mark.parametrize("code", ["STORAGE_LIMIT_EXCEEDED", "TXN_SECURITY_METERING_ERROR"])
+def test_an_org_that_takes_nothing_is_asked_once(org: SalesforceWorld, code: str) -> None:
+    deals = org.add_deals(60, LATE)
+    org.org.rules.refusals[deals[0]] = Refused(code, "the org says no")
+    outcomes = org.writer.set_stage([back(org, deal) for deal in deals])
+    assert outcomes[0].result is Result.REFUSED
+    assert outcomes[0].halt is Halt.WRITES
+    assert {outcome.result for outcome in outcomes[25:]} == {Result.FAILED}
+    assert org.org.calls["POST /composite"] == 1
+
+
+@pytest.mark.parametrize("code", ["ENTITY_IS_DELETED", "INVALID_CROSS_REFERENCE_KEY", "NOT_FOUND"])
+def test_a_record_that_goes_between_the_look_and_the_write_is_superseded(org: SalesforceWorld, code: str) -> None:
+    (deal,) = org.add_deals(1, LATE)
+    org.org.rules.refusals[deal] = Refused(code, "entity is deleted")
+    (outcome,) = org.writer.set_stage([back(org, deal)])
+    assert outcome.result is Result.SUPERSEDED
+
+
+def test_the_calls_of_a_correction_are_few(org: SalesforceWorld) -> None:
+    deals = org.add_deals(200, LATE)
+    changes = org.writer.completed([back(org, deal) for deal in deals])
+    before = sum(org.org.calls.values())
+    outcomes = org.writer.set_stage(changes)
+    assert {outcome.result for outcome in outcomes} == {Result.APPLIED}
+    assert org.org.calls["POST /composite"] == 8
+    # Besides: two looks, the describe of the object, the stages of the org.
+    assert sum(org.org.calls.values()) - before <= 8 + 2 + 2
+
+
+@pytest.mark.parametrize(
+    "record", ["https://evil.example/x", "001000000000001AAA", "006'; --", "006", "", "../Account"]
+)
+def test_what_is_no_opportunity_is_never_sent(org: SalesforceWorld, record: str) -> None:
+    change = stage_change(org, record, LATE, EARLY)
+    before = org.org.calls["POST /composite"], org.org.calls["POST /composite/sobjects/Opportunity"]
+    (stage,) = org.writer.set_stage(org.writer.completed([change]))
+    (task,) = org.writer.open_tasks([task_change(org, record)])
+    (closed,) = org.writer.close_tasks([closing(org, record, record)])
+    assert {stage.result, task.result, closed.result} == {Result.REFUSED}
+    assert before == (org.org.calls["POST /composite"], org.org.calls["POST /composite/sobjects/Opportunity"])
+    assert org.org.database.value('SELECT COUNT(*) FROM "Task"') == 0
+
+
 def test_numbers_and_truths_are_written_as_such(org: SalesforceWorld) -> None:
     (deal,) = org.add_deals(1, LATE)
     change = replace(back(org, deal), after={"StageName": EARLY, "Probability": "35", "NextStep": None})
@@ -165,7 +321,7 @@ def test_numbers_and_truths_are_written_as_such(org: SalesforceWorld) -> None:
 
 def test_a_task_for_a_lead_hangs_on_the_lead(org: SalesforceWorld) -> None:
     record = lead(org)
-    (outcome,) = org.writer.open_tasks([task_change(org, record)])
+    (outcome,) = org.writer.open_tasks([lead_task(org, record)])
     assert outcome.result is Result.APPLIED
     (row,) = org.org.database.rows('SELECT * FROM "Task"')
     assert (row["WhoId"], row["WhatId"]) == (record, None)

@@ -10,7 +10,7 @@ from stagesync.agent.connection import Agent, Connected
 from stagesync.agent.settle import batches
 from stagesync.connectors.base import Writer
 from stagesync.errors import ConnectionFailed, Interrupted, StageSyncError
-from stagesync.model.changes import Change, ChangeKind, Outcome, Plan, Result
+from stagesync.model.changes import Change, ChangeKind, Halt, Outcome, Plan, Result
 from stagesync.planning.planner import order
 
 log = structlog.get_logger(__name__)
@@ -18,9 +18,13 @@ log = structlog.get_logger(__name__)
 DONE = (Result.APPLIED, Result.ALREADY_SO)
 NOT_MOVED = "its stage was not corrected, so the task would not be true; the next run looks again"
 
+LEFT_OUT = "left out: the CRM did not take this value for {record}, and would not here"
+
 Write = Callable[[Sequence[Change]], Sequence[Outcome]]
 Place = tuple[str, str, str]
 """Connection, object and record."""
+Target = tuple[str, str, tuple[tuple[str, str | None], ...]]
+"""Connection, object and the values that are written."""
 
 
 def apply(
@@ -59,15 +63,19 @@ class _Applying:
         # A task that speaks of a move is intended together with it: after a crash nothing else would remember it.
         self.tasks = {_place(change): change for change in plan.changes if _speaks_of_a_move(change)}
         self.not_moved: set[Place] = set()
+        self.bad_targets: dict[Target, str] = {}
 
     def batch(self, connected: Connected, write: Write, batch: Sequence[Change], outcomes: list[Outcome]) -> None:
-        """Intent, write, outcome. Raises ConnectionFailed when the CRM could not even be looked at."""
+        """Intent, write, outcome. Raises ConnectionFailed when the CRM could not be looked at, or takes no writes."""
+        batch = self._completed(connected, batch)
         tasks = [self.tasks[_place(one)] for one in batch if one.after and _place(one) in self.tasks]
         intended = [change for change in batch if not _speaks_of_a_move(change)]
         self.agent.ledger.record_intents(self.run, at=self.agent.clock(), changes=[*intended, *tasks])
-        untrue = [one for one in batch if _speaks_of_a_move(one) and _place(one) in self.not_moved]
-        outcomes += self._recorded(connected, [_outcome(one, Result.SUPERSEDED, NOT_MOVED) for one in untrue])
-        true = [change for change in batch if change not in untrue]
+        untrue = [told for told in map(self._untrue, batch) if told is not None]
+        outcomes += self._recorded(connected, untrue)
+        left_out = {outcome.key for outcome in untrue}
+        self.not_moved |= {_place(change) for change in batch if change.after and change.key in left_out}
+        true = [change for change in batch if change.key not in left_out]
         try:
             written = write(true) if true else ()
         except ConnectionFailed as error:
@@ -78,6 +86,32 @@ class _Applying:
         done = {outcome.key for outcome in written if outcome.result in DONE}
         self.not_moved |= {_place(change) for change in true if change.after and change.key not in done}
         log.info("batch_applied", connection=connected.name, kind=str(batch[0].kind), changes=len(batch))
+        self._heed(connected, true, written)
+
+    def _completed(self, connected: Connected, batch: Sequence[Change]) -> Sequence[Change]:
+        """What must be sent beside the stages is known before the intent, so that a revert can restore it."""
+        moving = batch[0].kind is ChangeKind.SET_STAGE and connected.writer is not None
+        return connected.writer.completed(batch) if moving and connected.writer else batch
+
+    def _untrue(self, change: Change) -> Outcome | None:
+        """The outcome of a change that is not even tried, because of what became of one before it."""
+        if _speaks_of_a_move(change) and _place(change) in self.not_moved:
+            return _outcome(change, Result.SUPERSEDED, NOT_MOVED)
+        record = self.bad_targets.get(_target(change)) if change.after else None
+        return _outcome(change, Result.FAILED, LEFT_OUT.format(record=record)) if record else None
+
+    def _heed(self, connected: Connected, changes: Sequence[Change], outcomes: Sequence[Outcome]) -> None:
+        """Remember which values the CRM does not take. Raises ConnectionFailed when it takes nothing at all."""
+        by_key = {change.key: change for change in changes}
+        for outcome in outcomes:
+            if outcome.halt is Halt.WRITES:
+                raise ConnectionFailed(
+                    f"connection '{connected.name}' takes no writes: {outcome.detail}. Its other changes wait"
+                )
+            change = by_key[outcome.key]
+            if outcome.halt is Halt.TARGET and _target(change) not in self.bad_targets:
+                self.bad_targets[_target(change)] = change.record
+                log.error("target_refused", connection=connected.name, rule=change.rule, record=change.record)
 
     def _recorded(self, connected: Connected, outcomes: Sequence[Outcome]) -> Sequence[Outcome]:
         if outcomes:
@@ -92,6 +126,10 @@ def _speaks_of_a_move(change: Change) -> bool:
 
 def _place(change: Change) -> Place:
     return change.connection, change.object, change.record
+
+
+def _target(change: Change) -> Target:
+    return change.connection, change.object, tuple(sorted(change.after.items()))
 
 
 def _outcome(change: Change, result: Result, detail: str) -> Outcome:

@@ -72,6 +72,9 @@ class Writer(Protocol):
     batch_size: int
     """How many changes of one kind a call may hold."""
 
+    def completed(self, changes: Sequence[Change]) -> Sequence[Change]:
+        """These changes of stages, in order, with what must be sent ``beside`` the stage. It only reads."""
+
     def set_stage(self, changes: Sequence[Change]) -> Sequence[Outcome]:
         """Write ``after`` where the record still holds ``before`` and was not modified since, then read back."""
 

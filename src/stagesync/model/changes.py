@@ -35,6 +35,13 @@ class Result(StrEnum):
     UNKNOWN = "unknown"  # the call may have landed; settled by looking at the CRM
 
 
+class Halt(StrEnum):
+    """What a refusal stops for the rest of the run, because everything like it would be refused as well."""
+
+    TARGET = "target"  # changes that write the same values to the same object
+    WRITES = "writes"  # all changes of this connection
+
+
 @dataclass(frozen=True, kw_only=True)
 class TaskText:
     """A task for the owner of a record. ``due`` is a day in the owner's calendar; ``body`` is plain text."""
@@ -53,6 +60,8 @@ class Change:
     CRM. ``before`` are the field values that the plan saw and that must still be there (native spelling, None
     for blank), ``modified`` the record's last modification as the plan saw it (UTC). ``after`` are the fields
     to write; a task has none, and as ``before`` the corrected stage that its text speaks of, if it does.
+    ``beside`` are values that somebody set by hand and that the CRM would reset together with the stage: they are
+    sent along, so that they stay.
     ``crm_id`` is the CRM's id of the task to close. ``findings`` are the keys of the findings behind the change,
     ``criteria`` the ids of the criteria that a task asks the rep to meet.
     ``stage_from``, ``stage_to`` and ``owner_name`` are for people: the CRM's labels, not its values.
@@ -73,6 +82,7 @@ class Change:
     criteria: tuple[str, ...] = ()
     before: Mapping[str, str | None] = field(default_factory=dict)
     after: Mapping[str, str | None] = field(default_factory=dict)
+    beside: Mapping[str, str | None] = field(default_factory=dict)
     modified: datetime | None = None
     amount: float | None = None
     stage_from: str | None = None
@@ -85,7 +95,8 @@ class Change:
 class Outcome:
     """What became of one change. ``detail`` is for people; ``crm_id`` the id of what was created or touched.
 
-    ``seen`` are the values read back after the write, for the fields of the change.
+    ``seen`` are the values read back after the write, for the fields of the change. ``halt`` says what else would be
+    refused for the same reason.
     """
 
     key: str
@@ -93,6 +104,7 @@ class Outcome:
     detail: str = ""
     crm_id: str | None = None
     seen: Mapping[str, str | None] = field(default_factory=dict)
+    halt: Halt | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -37,6 +37,10 @@ class HubSpotWriter:
         """Write through ``transport``."""
         self._transport = transport
 
+    def completed(self, changes: Sequence[Change]) -> Sequence[Change]:
+        """As they are: what HubSpot derives from a stage cannot be set by hand."""
+        return changes
+
     def set_stage(self, changes: Sequence[Change]) -> Sequence[Outcome]:
         """Write ``after`` where the record still holds ``before``; only values are compared.
 

@@ -13,7 +13,7 @@ import structlog
 from stagesync.connectors.salesforce.failures import BUSY_CODES, CONFLICT, LIMIT, Refusal, RowError, unsettled
 from stagesync.connectors.salesforce.session import Call, OrgSession
 from stagesync.errors import ConnectionFailed
-from stagesync.model.changes import Change, Outcome, Result
+from stagesync.model.changes import Change, Halt, Outcome, Result
 
 log = structlog.get_logger(__name__)
 
@@ -22,6 +22,10 @@ COMPOSITE_CALLS = 25
 # developer.salesforce.com/docs/atlas.en-us.252.0.api_rest.meta, resources_composite_sobjects_collections_update.htm
 COLLECTION_ROWS = 200
 
+GONE_CODES = frozenset({"ENTITY_IS_DELETED", "NOT_FOUND", "INVALID_CROSS_REFERENCE_KEY"})
+BAD_VALUE = "INVALID_OR_NULL_FOR_RESTRICTED_PICKLIST"
+FULL = "STORAGE_LIMIT_EXCEEDED"
+POLICY = "TXN_SECURITY"  # TXN_SECURITY_METERING_ERROR and its like
 NO_ERROR = RowError()
 
 I = TypeVar("I")  # noqa: E741  # an item of a batch
@@ -30,16 +34,24 @@ Body = Mapping[str, Any]
 
 @dataclass(frozen=True, kw_only=True)
 class Patch:
-    """An update of one record that holds only if nobody modified it since ``unmodified_since`` (an HTTP date)."""
+    """An update of one record that holds only if nobody modified it since ``unmodified_since`` (an HTTP date).
+
+    ``target`` is equal for patches that give the same values: where the org does not take them for one record, it
+    will not for the next.
+    """
 
     path: str
+    target: str
     fields: Body
     unmodified_since: str | None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Answer:
-    """What became of one row. ``lost`` means that it may have landed, ``conflict`` that the precondition failed."""
+    """What became of one row. ``lost`` means that it may have landed, ``conflict`` that the precondition failed.
+
+    ``halt`` says what else the org would not take.
+    """
 
     ok: bool = False
     crm_id: str | None = None
@@ -48,6 +60,12 @@ class Answer:
     lost: bool = False
     passing: bool = False
     error: RowError = NO_ERROR
+    halt: Halt | None = None
+
+    @property
+    def gone(self) -> bool:
+        """The record, or one that the row names, is deleted or hidden."""
+        return not self.ok and self.error.code in GONE_CODES
 
     @property
     def locked(self) -> bool:
@@ -81,7 +99,9 @@ class CollectionRow(msgspec.Struct):
 
 def conditional_updates(session: OrgSession, patches: Sequence[Patch]) -> list[Answer]:
     """PATCH records by Composite, each with its own ``If-Unmodified-Since``; never all or none."""
-    return _with_locks_retried(session, patches, lambda part: _composite(session, part), COMPOSITE_CALLS)
+    return _with_locks_retried(
+        session, patches, lambda part: _composite(session, part), COMPOSITE_CALLS, lambda patch: patch.target
+    )
 
 
 def collection_update(session: OrgSession, records: Sequence[Body]) -> list[Answer]:
@@ -102,16 +122,29 @@ def collection_upsert(session: OrgSession, table: str, key: str, records: Sequen
 def outcome_of(change: Change, answer: Answer, **more: Any) -> Outcome:
     """The outcome of a row that was not written."""
     if answer.lost:
-        return Outcome(key=change.key, result=Result.UNKNOWN, detail=answer.said, **more)
+        return Outcome(key=change.key, result=Result.UNKNOWN, detail=answer.said, halt=answer.halt, **more)
+    if answer.gone:
+        text = f"the record is gone, or StageSync's user may no longer see it ({answer.said})"
+        return Outcome(key=change.key, result=Result.SUPERSEDED, detail=text, **more)
     result = Result.FAILED if answer.passing or answer.locked else Result.REFUSED
-    return Outcome(key=change.key, result=result, detail=answer.said, **more)
+    return Outcome(key=change.key, result=result, detail=answer.said, halt=answer.halt, **more)
+
+
+def _one_target(_item: object) -> str:
+    return ""
 
 
 def _with_locks_retried(
-    session: OrgSession, items: Sequence[I], send: Callable[[Sequence[I]], list[Answer]], size: int
+    session: OrgSession,
+    items: Sequence[I],
+    send: Callable[[Sequence[I]], list[Answer]],
+    size: int,
+    target: Callable[[I], str] = _one_target,
 ) -> list[Answer]:
     """Send items in parts; rows that met a lock (10 s of waiting in the org) go again, the others never do."""
-    answers = [answer for part in _parts(items, size) for answer in send(part)]
+    answers: list[Answer] = []
+    for some in _parts(items, size):
+        answers += _unless_halted(items[: len(answers)], answers, some, send, target)
     for attempt in range(1, session.patience.tries):
         locked = [position for position, answer in enumerate(answers) if answer.locked]
         if not locked:
@@ -119,10 +152,31 @@ def _with_locks_retried(
         log.info("salesforce.rows.locked", connection=session.connection.connection, rows=len(locked), attempt=attempt)
         longest = min(session.patience.longest_wait, session.patience.first_wait * 2**attempt)
         session.sleep(random.uniform(longest / 2, longest))  # noqa: S311  # jitter
-        for part in _parts(locked, size):
-            for position, answer in zip(part, send([items[position] for position in part]), strict=True):
+        for again in _parts(locked, size):
+            for position, answer in zip(again, send([items[position] for position in again]), strict=True):
                 answers[position] = answer
     return answers
+
+
+def _unless_halted(
+    sent: Sequence[I],
+    answers: Sequence[Answer],
+    part: Sequence[I],
+    send: Callable[[Sequence[I]], list[Answer]],
+    target: Callable[[I], str],
+) -> list[Answer]:
+    """The answers to a part, without sending what the org has just shown that it will not take."""
+    stops = [(item, answer) for item, answer in zip(sent, answers, strict=True) if answer.halt is not None]
+    everything = next((answer for _, answer in stops if answer.halt is Halt.WRITES), None)
+    targets = {target(item): answer for item, answer in reversed(stops)}
+    why = [everything or targets.get(target(item)) for item in part]
+    told = iter(send([item for item, halted in zip(part, why, strict=True) if halted is None]) if None in why else ())
+    return [next(told) if halted is None else _not_tried(halted) for halted in why]
+
+
+def _not_tried(because: Answer) -> Answer:
+    text = RowError(message=f"not tried, because another record was refused: {because.said}")
+    return Answer(error=text, passing=True, halt=because.halt)
 
 
 def _parts(items: Sequence[I], size: int) -> list[Sequence[I]]:
@@ -157,7 +211,8 @@ def _of_sub_response(part: SubResponse) -> Answer:
         return Answer(ok=True)
     error = _row_error(part.body)
     conflict = part.httpStatusCode == 412 or error.code == CONFLICT
-    return Answer(error=error, conflict=conflict, passing=_passes(error) or part.httpStatusCode >= 500)
+    passing = _passes(error) or part.httpStatusCode >= 500
+    return Answer(error=error, conflict=conflict, passing=passing, halt=_halt(error))
 
 
 def _row_error(body: Any) -> RowError:
@@ -185,18 +240,26 @@ def _of_row(row: CollectionRow) -> Answer:
     if row.success:
         return Answer(ok=True, crm_id=row.id, created=row.created)
     error = row.errors[0] if row.errors else RowError(message="no reason given")
-    return Answer(error=error, crm_id=row.id, passing=_passes(error))
+    return Answer(error=error, crm_id=row.id, passing=_passes(error), halt=_halt(error))
 
 
 def _passes(error: RowError) -> bool:
     return error.code in BUSY_CODES or error.code == LIMIT
 
 
+def _halt(error: RowError) -> Halt | None:
+    """What else would meet the same answer: a full org and a spent day refuse every row, a bad value every like one."""
+    if error.code == FULL or error.code.startswith(POLICY) or (error.code == LIMIT and not error.concurrent):
+        return Halt.WRITES
+    return Halt.TARGET if error.code == BAD_VALUE else None
+
+
 def _not_sent(error: ConnectionFailed) -> Answer:
     """The call as a whole failed. What was turned away for a reason that passes may be tried in a later run."""
     text = RowError(message=" ".join(str(error).split()))
     refused = isinstance(error, Refusal) and not error.busy and error.error.code != LIMIT
-    return Answer(error=text, lost=unsettled(error), passing=not refused)
+    halt = _halt(error.error) if isinstance(error, Refusal) else None
+    return Answer(error=text, lost=unsettled(error), passing=not refused, halt=halt)
 
 
 def _as_many(answers: list[Answer], wanted: int) -> list[Answer]:

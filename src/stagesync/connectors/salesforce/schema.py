@@ -13,6 +13,7 @@ import msgspec
 
 from stagesync.connectors.salesforce.failures import Refusal
 from stagesync.connectors.salesforce.session import Call, OrgSession
+from stagesync.connectors.salesforce.soql import is_id
 from stagesync.model.tables import ColumnType, Table
 
 # What SOQL answers through a relationship with several targets (Owner, Who, What): the fields of the Name object.
@@ -67,6 +68,7 @@ class SObject(msgspec.Struct, frozen=True):
     queryable: bool = True
     createable: bool = False
     updateable: bool = False
+    keyPrefix: str | None = None
 
     def field(self, name: str) -> Field | None:
         """A field by its name, which SOQL reads without regard to case."""
@@ -122,6 +124,17 @@ class Schema:
         if name not in self._known:
             self._known[name] = self._described(name) if name.replace("_", "").isalnum() else None
         return self._known[name]
+
+    def renewed(self, name: str) -> SObject | None:
+        """An object as it is described now, whatever was seen before."""
+        self._known.pop(name, None)
+        return self.describe(name)
+
+    def is_id_of(self, name: str, record_id: str) -> bool:
+        """Whether a text is the id of a record of this object: by its shape, and by its first three characters."""
+        sobject = self.describe(name) if is_id(record_id) else None
+        prefix = sobject.keyPrefix if sobject else None
+        return is_id(record_id) and (prefix is None or record_id.startswith(prefix))
 
     def resolve(self, table: Table) -> Resolved:
         """Where each column of a table is found, or why it cannot be read."""

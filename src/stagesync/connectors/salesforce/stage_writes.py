@@ -12,7 +12,8 @@ from stagesync.connectors.salesforce.records import Records
 from stagesync.connectors.salesforce.rows import Answer, Patch, conditional_updates, outcome_of
 from stagesync.connectors.salesforce.schema import NUMERIC, Schema
 from stagesync.connectors.salesforce.session import OrgSession
-from stagesync.connectors.salesforce.soql import is_id, same
+from stagesync.connectors.salesforce.soql import same
+from stagesync.connectors.salesforce.targets import RECORD_TYPE, Targets
 from stagesync.errors import ConnectionFailed
 from stagesync.model.changes import Change, Outcome, Result
 from stagesync.model.tables import ColumnType, Table
@@ -28,25 +29,30 @@ def set_stages(session: OrgSession, schema: Schema, records: Records, changes: S
     Errors: only the look before the first write raises (:class:`~stagesync.errors.ConnectionFailed`); nothing was
     written then.
     """
-    before = _read(records, changes)
-    outcomes = {position: _known_before(change, before) for position, change in enumerate(changes)}
+    before = _read(schema, records, changes)
+    targets = Targets(session, schema, records)
+    outcomes = {
+        position: _known_before(schema, change, before) or _bad_target(targets, change, before)
+        for position, change in enumerate(changes)
+    }
     to_write = [position for position, outcome in outcomes.items() if outcome is None]
     patches = [_patch(schema, changes[position]) for position in to_write]
     answers = dict(zip(to_write, conditional_updates(session, patches), strict=True))
-    after, trouble = _read_back(records, [changes[position] for position in to_write])
+    after, trouble = _read_back(schema, records, [changes[position] for position in to_write])
     for position, answer in answers.items():
         outcomes[position] = _judged_after(changes[position], answer, after, trouble)
     return [outcome for outcome in outcomes.values() if outcome is not None]
 
 
-def _read(records: Records, changes: Sequence[Change]) -> Seen:
+def _read(schema: Schema, records: Records, changes: Sequence[Change]) -> Seen:
     """The fields of the changes as they are now, by object."""
     ids: dict[str, list[str]] = defaultdict(list)
     fields: dict[str, dict[str, ColumnType]] = defaultdict(dict)
     for change in changes:
-        if is_id(change.record):
+        if schema.is_id_of(change.object, change.record):
             ids[change.object].append(change.record)
-            fields[change.object].update(dict.fromkeys([*change.before, *change.after], ColumnType.TEXT))
+            wanted_fields = [*change.before, *change.after, *change.beside, RECORD_TYPE]
+            fields[change.object].update(dict.fromkeys(wanted_fields, ColumnType.TEXT))
     seen: Seen = {}
     for name, wanted in ids.items():
         frame = records.current(Table(name=name, key="Id", columns=fields[name]), wanted)
@@ -55,17 +61,17 @@ def _read(records: Records, changes: Sequence[Change]) -> Seen:
     return seen
 
 
-def _read_back(records: Records, changes: Sequence[Change]) -> tuple[Seen, str]:
+def _read_back(schema: Schema, records: Records, changes: Sequence[Change]) -> tuple[Seen, str]:
     try:
-        return _read(records, changes), ""
+        return _read(schema, records, changes), ""
     except ConnectionFailed as error:
         return {}, str(error)
 
 
-def _known_before(change: Change, seen: Seen) -> Outcome | None:
+def _known_before(schema: Schema, change: Change, seen: Seen) -> Outcome | None:
     """The outcome of a change that must not be written, None for one that must."""
-    if not is_id(change.record):
-        return _outcome(change, Result.REFUSED, f"{change.record!r} is no Salesforce record id")
+    if not schema.is_id_of(change.object, change.record):
+        return _outcome(change, Result.REFUSED, f"{change.record!r} is no Salesforce record id of {change.object}")
     now = _of(change, seen)
     if now is None:
         return _outcome(change, Result.SUPERSEDED, "the record is gone, or StageSync's user may no longer see it")
@@ -77,6 +83,12 @@ def _known_before(change: Change, seen: Seen) -> Outcome | None:
         return _outcome(change, Result.ALREADY_SO, "", now)
     changed = _differences(change.before, now)
     return _outcome(change, Result.SUPERSEDED, changed, now) if changed else None
+
+
+def _bad_target(targets: Targets, change: Change, seen: Seen) -> Outcome | None:
+    now = _of(change, seen) or {}
+    refusal = targets.refusal(change, now.get(RECORD_TYPE))
+    return _outcome(change, Result.REFUSED, refusal, now) if refusal else None
 
 
 def _judged_after(change: Change, answer: Answer, seen: Seen, trouble: str) -> Outcome:
@@ -92,7 +104,7 @@ def _judged_after(change: Change, answer: Answer, seen: Seen, trouble: str) -> O
     kept = _differences(change.after, now, saw="was written")
     if kept:
         return _outcome(change, Result.FAILED, f"Salesforce kept its own: {kept}", now)
-    return _outcome(change, Result.APPLIED, "", now)
+    return _outcome(change, Result.APPLIED, _differences(change.beside, now, saw="was to stay"), now)
 
 
 def _outcome(change: Change, result: Result, detail: str, now: Values | None = None) -> Outcome:
@@ -104,7 +116,7 @@ def _of(change: Change, seen: Seen) -> Values | None:
 
 
 def _fields(change: Change, now: Values | None) -> dict[str, str | None]:
-    return {name: now.get(name) for name in {**change.before, **change.after}} if now else {}
+    return {name: now.get(name) for name in {**change.before, **change.after, **change.beside}} if now else {}
 
 
 def _differences(wanted: Values, now: Values, saw: str = "was seen by the plan") -> str:
@@ -120,11 +132,15 @@ def _differences(wanted: Values, now: Values, saw: str = "was seen by the plan")
 def _patch(schema: Schema, change: Change) -> Patch:
     sobject = schema.describe(change.object)
     fields: dict[str, Any] = {}
-    for name, value in change.after.items():
+    for name, value in {**change.beside, **change.after}.items():
         field = sobject.field(name) if sobject else None
         fields[name] = _wire(value, field.type if field else "string")
-    path = f"sobjects/{change.object}/{change.record}"
-    return Patch(path=path, fields=fields, unmodified_since=_http_date(change.modified))
+    return Patch(
+        path=f"sobjects/{change.object}/{change.record}",
+        target=f"{change.object} {sorted(change.after.items())}",
+        fields=fields,
+        unmodified_since=_http_date(change.modified),
+    )
 
 
 def _wire(value: str | None, kind: str) -> Any:

@@ -7,6 +7,7 @@ from typing import Any
 
 from stagesync.connectors.salesforce.records import Records
 from stagesync.connectors.salesforce.rows import (
+    GONE_CODES,
     Answer,
     collection_create,
     collection_update,
@@ -15,7 +16,7 @@ from stagesync.connectors.salesforce.rows import (
 )
 from stagesync.connectors.salesforce.schema import Field, Schema
 from stagesync.connectors.salesforce.session import OrgSession
-from stagesync.connectors.salesforce.soql import is_id, same, select
+from stagesync.connectors.salesforce.soql import same, select
 from stagesync.errors import ConnectionFailed
 from stagesync.model.changes import Change, Outcome, Result, TaskText
 from stagesync.model.tables import ColumnType, Table
@@ -25,7 +26,6 @@ DESCRIPTION_LENGTH = 32_000
 # A task of a lead or contact names it as Who and may have no What.
 PERSON_PREFIXES = ("003", "00Q")
 DUPLICATE_CODES = frozenset({"DUPLICATE_VALUE", "DUPLICATE_EXTERNAL_ID"})
-GONE_CODES = frozenset({"ENTITY_IS_DELETED", "NOT_FOUND", "INVALID_CROSS_REFERENCE_KEY"})
 STATE = {"Status": ColumnType.TEXT, "IsClosed": ColumnType.BOOLEAN}
 
 
@@ -38,7 +38,7 @@ def open_tasks(session: OrgSession, schema: Schema, records: Records, changes: S
     if key is None:
         return [_no_key(session, change) for change in changes]
     existing = records.own_tasks([change.key for change in changes])
-    outcomes = {change.key: _not_to_create(change, existing) for change in changes}
+    outcomes = {change.key: _not_to_create(schema, change, existing) for change in changes}
     # By parent: an open task locks its account, who and what, and neighbours in a call share the lock.
     to_create = sorted((c for c in _unique(changes) if outcomes[c.key] is None), key=lambda change: change.record)
     if to_create:
@@ -51,13 +51,16 @@ def open_tasks(session: OrgSession, schema: Schema, records: Records, changes: S
     return _in_order(changes, outcomes)
 
 
-def close_tasks(session: OrgSession, records: Records, changes: Sequence[Change]) -> list[Outcome]:
+def close_tasks(session: OrgSession, schema: Schema, records: Records, changes: Sequence[Change]) -> list[Outcome]:
     """Complete the tasks that are still open; closed and deleted ones are ``already-so``.
 
     Errors: only the looks before the first write raise (:class:`~stagesync.errors.ConnectionFailed`).
     """
-    before = _states(session, records, changes)
-    outcomes = {change.key: _not_to_close(change, before) for change in changes}
+    named = {change.key for change in changes if schema.is_id_of(session.connection.task_table, change.crm_id or "")}
+    before = _states(session, records, [change for change in changes if change.key in named])
+    outcomes = {
+        change.key: _not_to_close(change, before) if change.key in named else _no_task(change) for change in changes
+    }
     to_close = [change for change in _unique(changes) if outcomes[change.key] is None]
     if to_close:
         status = _default_status(records, closed=True)
@@ -89,13 +92,14 @@ def _in_order(changes: Sequence[Change], outcomes: Mapping[str, Outcome | None])
     return [outcome for outcome in found if outcome is not None]
 
 
-def _not_to_create(change: Change, existing: Mapping[str, str]) -> Outcome | None:
+def _not_to_create(schema: Schema, change: Change, existing: Mapping[str, str]) -> Outcome | None:
     if change.key in existing:
         return Outcome(key=change.key, result=Result.ALREADY_SO, crm_id=existing[change.key])
     if change.task is None:
         return Outcome(key=change.key, result=Result.REFUSED, detail="the change holds no task")
-    if not is_id(change.record):
-        return Outcome(key=change.key, result=Result.REFUSED, detail=f"{change.record!r} is no Salesforce record id")
+    if not schema.is_id_of(change.object, change.record):
+        text = f"{change.record!r} is no Salesforce record id of {change.object}"
+        return Outcome(key=change.key, result=Result.REFUSED, detail=text)
     return None
 
 
@@ -166,7 +170,7 @@ def _created(change: Change, answer: Answer, rivals: Mapping[str, str]) -> Outco
 
 def _states(session: OrgSession, records: Records, changes: Sequence[Change]) -> dict[str, Mapping[str, Any]]:
     """Status and IsClosed by the first 15 characters of the task's id."""
-    ids = [change.crm_id for change in changes if change.crm_id and is_id(change.crm_id)]
+    ids = [change.crm_id for change in changes if change.crm_id]
     if not ids:
         return {}
     frame = records.current(Table(name=session.connection.task_table, key="Id", columns=STATE), ids)
@@ -182,10 +186,12 @@ def _read_back(
         return {}, str(error)
 
 
+def _no_task(change: Change) -> Outcome:
+    return Outcome(key=change.key, result=Result.REFUSED, detail="the change names no Salesforce task")
+
+
 def _not_to_close(change: Change, states: Mapping[str, Mapping[str, Any]]) -> Outcome | None:
-    if not change.crm_id or not is_id(change.crm_id):
-        return Outcome(key=change.key, result=Result.REFUSED, detail="the change names no Salesforce task")
-    state = states.get(same(change.crm_id))
+    state = states.get(same(change.crm_id or ""))
     if state is None:
         return _outcome(change, Result.ALREADY_SO, "the task was deleted, or StageSync's user may no longer see it")
     if state["IsClosed"]:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import structlog
 
+from stagesync.connectors.salesforce.hand_set import with_hand_set
 from stagesync.connectors.salesforce.records import Records
 from stagesync.connectors.salesforce.rows import COLLECTION_ROWS
 from stagesync.connectors.salesforce.schema import Schema
@@ -31,8 +32,15 @@ class SalesforceWriter:
         self._schema = schema
         self._records = records
 
+    def completed(self, changes: Sequence[Change]) -> Sequence[Change]:
+        """With the probability and forecast category that people set by hand; at most two API calls."""
+        return with_hand_set(self._schema, self._records, changes)
+
     def set_stage(self, changes: Sequence[Change]) -> Sequence[Outcome]:
-        """Write where the record still is what the plan saw; two API calls and one for each 25 changes."""
+        """Write where the record still is what the plan saw, and the org still offers the stage.
+
+        One API call for each 25 changes, two to look before and after, and a few for what the org offers.
+        """
         return self._told("set-stage", set_stages(self._session, self._schema, self._records, changes))
 
     def finish_stage(self, changes: Sequence[Change]) -> Sequence[Outcome]:
@@ -45,7 +53,7 @@ class SalesforceWriter:
 
     def close_tasks(self, changes: Sequence[Change]) -> Sequence[Outcome]:
         """Complete the tasks that are still open."""
-        return self._told("close-task", close_tasks(self._session, self._records, changes))
+        return self._told("close-task", close_tasks(self._session, self._schema, self._records, changes))
 
     def close(self) -> None:
         """Give connections back."""

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from stagesync.sandbox.salesforce import ids, moments
+from stagesync.sandbox.salesforce.describe import picklist_values
 from stagesync.sandbox.salesforce.errors import RowError
 from stagesync.sandbox.salesforce.fields import NUMBER_TYPES, TEXT_TYPES, Field, SObject
 from stagesync.sandbox.salesforce.org import Org
@@ -174,6 +175,8 @@ def check_references(org: Org, item: SObject, stated: Mapping[str, Any]) -> None
             raise RowError("INVALID_CROSS_REFERENCE_KEY", f"invalid cross reference id: {value}", [name])
         if found.get("IsDeleted"):
             raise RowError("ENTITY_IS_DELETED", "entity is deleted", [name])
+        if target.name == "Lead" and name == "WhoId" and found["IsConverted"]:
+            raise RowError("CANNOT_UPDATE_CONVERTED_LEAD", "cannot reference converted lead", [name])
         if name != "OwnerId":
             continue
         if target.name == "User" and not found["IsActive"]:
@@ -184,6 +187,28 @@ def check_references(org: Org, item: SObject, stated: Mapping[str, Any]) -> None
             raise RowError("INVALID_CROSS_REFERENCE_KEY", message, [name])
 
 
+def check_picklists(org: Org, item: SObject, stated: Mapping[str, Any], row: Mapping[str, Any]) -> None:
+    """Refuse a value that a restricted picklist does not offer, or not for the record type of ``row``.
+
+    Raises:
+        RowError: INVALID_OR_NULL_FOR_RESTRICTED_PICKLIST naming the field.
+    """
+    for name, value in stated.items():
+        field = item.field(name)
+        if field is None or value is None or (item.name, field.name) not in org.rules.restricted:
+            continue
+        if value not in offered_values(org, item, field, row.get("RecordTypeId")):
+            message = f"bad value for restricted picklist field: {value}"
+            raise RowError("INVALID_OR_NULL_FOR_RESTRICTED_PICKLIST", message, [field.name])
+
+
+def offered_values(org: Org, item: SObject, field: Field, record_type: str | None) -> set[str]:
+    """The active values of a picklist that a record type offers."""
+    active = {value["value"] for value in picklist_values(org, item, field) if value["active"]}
+    offered = org.record_type_values.get((record_type or "", field.name))
+    return active if offered is None else active & offered
+
+
 def check_unique(org: Org, item: SObject, stated: Mapping[str, Any], record_id: str | None) -> None:
     """Refuse a second record with the same unique key.
 
@@ -191,7 +216,8 @@ def check_unique(org: Org, item: SObject, stated: Mapping[str, Any], record_id: 
         RowError: DUPLICATE_VALUE naming the other record.
     """
     for field in item.fields:
-        value = stated.get(field.name) if field.unique else None
+        unique = field.unique and (item.name, field.name) not in org.rules.loose_keys
+        value = stated.get(field.name) if unique else None
         if value is None:
             continue
         sql = f'SELECT "Id" FROM "{item.name}" WHERE "{field.name}" = ? AND "IsDeleted" = 0'

@@ -139,8 +139,11 @@ def _answer(call: Call, part: _Part, bodies: Mapping[str, Any], dispatch: Dispat
 
 
 def _inherited(call: Call) -> dict[str, str]:
-    """Headers of the outer call that steer the inner ones."""
-    names = ("sforce-auto-assign", "sforce-call-options", "sforce-duplicate-rule-header")
+    """Headers of the outer call that reach the inner ones.
+
+    Nothing documents that those which steer a write do, so a client that relies on it has its leads assigned anew.
+    """
+    names = ("sforce-call-options",)
     return {name: call.headers[name] for name in names if name in call.headers}
 
 

@@ -25,6 +25,8 @@ _SOAP = {
     "datetime": "xsd:dateTime",
     **dict.fromkeys(("currency", "double", "percent"), "xsd:double"),
 }
+# The record type of all records without one.
+MASTER = "012000000000000AAA"
 _UNGROUPABLE = {"datetime", "textarea", "currency", "double", "percent"}
 
 
@@ -96,13 +98,13 @@ def _field(org: Org, item: SObject, field: Field) -> Record:
         "relationshipName": field.relationship,
         "relationshipOrder": None,
         "restrictedDelete": False,
-        "restrictedPicklist": False,
+        "restrictedPicklist": (item.name, field.name) in org.rules.restricted,
         "scale": 2 if field.type == "currency" else 0,
         "searchPrefilterable": field.type == "reference",
         "soapType": _SOAP.get(field.type, "xsd:string"),
         "sortable": field.filterable,
         "type": field.type,
-        "unique": field.unique,
+        "unique": field.unique and (item.name, field.name) not in org.rules.loose_keys,
         "updateable": field.updateable and writable,
         "writeRequiresMasterRead": False,
     }
@@ -208,7 +210,7 @@ def _master() -> Record:
         "developerName": "Master",
         "master": True,
         "name": "Master",
-        "recordTypeId": "012000000000000AAA",
+        "recordTypeId": MASTER,
         "urls": {},
     }
 

@@ -13,6 +13,7 @@ from stagesync.sandbox.database import Database
 from stagesync.sandbox.salesforce import defaults, ids, moments, storage
 from stagesync.sandbox.salesforce.faults import Faults
 from stagesync.sandbox.salesforce.fields import SObject
+from stagesync.sandbox.salesforce.rules import Rules
 from stagesync.sandbox.salesforce.schema import SOBJECTS
 from stagesync.sandbox.salesforce.sessions import Sessions
 
@@ -27,7 +28,7 @@ class Org:
     ``clock`` returns aware datetimes; the org keeps whole seconds in UTC. ``base_url`` is the address that
     tokens and SOAP logins name as their instance; when empty, the address of the request is used.
 
-    Open to tests: ``faults``, ``calls`` (answered calls by ``"METHOD /path"``, with the version left out and
+    Open to tests: ``faults``, ``rules``, ``calls`` (answered calls by ``"METHOD /path"``, with the version left out and
     ids as ``{id}``, such as ``"PATCH /sobjects/Lead/{id}"``), ``calls_used`` and ``calls_limit`` (the
     ``Sforce-Limit-Info`` header), ``assignment_owner_id`` (who gets a Lead when assignment rules run; None
     means that no rule is active), ``password`` (SOAP login of every user), ``page_size`` (rows per query page
@@ -57,6 +58,7 @@ class Org:
         self.password = "stagesync"  # noqa: S105  # a published demo password
         self.assignment_owner_id: str | None = None
         self.faults = Faults()
+        self.rules = Rules()
         self.calls: Counter[str] = Counter()
         self.calls_used = 0
         self.calls_limit = DAILY_CALLS
@@ -149,6 +151,12 @@ class Org:
             "LastModifiedById": author,
             "OwnerId": self.integration_user_id,
         }
+
+    def loosen_key(self, sobject: str, name: str) -> None:
+        """Make a unique external id one that several records may carry."""
+        self.rules.loose_keys.add((sobject, name))
+        with self.database.transaction():
+            self.database.execute(f'DROP INDEX IF EXISTS "{sobject}_{name}"')
 
     def revoke_tokens(self) -> int:
         """End every session: the next call with an old token answers 401 INVALID_SESSION_ID."""

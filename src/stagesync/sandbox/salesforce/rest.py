@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
-from stagesync.sandbox.salesforce import describe, moments
+from stagesync.sandbox.salesforce import describe, ids, moments
 from stagesync.sandbox.salesforce.call import Answer, Call
 from stagesync.sandbox.salesforce.errors import ApiError, RowError, not_found
 from stagesync.sandbox.salesforce.fields import Field, SObject
@@ -296,5 +296,9 @@ def ui_picklist(call: Call) -> Answer:
     field = item.field(call.captured["field"])
     if field is None or field.type != "picklist":
         raise RowError("INVALID_FIELD", f"No such picklist: {call.captured['field']}")
+    record_type = ids.to18(call.captured["recordType"]) or ""
+    sql = 'SELECT 1 FROM "RecordType" WHERE "Id" = ? AND "SobjectType" = ?'
+    if record_type != describe.MASTER and not call.org.database.value(sql, (record_type, item.name)):
+        raise not_found()
     url = f"/services/data/v{call.version}/{'/'.join(call.segments)}"
-    return Answer(body=describe.ui_picklist(call.org, item, field, call.captured["recordType"], url))
+    return Answer(body=describe.ui_picklist(call.org, item, field, record_type, url))

@@ -66,7 +66,10 @@ class Writer:
                 raise RowError("INVALID_FIELD", message, ["Id"])
             stated = checks.stored_values(self.org, item, values, creating=True)
             checks.check_required(item, stated, stated, creating=True)
+            self.org.rules.check_record(stated.get(name) for name in ("WhatId", "WhoId"))
+            self.org.rules.check_storage()
             checks.check_references(self.org, item, stated)
+            checks.check_picklists(self.org, item, stated, stated)
             checks.check_activity(item, stated)
             checks.check_unique(self.org, item, stated, None)
             row = self._new_row(item, stated)
@@ -112,7 +115,9 @@ class Writer:
                 raise RowError("INVALID_FIELD", message, ["Id"])
             stated = checks.stored_values(self.org, item, values, creating=False)
             checks.check_required(item, {**old, **stated}, stated, creating=False)
-            checks.check_references(self.org, item, {n: v for n, v in stated.items() if v != old[n]})
+            changed = {n: v for n, v in stated.items() if v != old[n]}
+            checks.check_references(self.org, item, changed)
+            checks.check_picklists(self.org, item, changed, {**old, **stated})
             checks.check_activity(item, {**old, **stated})
             checks.check_unique(self.org, item, stated, full)
             self._change(item, old, stated)
@@ -121,6 +126,7 @@ class Writer:
     def _check_open(self, item: SObject, old: Row) -> None:
         if item.name == "Lead" and old["IsConverted"]:
             raise RowError("CANNOT_UPDATE_CONVERTED_LEAD", "cannot reference converted lead")
+        self.org.rules.check_record([old["Id"]])
         rule = self.org.faults.validation_rules.get(old["Id"])
         if rule is not None:
             raise RowError("FIELD_CUSTOM_VALIDATION_EXCEPTION", rule)
