@@ -6,7 +6,8 @@ StageSyncError
 ├── IncompleteError      something in scope was not evaluated or written; look at the record, exit 3
 ├── RefusedError         the guard said no; let a person decide, exit 4
 ├── ConnectionFailed     a CRM cannot be reached or refuses the credentials; wait or fix, exit 5
-│   └── CredentialsRefused  the credentials are wrong; waiting does not help
+│   ├── CredentialsRefused  the credentials are wrong; waiting does not help
+│   └── LimitReached     the calls that a CRM allows are used up; go on after a while, exit 3
 ├── LedgerError          the ledger cannot be trusted or opened; stop before writing, exit 3
 └── Interrupted          a person or the system asked to stop; what was begun is finished, exit 3
 """
@@ -14,6 +15,7 @@ StageSyncError
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 
 
@@ -72,6 +74,17 @@ class ConnectionFailed(StageSyncError):
 
 class CredentialsRefused(ConnectionFailed):
     """A CRM refused the credentials or their permissions; trying again does not help."""
+
+
+class LimitReached(ConnectionFailed):
+    """The calls that a CRM allows are used up, or the share of them that StageSync may use; nothing was sent.
+
+    ``wait`` is how long to leave the CRM alone: the pool fills up as calls of a day ago stop counting, so nobody can
+    say when it is enough.
+    """
+
+    exit_code = 3
+    wait = timedelta(hours=1)
 
 
 class LedgerError(StageSyncError):

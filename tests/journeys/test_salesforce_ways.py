@@ -30,7 +30,7 @@ def test_a_private_key_from_a_file_and_from_the_environment(still: Sandbox, depl
     missing = agent.run("audit")
     assert missing.code == 2
     assert "connection 'salesforce', private_key: the secret file" in missing.err
-    (agent.folder / "key.pem").write_text("-----BEGIN PRIVATE KEY-----\nhush\n-----END PRIVATE KEY-----\n")
+    (agent.folder / "key.pem").write_text(pair("first").private.splitlines()[0] + "\nhush\n")
     broken = agent.run("audit")
     assert broken.code == 2
     assert "the key cannot be read; is the file whole" in broken.err

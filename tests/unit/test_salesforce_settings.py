@@ -79,6 +79,6 @@ def test_what_is_wrong_is_named_with_its_line(words: dict[str, Any], said: str, 
 
 def test_a_secret_in_the_place_of_a_key_is_not_repeated(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError) as caught:
-        loaded(tmp_path, **URL, **ID, **USER, private_key="-----BEGIN PRIVATE KEY-----hush")
+        loaded(tmp_path, **URL, **ID, **USER, private_key="BEGIN PRIVATE KEY hush")
     assert "hush" not in str(caught.value)
     assert "a mapping is expected here, not text" in str(caught.value)

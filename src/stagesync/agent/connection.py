@@ -9,8 +9,9 @@ from threading import Event
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
-from stagesync.connectors.base import Reader, Writer
+from stagesync.connectors.base import Metered, Reader, Writer
 from stagesync.mirror import Mirror
+from stagesync.model.crm import Calls
 from stagesync.planning.guard import Limits
 from stagesync.policy.definitions import Definition
 from stagesync.policy.durations import Duration
@@ -36,6 +37,11 @@ class Connected:
     reader: Reader
     writer: Writer | None = None
     fallback_owner: str | None = None
+
+    @property
+    def calls(self) -> Calls | None:
+        """The calls of reader and writer so far, where the CRM counts them."""
+        return self.reader.calls() if isinstance(self.reader, Metered) else None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 
 import structlog
 
+from stagesync.agent import pauses
 from stagesync.agent.apply import apply
 from stagesync.agent.connection import Agent, Connected
 from stagesync.agent.pull import Pulled, pull
@@ -18,7 +19,7 @@ from stagesync.audit.evidence import Tables
 from stagesync.audit.masks import Frame
 from stagesync.errors import IncompleteError, Interrupted, RefusedError, StageSyncError
 from stagesync.model.changes import Outcome, Plan, Result
-from stagesync.model.crm import Identity
+from stagesync.model.crm import Calls, Identity
 from stagesync.planning import guard, planner
 
 log = structlog.get_logger(__name__)
@@ -42,6 +43,7 @@ class RunResult:
     applied: list[Outcome] | None = None
     settled: int = 0
     errors: dict[str, StageSyncError] = field(default_factory=dict)
+    calls: dict[str, Calls] = field(default_factory=dict)
 
     @property
     def incomplete(self) -> bool:
@@ -68,9 +70,10 @@ class RunResult:
         return IncompleteError.exit_code if self.incomplete else 0
 
 
-def run(agent: Agent, *, command: str, write: bool, plan: bool = True) -> RunResult:
+def run(agent: Agent, *, command: str, write: bool, plan: bool = True, unattended: bool = False) -> RunResult:
     """One run over all connections. A run that may not write stops after the guard: that is the dry run. Without
-    ``plan`` it stops after the findings, and no limit concerns it.
+    ``plan`` it stops after the findings, and no limit concerns it. One that runs ``unattended`` asks nothing of a
+    CRM whose calls were used up, for a while.
 
     Raises Interrupted when it was asked to stop; whatever happens, the ledger says how the run ended.
     """
@@ -80,7 +83,9 @@ def run(agent: Agent, *, command: str, write: bool, plan: bool = True) -> RunRes
     log.info("run_started", run=run_id, command=command)
     ending, code = "interrupted", Interrupted.exit_code
     try:
-        _steps(agent, result, write=write, plan=plan)
+        _steps(agent, result, write=write, plan=plan, unattended=unattended)
+        for name, error in result.errors.items():
+            result.errors[name] = pauses.remember(agent, run_id, name, error, _left(result, name))
         ending, code = result.ending, result.exit_code
     except StageSyncError as error:
         ending, code = "interrupted" if isinstance(error, Interrupted) else "failed", error.exit_code
@@ -89,18 +94,21 @@ def run(agent: Agent, *, command: str, write: bool, plan: bool = True) -> RunRes
         ending = "failed"
         raise
     finally:
+        result.calls = {connected.name: calls for connected in agent.connections if (calls := connected.calls)}
         facts = {"exit_code": code, **_summary(result)}
         agent.ledger.finish_run(run_id, at=agent.clock(), result=ending, facts=facts)
         log.info("run_finished", run=run_id, result=ending, exit_code=code)
     return result
 
 
-def _steps(agent: Agent, result: RunResult, *, write: bool, plan: bool) -> None:
+def _steps(agent: Agent, result: RunResult, *, write: bool, plan: bool, unattended: bool) -> None:
     plans = []
     for connected in agent.connections:
         if agent.stop.is_set():
             raise Interrupted("stopped as asked, before anything was changed")
         try:
+            if unattended:
+                pauses.check(agent, connected.name)
             plans.append(_observe(agent, result, connected, write=write))
         except Interrupted:
             raise
@@ -199,6 +207,15 @@ def _situation(agent: Agent, connected: Connected, pulled: Pulled, as_of: dateti
     )
 
 
+def _left(result: RunResult, connection: str) -> str:
+    """What a run left undone of a connection that failed."""
+    if connection not in {judgement.scope.connection for judgement in result.judgements}:
+        return f"nothing of connection '{connection}' was judged"
+    planned = {change.key for change in result.plan.changes if change.connection == connection}
+    done = {outcome.key for outcome in result.applied or () if outcome.result not in NOT_DONE}
+    return f"{len(planned - done)} of the {len(planned)} planned changes of connection '{connection}' were not made"
+
+
 def _summary(result: RunResult) -> Mapping[str, object]:
     scope = [
         {
@@ -220,6 +237,7 @@ def _summary(result: RunResult) -> Mapping[str, object]:
         "planned": len(result.plan.changes),
         "settled": result.settled,
         "outcomes": outcomes,
+        "calls": {name: asdict(calls) for name, calls in result.calls.items()},
         "refusals": [refusal.message for refusal in result.refusals],
         "errors": {name: str(error) for name, error in result.errors.items()},
     }

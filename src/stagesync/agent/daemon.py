@@ -113,7 +113,7 @@ class Daemon:
         beat.running, beat.last_run = True, datetime.now(UTC)
         try:
             with self._open_agent() as agent:
-                result = cycle.run(agent, command="daemon", write=True)
+                result = cycle.run(agent, command="daemon", write=True, unattended=True)
             beat.exit_code = result.exit_code
             beat.failure = "; ".join(str(error) for error in result.errors.values()) or None
         except Interrupted as stopped:

@@ -191,6 +191,8 @@ def _about(run: RunRecord, moved: dict[EntryKind, int]) -> None:
         f"  {entry['connection']} {entry['object']}: {entry['evaluated']} of {entry['in_scope']} judged"
         for entry in (scope if isinstance(scope, list) else ())
     ]
+    calls = summary.get("calls")
+    lines += [f"  {name}: {show.calls(**made)}" for name, made in (calls.items() if isinstance(calls, dict) else ())]
     errors = summary.get("errors")
     lines += [f"  failed: {message}" for message in (errors.values() if isinstance(errors, dict) else ())]
     refusals = summary.get("refusals")

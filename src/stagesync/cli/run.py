@@ -6,6 +6,7 @@ import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from threading import Event
 from types import FrameType
@@ -66,6 +67,8 @@ def run_once(config: Path, *, output: Format, limit: int) -> int:
         if result.applied:
             show.out.print("\nDone:")
             show.outcomes(result.plan.changes, result.applied)
+        for name, calls in result.calls.items():
+            show.out.print(f"{name}: {show.calls(**asdict(calls))}.", markup=False)
         show.out.print(f"\nRun {result.run}; `stagesync log show {result.run}` shows it again.", markup=False)
     return _end(result)
 

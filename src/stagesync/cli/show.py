@@ -362,6 +362,14 @@ def outcomes(changes: Sequence[Change], results: Sequence[Outcome]) -> None:
             )
 
 
+def calls(made: int, used: int | None, limit: int | None) -> str:
+    """How many calls were made, and how much of the pool of 24 hours is used by everybody, as far as is known."""
+    text = f"{made:,} API call{'' if made == 1 else 's'}"
+    if used is None or not limit:
+        return text
+    return f"{text}; {used:,} of the org's {limit:,} in 24 hours are used ({used / limit:.1%})"
+
+
 def errors(failed: Mapping[str, StageSyncError]) -> None:
     """Connections that failed, each with its name and its message."""
     for name, error in failed.items():

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import polars as pl
 
 from stagesync.model.changes import Change, Outcome
 from stagesync.model.crm import (
     BlindSpot,
+    Calls,
     Identity,
     Likeness,
     NativeStage,
@@ -61,6 +62,14 @@ class Reader(Protocol):
 
     def close(self) -> None:
         """Give connections back."""
+
+
+@runtime_checkable
+class Metered(Protocol):
+    """A reader of a CRM that says how many calls it allows."""
+
+    def calls(self) -> Calls:
+        """The calls so far, those of the writer too."""
 
 
 class Writer(Protocol):

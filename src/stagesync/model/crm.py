@@ -115,3 +115,12 @@ class BlindSpot:
     subject: str
     blind: bool | None
     says: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Calls:
+    """How many calls were ``made``, and how many of the ``limit`` of a day are ``used`` by everybody, if it tells."""
+
+    made: int
+    used: int | None
+    limit: int | None

@@ -4,7 +4,8 @@ ConnectionFailed
 ├── Unreachable      no answer; ``sent`` says whether the request may have arrived
 ├── CutOff           an answer that cannot be decoded
 ├── Refusal          an answer that says no
-│   └── AccessRefused  ... because of the credentials or their permissions (also a CredentialsRefused)
+│   ├── AccessRefused  ... because of the credentials or their permissions (also a CredentialsRefused)
+│   └── DailyLimitReached  ... because the org's calls of the day are used up (also a LimitReached)
 
 Codes: developer.salesforce.com/docs/atlas.en-us.api_rest.meta/api_rest/errorcodes.htm
 """
@@ -18,7 +19,8 @@ import msgspec
 import requests
 from urllib3.exceptions import MaxRetryError, NewConnectionError
 
-from stagesync.errors import ConnectionFailed, CredentialsRefused
+from stagesync.connectors.salesforce.limits import HEADER, api_usage
+from stagesync.errors import ConnectionFailed, CredentialsRefused, LimitReached
 
 LOCKED = "UNABLE_TO_LOCK_ROW"
 CONFLICT = "ENTITY_FAILED_IFLASTMODIFIED_ON_UPDATE_CHECK"
@@ -125,6 +127,10 @@ class AccessRefused(Refusal, CredentialsRefused):
     """The token or its user's permissions do not do."""
 
 
+class DailyLimitReached(Refusal, LimitReached):
+    """The org's API calls of the last 24 hours are used up."""
+
+
 def unsettled(error: ConnectionFailed) -> bool:
     """Whether a write that ended like this may have landed."""
     if isinstance(error, Unreachable):
@@ -156,8 +162,11 @@ def refusal(response: requests.Response) -> Refusal:
     error = _first_error(response.content)
     status = response.status_code
     kind = AccessRefused if _about_access(status, error) else Refusal
+    if error.code == LIMIT and not error.concurrent:
+        kind = DailyLimitReached
+    usage = api_usage(response.headers.get(HEADER))
     return kind(
-        f"Salesforce at {_place(response.url)} answered {status}: {_explained(status, error)}",
+        f"Salesforce at {_place(response.url)} answered {status}: {_explained(status, error, usage)}",
         status=status,
         error=error,
         retry_after=_seconds(response.headers.get("Retry-After")),
@@ -192,12 +201,13 @@ def _about_access(status: int, error: RowError) -> bool:
     return status == 401 or (status == 403 and error.code != LIMIT)
 
 
-def _explained(status: int, error: RowError) -> str:
+def _explained(status: int, error: RowError, usage: tuple[int, int] | None) -> str:
     said = str(error) or "no reason given"
     if error.code == LIMIT and not error.concurrent:
+        counted = f" ({usage[0]:,} of {usage[1]:,})" if usage else ""
         return (
-            f"{said}. The org's API calls of the last 24 hours are used up; StageSync does not try again. "
-            f"Run it less often, or raise the limit"
+            f"{said} The org's API calls of the last 24 hours are used up{counted}; StageSync does not try again in "
+            f"this run. Run it less often, look for what else uses the API, or raise the limit"
         )
     for text, remedy in PERMANENT_401.items():
         if status == 401 and text in error.message:

@@ -168,7 +168,7 @@ def signing_key(pem: str, setting: str) -> RSAPrivateKey:
     text = pem.replace("\\n", "\n") if "\n" not in pem.strip() else pem
     if "PRIVATE KEY-----" not in text:
         what = "a certificate; the key was made together with it" if "CERTIFICATE-----" in text else "no PEM text"
-        raise ConfigurationError(f"{setting}: a private key begins with -----BEGIN PRIVATE KEY-----, this is {what}")
+        raise ConfigurationError(f"{setting}: the first line of a private key says BEGIN PRIVATE KEY, this is {what}")
     try:
         key = load_pem_private_key(text.encode(), password=None)
     except TypeError:

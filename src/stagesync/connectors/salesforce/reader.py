@@ -15,7 +15,7 @@ from stagesync.connectors.salesforce.records import Records
 from stagesync.connectors.salesforce.schema import Column, Resolved, Schema
 from stagesync.connectors.salesforce.session import Call, OrgSession
 from stagesync.connectors.salesforce.soql import quoted, select
-from stagesync.model.crm import Identity, NativeStage, Owner
+from stagesync.model.crm import Calls, Identity, NativeStage, Owner
 from stagesync.model.frames import Page
 from stagesync.model.tables import Missing, Table
 
@@ -86,6 +86,10 @@ class SalesforceReader:
     def own_tasks(self, keys: Sequence[str]) -> Mapping[str, str]:
         """The tasks that carry these change keys, completed and deleted ones too."""
         return self._records.own_tasks(keys)
+
+    def calls(self) -> Calls:
+        """The calls of the session, which the writer shares, and the org's pool of a day."""
+        return self._session.meter.calls()
 
     def close(self) -> None:
         """Give connections back."""

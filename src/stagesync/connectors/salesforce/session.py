@@ -15,7 +15,15 @@ from simple_salesforce.api import Salesforce
 from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt, wait_random_exponential
 
 from stagesync.connectors.salesforce.connection import Patience, SalesforceConnection, proxy_url
-from stagesync.connectors.salesforce.failures import CutOff, Refusal, Unreachable, cut_off, unreachable
+from stagesync.connectors.salesforce.failures import (
+    CutOff,
+    DailyLimitReached,
+    Refusal,
+    Unreachable,
+    cut_off,
+    unreachable,
+)
+from stagesync.connectors.salesforce.limits import Meter
 from stagesync.connectors.salesforce.tokens import Token, Tokens
 from stagesync.connectors.salesforce.transport import mount_plain_http, open_session
 from stagesync.errors import ConnectionFailed, CredentialsRefused
@@ -49,7 +57,9 @@ class OrgSession:
         self.connection = connection
         self.patience = patience
         self.sleep = sleep
-        self._session = open_session(connection.timeout, connection.ca_bundle, proxy_url(connection.proxy))
+        self.meter = Meter(connection)
+        proxy = proxy_url(connection.proxy)
+        self._session = open_session(connection.timeout, self.meter, connection.ca_bundle, proxy)
         self._tokens = Tokens(connection, self._session)
         self._lock = threading.Lock()
         self._client: tuple[Token, Salesforce, str] | None = None
@@ -62,8 +72,8 @@ class OrgSession:
     def call(self, call: Call, decode: Decode[T]) -> T:
         """The decoded answer. ``decode`` raises ``ValueError`` for what is cut off or malformed.
 
-        Errors: :class:`~stagesync.connectors.salesforce.failures.Refusal`, ``Unreachable``, ``CutOff``, and
-        ``CredentialsRefused``: all are :class:`~stagesync.errors.ConnectionFailed`.
+        Errors: :class:`~stagesync.connectors.salesforce.failures.Refusal`, ``Unreachable``, ``CutOff``,
+        ``CredentialsRefused`` and ``LimitReached``: all are :class:`~stagesync.errors.ConnectionFailed`.
         """
         self._token()
         return self._patiently(lambda: self._authorised(call, decode), reads=call.reads)
@@ -138,6 +148,9 @@ class OrgSession:
             response = client._call_salesforce(
                 call.method, url, params=dict(call.params), data=body, headers=dict(call.headers)
             )
+        except DailyLimitReached as error:
+            self.meter.refused(error)
+            raise
         except requests.RequestException as error:
             raise unreachable(error, token.instance + path) from error
         try:
@@ -153,7 +166,7 @@ class OrgSession:
         """The library's object for a token (cheap to build, no I/O) and the base of its URLs."""
         with self._lock:
             if self._client is None or self._client[0] != token:
-                base = mount_plain_http(self._session, token.instance, self.connection.timeout)
+                base = mount_plain_http(self._session, token.instance, self.connection.timeout, self.meter)
                 client = Salesforce(
                     session_id=token.access_token,
                     instance_url=base,

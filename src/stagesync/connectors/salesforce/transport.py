@@ -15,25 +15,34 @@ import requests
 from requests.adapters import HTTPAdapter
 
 from stagesync.connectors.salesforce.failures import refusal
+from stagesync.connectors.salesforce.limits import HEADER, Meter
 from stagesync.errors import ConfigurationError
 
 Timeout = tuple[float, float]
 
 
-class TimedAdapter(HTTPAdapter):
-    """An adapter that never waits for ever."""
+class MeteredAdapter(HTTPAdapter):
+    """An adapter that never waits for ever, and counts what is sent. Raises LimitReached instead of sending."""
 
-    def __init__(self, timeout: Timeout) -> None:
+    def __init__(self, timeout: Timeout, meter: Meter) -> None:
         self.timeout = timeout
+        self.meter = meter
         super().__init__()
 
     def send(self, request: requests.PreparedRequest, *args: Any, **kwargs: Any) -> requests.Response:
         if kwargs.get("timeout") is None:
             kwargs["timeout"] = self.timeout
-        return super().send(request, *args, **kwargs)
+        place = str(request.url).partition("?")[0]
+        self.meter.sending(str(request.method), place)
+        try:
+            response = super().send(request, *args, **kwargs)
+        finally:
+            self.meter.ended(place)
+        self.meter.heard(response.headers.get(HEADER))
+        return response
 
 
-class PlainHTTPAdapter(TimedAdapter):
+class PlainHTTPAdapter(MeteredAdapter):
     """Speaks http where simple-salesforce can only say https; mounted for one loopback origin alone."""
 
     def send(self, request: requests.PreparedRequest, *args: Any, **kwargs: Any) -> requests.Response:
@@ -42,7 +51,9 @@ class PlainHTTPAdapter(TimedAdapter):
         return super().send(request, *args, **kwargs)
 
 
-def open_session(timeout: Timeout, ca_bundle: Path | None = None, proxy: str | None = None) -> requests.Session:
+def open_session(
+    timeout: Timeout, meter: Meter, ca_bundle: Path | None = None, proxy: str | None = None
+) -> requests.Session:
     """A session that raises :class:`~stagesync.connectors.salesforce.failures.Refusal` for every status from 300 on.
 
     A redirect is such a refusal too: requests would turn a redirected PATCH into a GET and call it a success.
@@ -64,8 +75,8 @@ def open_session(timeout: Timeout, ca_bundle: Path | None = None, proxy: str | N
             "Sforce-Call-Options": f"client={product}",
         }
     )
-    session.mount("https://", TimedAdapter(timeout))
-    session.mount("http://", TimedAdapter(timeout))
+    session.mount("https://", MeteredAdapter(timeout, meter))
+    session.mount("http://", MeteredAdapter(timeout, meter))
     session.hooks["response"].append(_refuse)
     return session
 
@@ -80,13 +91,13 @@ def _checked(ca_bundle: Path) -> str:
     return str(ca_bundle)
 
 
-def mount_plain_http(session: requests.Session, origin: str, timeout: Timeout) -> str:
+def mount_plain_http(session: requests.Session, origin: str, timeout: Timeout, meter: Meter) -> str:
     """The https spelling of an origin; a plain one (loopback, already checked) is spoken as http underneath."""
     if origin.startswith("https://"):
         return origin
     spelling = "https://" + origin.removeprefix("http://")
     # With the slash: "https://127.0.0.1:80" would be a prefix of port 8099 as well.
-    session.mount(spelling + "/", PlainHTTPAdapter(timeout))
+    session.mount(spelling + "/", PlainHTTPAdapter(timeout, meter))
     return spelling
 
 

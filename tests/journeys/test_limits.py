@@ -1,0 +1,107 @@
+"""An org that allows only so many API calls: StageSync stops in time, says so, and leaves the org alone for a while."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from stagesync.agent import cycle, pauses
+from stagesync.errors import LimitReached
+from stagesync.sandbox.server import Sandbox
+
+from .conftest import Deploy
+from .deployment import Deployment
+
+
+@pytest.fixture
+def agent(sandbox: Sandbox, deploy: Deploy) -> Deployment:
+    made = deploy(sandbox)
+    made.only("salesforce")
+    return made
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = datetime.now(UTC)
+
+    def __call__(self) -> datetime:
+        return self.now
+
+
+def test_a_run_says_how_many_calls_it_made(sandbox: Sandbox, agent: Deployment) -> None:
+    done = agent.run("run")
+    assert done.code == 0, done.said
+    data_calls = sum(count for call, count in sandbox.org.calls.items() if "oauth2" not in call)
+    assert f"salesforce: {data_calls} API calls; {sandbox.org.calls_used} of the org's 100,000 in 24 hours" in done.out
+    with agent.ledger() as ledger:
+        summary = ledger.run("last").summary or {}
+    assert summary["calls"] == {"salesforce": {"made": data_calls, "used": sandbox.org.calls_used, "limit": 100_000}}
+    assert f"salesforce: {data_calls} API calls" in agent.run("log", "show", "last").out
+
+
+def test_the_daemon_stops_at_the_budget_and_waits(sandbox: Sandbox, agent: Deployment) -> None:
+    agent.words["connections"]["salesforce"]["budget"] = {"share": 0.5}
+    agent.save()
+    sandbox.org.calls_limit, sandbox.org.calls_used = 1_000, 495
+    clock = Clock()
+    with agent.agent(clock=clock) as opened:
+        stopped = cycle.run(opened, command="daemon", write=True, unattended=True)
+    (error,) = stopped.errors.values()
+    until = clock.now + timedelta(hours=1)
+    assert isinstance(error, LimitReached)
+    assert stopped.exit_code == 3
+    assert "500 of the 1,000 API calls" in str(error)
+    assert "Nothing of connection 'salesforce' was judged" in str(error)
+    assert f"goes on at {until:%Y-%m-%d %H:%M} UTC" in str(error)
+    assert sandbox.org.calls_used == 500
+
+    clock.now += timedelta(minutes=59)
+    with agent.agent(clock=clock) as opened:
+        waiting = cycle.run(opened, command="daemon", write=True, unattended=True)
+    assert isinstance(waiting.errors["salesforce"], pauses.Paused)
+    assert waiting.exit_code == 3
+    assert "500 of the 1,000 API calls" in str(waiting.errors["salesforce"])
+    assert sandbox.org.calls_used == 500, "not even a login"
+
+    clock.now += timedelta(minutes=2)
+    sandbox.org.calls_used = 10
+    with agent.agent(clock=clock) as opened:
+        assert cycle.run(opened, command="daemon", write=True, unattended=True).exit_code == 0
+
+
+def test_a_person_is_not_bound_by_the_pause_and_a_clock_set_back_ends_it(sandbox: Sandbox, agent: Deployment) -> None:
+    sandbox.org.faults.daily_limit_reached = True
+    refused = agent.run("run")
+    assert refused.code == 3
+    assert "The org's API calls of the last 24 hours are used up (2 of 100,000)" in refused.err
+    assert sandbox.org.calls_used == 2, "the login and one call"
+    sandbox.org.faults.daily_limit_reached = False
+    clock = Clock()
+    clock.now -= timedelta(days=1)
+    with agent.agent(clock=clock) as opened:
+        assert not cycle.run(opened, command="daemon", write=False, unattended=True).errors
+    assert agent.run("run").code == 0
+
+
+def test_what_was_not_written_is_counted(sandbox: Sandbox, agent: Deployment) -> None:
+    with agent.agent() as opened:
+        before = sandbox.org.calls_used
+        planned = cycle.run(opened, command="plan", write=False)
+    reading = sandbox.org.calls_used - before
+    changes = len(planned.plan.changes)
+    assert changes > 25
+    # Room for all the reading and for no write: the look before the first one is where it ends.
+    sandbox.org.calls_limit = 10 * (sandbox.org.calls_used + reading)
+    agent.words["connections"]["salesforce"]["budget"] = {"share": 0.1}
+    agent.save()
+    with agent.agent() as opened:
+        stopped = cycle.run(opened, command="run", write=True)
+    assert f"{changes} of the {changes} planned changes of connection 'salesforce' were not made" in str(
+        stopped.errors["salesforce"]
+    )
+    assert sandbox.org.calls_used == sandbox.org.calls_limit // 10
+    assert stopped.exit_code == 3
+    sandbox.org.calls_used = 0
+    again = agent.run("run")
+    assert again.code == 0, again.said
