@@ -1,6 +1,7 @@
 """Fenced blocks of the Markdown files, with what an HTML comment right above one says about it.
 
 ``<!-- not run: REASON -->``   a command block that a test cannot carry out
+``<!-- sandbox -->``           its Salesforce is the embedded one, with the credentials in the environment
 ``<!-- exit: N -->``           its last command ends with this code instead of 0
 ``<!-- fragment: REASON -->``  YAML that is not a whole file
 ``<!-- demo output -->``       the real output of ``stagesync demo``; ``make readme`` writes it
@@ -16,7 +17,7 @@ REPOSITORY = Path(__file__).parents[2]
 COMMANDS = frozenset({"console", "sh", "bash", "shell"})
 
 _FENCE = re.compile(r"^```(?P<language>[a-z]*)\s*$")
-_MARK = re.compile(r"^<!--\s*(?P<name>not run|exit|fragment|demo output)(?::\s*(?P<value>.*?))?\s*-->$")
+_MARK = re.compile(r"^<!--\s*(?P<name>not run|exit|fragment|demo output|sandbox)(?::\s*(?P<value>.*?))?\s*-->$")
 
 
 @dataclass(frozen=True)

@@ -5,10 +5,13 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+
+from stagesync.sandbox.process import SandboxProcess
 
 from .blocks import REPOSITORY
 
@@ -19,11 +22,16 @@ PATIENCE_SECONDS = 180
 DEMO_DAY = "2026-11-20"
 
 
-def terminal(folder: Path) -> Terminal:
-    """A function that runs one line in ``folder`` and returns its code and all that a terminal would show."""
+# The org of the documents, in whose place the embedded one answers.
+ORG = "https://acme.my.salesforce.com"
+
+
+def terminal(folder: Path, known: Mapping[str, str] | None = None) -> Terminal:
+    """A function that runs one line in ``folder`` and returns its code and all that a terminal would show; ``known``
+    are more environment variables."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("STAGESYNC_")}
     # 100 columns hold the widest table in the documents and fit a browser.
-    environment |= {"COLUMNS": "100", "NO_COLOR": "1", "TERM": "dumb", "HOME": str(folder)}
+    environment |= {"COLUMNS": "100", "NO_COLOR": "1", "TERM": "dumb", "HOME": str(folder), **(known or {})}
     environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}"
 
     def run(line: str) -> subprocess.CompletedProcess[str]:
@@ -50,6 +58,35 @@ def typed(tmp_path: Path) -> Terminal:
     for folder in ("config", "tests"):
         (tmp_path / folder).symlink_to(REPOSITORY / folder)
     return terminal(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def embedded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[], SandboxProcess]]:
+    """The embedded CRMs, started when a document first asks for them; its commands may change them."""
+    with ExitStack() as stack:
+        running: list[SandboxProcess] = []
+
+        def once() -> SandboxProcess:
+            if not running:
+                folder = tmp_path_factory.mktemp("embedded") / "crms"
+                running.append(stack.enter_context(SandboxProcess(folder, seed=1, records=120)))
+            return running[0]
+
+        yield once
+
+
+@pytest.fixture
+def connected(tmp_path: Path, embedded: Callable[[], SandboxProcess]) -> Terminal:
+    """The same terminal, for which the org of the documents is the embedded one."""
+
+    def run(line: str) -> subprocess.CompletedProcess[str]:
+        crms = embedded()
+        secrets = {"SALESFORCE_CLIENT_ID": crms.client_id, "SALESFORCE_CLIENT_SECRET": crms.client_secret}
+        done = terminal(tmp_path, secrets)(line.replace(ORG, crms.url))
+        done.stdout = done.stdout.replace(crms.url, ORG)
+        return done
+
+    return run
 
 
 @pytest.fixture(scope="session")

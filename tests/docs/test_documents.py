@@ -31,7 +31,9 @@ _LINK = re.compile(r"\[[^\]]*\]\((?!https?://|mailto:|#)(?P<path>[^)#\s]+)(?:#[^
 
 
 @pytest.mark.parametrize("file", DOCUMENTS)
-def test_every_command_does_what_the_document_says(file: Path, typed: Terminal, demo: Demo) -> None:
+def test_every_command_does_what_the_document_says(
+    file: Path, typed: Terminal, connected: Terminal, demo: Demo
+) -> None:
     """All commands of one document, in its order and in one folder, as its reader would."""
     for block in blocks(file):
         if block.language not in COMMANDS:
@@ -42,7 +44,7 @@ def test_every_command_does_what_the_document_says(file: Path, typed: Terminal, 
         written = commands(block)
         for command in written:
             code = int(block.value) if block.mark == "exit" and command is written[-1] else 0
-            carry_out(command, code, typed, demo)
+            carry_out(command, code, connected if block.mark == "sandbox" else typed, demo)
 
 
 def carry_out(command: Command, code: int, typed: Terminal, demo: Demo) -> None:

@@ -42,7 +42,7 @@ log_app = typer.Typer(help="What StageSync saw, intended and did.", no_args_is_h
 app.add_typer(log_app, name="log")
 
 
-# It reads files and logs nothing; to load the logs costs more than its work.
+# Unless it asks the CRMs it reads files and logs nothing; to load the logs costs more than its work.
 LOGLESS = "check"
 DEFAULT_CONFIG = Path("config/stagesync.yaml")
 VARIABLES = ("SALESFORCE_CLIENT_ID", "SALESFORCE_CLIENT_SECRET", "HUBSPOT_TOKEN")
@@ -161,6 +161,7 @@ def init(  # noqa: PLR0917  (typer passes options by name)
 
 @app.command()
 def check(
+    context: typer.Context,
     config: Config = DEFAULT_CONFIG,
     online: Annotated[
         bool, typer.Option("--online", help="Ask the CRMs too, with calls that only read: fields, rights, stages.")
@@ -172,8 +173,9 @@ def check(
     With --online it exits with 2 when a connection has a problem, with 5 when a CRM cannot be reached.
     """
     if online:
-        from stagesync.cli import check_online
+        from stagesync.cli import check_online, logs
 
+        logs.configure(verbose=bool(context.parent and context.parent.params["verbose"]))
         raise typer.Exit(check_online.check_online(config, output))
     from stagesync.cli import check as command
 
