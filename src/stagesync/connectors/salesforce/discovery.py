@@ -14,6 +14,7 @@ from stagesync.connectors.salesforce.records import Records
 from stagesync.connectors.salesforce.schema import Field, Schema
 from stagesync.connectors.salesforce.session import Call, OrgSession
 from stagesync.connectors.salesforce.soql import quoted, select
+from stagesync.connectors.salesforce.targets import offered_values
 from stagesync.model.crm import (
     BlindSpot,
     FieldFacts,
@@ -42,14 +43,6 @@ class Limit(msgspec.Struct, frozen=True):
 
 class Limits(msgspec.Struct, frozen=True):
     DailyApiRequests: Limit | None = None
-
-
-class Choice(msgspec.Struct, frozen=True):
-    value: str
-
-
-class Choices(msgspec.Struct, frozen=True):
-    values: tuple[Choice, ...]
 
 
 class SalesforceDiscovery:
@@ -107,7 +100,7 @@ class SalesforceDiscovery:
             RecordType(
                 name=row["DeveloperName"],
                 label=row["Name"] or row["DeveloperName"],
-                stages=self._offered(object_name, row["Id"], stage_field),
+                stages=offered_values(self._session, object_name, row["Id"], stage_field),
             )
             for row in rows
         ]
@@ -157,17 +150,6 @@ class SalesforceDiscovery:
     def _field(self, object_name: str, name: str) -> Field | None:
         sobject = self._schema.describe(object_name)
         return sobject.field(name) if sobject else None
-
-    def _offered(self, object_name: str, record_type: str, field: str) -> tuple[str, ...] | None:
-        """The values that a record type offers. Only the UI API says so; None where it is refused."""
-        path = f"ui-api/object-info/{object_name}/picklist-values/{record_type}/{field}"
-        try:
-            answer = self._session.call(Call(method="GET", path=path, reads=True), msgspec.json.Decoder(Choices).decode)
-        except Refusal as error:
-            if error.status not in {400, 403, 404}:
-                raise
-            return None
-        return tuple(choice.value for choice in answer.values)
 
     def _history(self) -> Iterator[BlindSpot]:
         subject = "history of Lead.Status"

@@ -36,7 +36,7 @@ class Targets:
         self._schema = schema
         self._records = records
         self._stages: dict[tuple[str, str], Mapping[str, NativeStage]] = {}
-        self._offered: dict[tuple[str, str, str], frozenset[str] | None] = {}
+        self._offered: dict[tuple[str, str, str], tuple[str, ...] | None] = {}
 
     def refusal(self, change: Change, record_type: str | None) -> str | None:
         """Why the org would not want a change's values, in words; None when it offers them, or does not say."""
@@ -71,7 +71,7 @@ class Targets:
             return None
         key = (object_name, record_type, name)
         if key not in self._offered:
-            self._offered[key] = self._asked(*key)
+            self._offered[key] = offered_values(self._session, *key)
         offered = self._offered[key]
         if offered is None or value in offered:
             return None
@@ -85,13 +85,14 @@ class Targets:
             self._stages[key] = {stage.value: stage for stage in found}
         return self._stages[key]
 
-    def _asked(self, object_name: str, record_type: str, name: str) -> frozenset[str] | None:
-        """What the record type offers; None where the org does not say."""
-        path = f"ui-api/object-info/{object_name}/picklist-values/{record_type}/{name}"
-        try:
-            found = self._session.call(Call(method="GET", path=path, reads=True), msgspec.json.Decoder(Offered).decode)
-        except Refusal as error:
-            if error.status in {400, 403, 404}:
-                return None
-            raise
-        return frozenset(item.value for item in found.values)
+
+def offered_values(session: OrgSession, object_name: str, record_type: str, name: str) -> tuple[str, ...] | None:
+    """What a record type offers in a picklist, in its order; None where the org does not say."""
+    path = f"ui-api/object-info/{object_name}/picklist-values/{record_type}/{name}"
+    try:
+        found = session.call(Call(method="GET", path=path, reads=True), msgspec.json.Decoder(Offered).decode)
+    except Refusal as error:
+        if error.status in {400, 403, 404}:
+            return None
+        raise
+    return tuple(item.value for item in found.values)
