@@ -285,7 +285,7 @@ class Ours:
             run,
             at=self.at,
             connection="salesforce",
-            findings=self.judgement.each(),
+            findings=self.judgement.batches(),
             judged=lambda _object, record: record in judged,
         )
         self.at += timedelta(hours=1)

@@ -9,7 +9,7 @@ from typing import Any
 from msgspec import structs
 
 from stagesync.model.changes import Change, ChangeKind, Mode, Outcome, Result, TaskText
-from stagesync.model.findings import Evidence, Finding, Kind, Severity, Verdict
+from stagesync.model.findings import Batch, Evidence, Finding, Kind, Severity, Verdict, batch_of
 
 NOON = datetime(2026, 11, 21, 12, 0, 0, 123456, tzinfo=UTC)
 CONNECTION = "salesforce"
@@ -18,6 +18,11 @@ CONNECTION = "salesforce"
 def later(minutes: float) -> datetime:
     """Minutes after noon."""
     return NOON + timedelta(minutes=minutes)
+
+
+def told(*findings: Finding, connection: str = CONNECTION) -> list[Batch]:
+    """Findings as the ledger takes them."""
+    return [batch_of(connection, findings)]
 
 
 def finding(number: int, **other: Any) -> Finding:

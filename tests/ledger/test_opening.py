@@ -24,13 +24,14 @@ import stagesync
 from stagesync.errors import LedgerError
 from stagesync.ledger import FindingChanges, Ledger
 from stagesync.ledger.chain import GENESIS, Draft, hash_of, numbered
-from stagesync.ledger.codec import FindingBody, encode, essence, time_text
+from stagesync.ledger.codec import FindingBody, encode, time_text
 from stagesync.ledger.database import HEAD, SCHEMA
 from stagesync.ledger.migrating import configuration, revisions
 from stagesync.ledger.tables import metadata
+from stagesync.model.findings import essence_of
 
 from .rawsql import execute
-from .samples import NOON, finding, later
+from .samples import NOON, finding, later, told
 
 
 def test_the_migrations_make_the_tables_that_the_code_expects(ledger: Ledger) -> None:
@@ -314,14 +315,14 @@ def test_a_ledger_of_the_first_schema_is_migrated_with_all_that_it_holds(url: st
             link = numbered(seq, draft)
             digest = hash_of(digest, link)
             connection.execute(insert(metadata.tables["entries"]), {**link._asdict(), "hash": digest})
-            row = {"connection": draft.connection, "key": draft.key, "seq": seq, "digest": essence(finding(seq))}
+            row = {"connection": draft.connection, "key": draft.key, "seq": seq, "digest": essence_of(finding(seq))}
             connection.execute(insert(metadata.tables["open_findings"]), row)
             connection.execute(update(metadata.tables["head"]).values(seq=seq, hash=digest))
     with Ledger.open(url) as ledger:
         verified = ledger.verify()
         assert (verified.ok, verified.head) == (True, f"2:{digest.hex()}")
         run = ledger.start_run(command="run", at=NOON, facts={})
-        again = ledger.record_findings(run, at=NOON, connection="salesforce", findings=[finding(1), finding(3)])
+        again = ledger.record_findings(run, at=NOON, connection="salesforce", findings=told(finding(1), finding(3)))
         assert again == FindingChanges(opened=1, still_open=1, changed=0, resolved=1)
         assert [entry.seq for entry in ledger.entries(record=finding(2).record)] == [5, 2]
         assert ledger.verify().ok

@@ -16,7 +16,7 @@ import pytest
 from stagesync.errors import LedgerError
 from stagesync.ledger import Ledger
 
-from .samples import CONNECTION, NOON, finding, outcome, stage_change
+from .samples import CONNECTION, NOON, finding, outcome, stage_change, told
 
 PACKAGE = __name__.rpartition(".")[0]
 ROOT = Path(__file__).parents[len(PACKAGE.split("."))]
@@ -66,7 +66,7 @@ def test_threads_that_find_the_same_open_it_once(ledger: Ledger) -> None:
     findings = [finding(number) for number in range(100)]
 
     def once(_: int) -> int:
-        return ledger.record_findings(run, at=NOON, connection=CONNECTION, findings=findings).opened
+        return ledger.record_findings(run, at=NOON, connection=CONNECTION, findings=told(*findings)).opened
 
     with ThreadPoolExecutor(4) as threads:
         assert sum(threads.map(once, range(8))) == 100

@@ -15,7 +15,7 @@ from stagesync.model.changes import Result
 from stagesync.model.crm import Identity
 from stagesync.model.findings import Verdict
 
-from .samples import CONNECTION, NOON, closing, finding, later, outcome, stage_change, task_change
+from .samples import CONNECTION, NOON, closing, finding, later, outcome, stage_change, task_change, told
 
 
 def begin(ledger: Ledger, minutes: float = 0) -> str:
@@ -23,7 +23,7 @@ def begin(ledger: Ledger, minutes: float = 0) -> str:
 
 
 def record(ledger: Ledger, run: str, findings: list, judged=None) -> FindingChanges:  # type: ignore[no-untyped-def,type-arg]
-    return ledger.record_findings(run, at=NOON, connection=CONNECTION, findings=findings, judged=judged)
+    return ledger.record_findings(run, at=NOON, connection=CONNECTION, findings=told(*findings), judged=judged)
 
 
 def keys(ledger: Ledger, kind: EntryKind) -> list[str | None]:
@@ -123,8 +123,8 @@ def test_connections_do_not_resolve_each_others_findings(ledger: Ledger) -> None
     run = begin(ledger)
     record(ledger, run, [finding(1)])
     other = finding(1, connection="hubspot", key="f-1")
-    ledger.record_findings(run, at=NOON, connection="hubspot", findings=[other])
-    assert ledger.record_findings(run, at=NOON, connection="hubspot", findings=[]).resolved == 1
+    ledger.record_findings(run, at=NOON, connection="hubspot", findings=told(other, connection="hubspot"))
+    assert ledger.record_findings(run, at=NOON, connection="hubspot", findings=()).resolved == 1
     assert record(ledger, run, [finding(1)]).still_open == 1
 
 
@@ -132,8 +132,9 @@ def test_a_finding_that_comes_twice_or_from_elsewhere_is_refused(ledger: Ledger)
     run = begin(ledger)
     with pytest.raises(LedgerError, match="comes twice"):
         record(ledger, run, [finding(1), finding(1)])
-    with pytest.raises(LedgerError, match="is of connection 'hubspot'"):
-        record(ledger, run, [finding(1, connection="hubspot")])
+    elsewhere = told(finding(1, connection="hubspot"), connection="hubspot")
+    with pytest.raises(LedgerError, match="are of connection 'hubspot'"):
+        ledger.record_findings(run, at=NOON, connection=CONNECTION, findings=elsewhere)
     assert ledger.count(kind="finding.opened") == 0
 
 

@@ -15,19 +15,19 @@ from stagesync.ledger.chain import Draft, hash_of, numbered
 from stagesync.model.changes import Result
 
 from .rawsql import drop_triggers, execute
-from .samples import CONNECTION, NOON, closing, finding, later, outcome, stage_change, task_change
+from .samples import CONNECTION, NOON, closing, finding, later, outcome, stage_change, task_change, told
 
 
 @pytest.fixture
 def filled(ledger: Ledger) -> Ledger:
     """Twelve entries of several kinds."""
     run = ledger.start_run(command="run", at=NOON, facts={})
-    ledger.record_findings(run, at=NOON, connection=CONNECTION, findings=[finding(1), finding(2), finding(3)])
+    ledger.record_findings(run, at=NOON, connection=CONNECTION, findings=told(finding(1), finding(2), finding(3)))
     changes = [stage_change(1), task_change(2), task_change(3)]
     ledger.record_intents(run, at=later(1), changes=changes)
     outcomes = [outcome(changes[0], Result.UNKNOWN), outcome(changes[1], crm_id="00T2")]
     ledger.record_outcomes(run, at=later(2), connection=CONNECTION, outcomes=outcomes)
-    ledger.record_findings(run, at=later(3), connection=CONNECTION, findings=[finding(1), finding(2)])
+    ledger.record_findings(run, at=later(3), connection=CONNECTION, findings=told(finding(1), finding(2)))
     ledger.note("checked", at=later(4))
     ledger.finish_run(run, at=later(5), result="done", facts={})
     assert ledger.count() == 12

@@ -13,7 +13,7 @@ from stagesync.ledger import EntryKind, Ledger
 from stagesync.model.waivers import Waiver
 
 from .rawsql import drop_triggers, execute
-from .samples import NOON, finding, later
+from .samples import NOON, finding, later, told
 
 
 def waiver(number: int, **other: Any) -> Waiver:
@@ -92,10 +92,10 @@ def test_an_id_names_one_waiver_for_ever(ledger: Ledger) -> None:
 def test_the_id_of_a_waiver_is_no_key_of_a_finding(ledger: Ledger) -> None:
     """Both stand in the column ``key``; neither takes the other for its own."""
     run = ledger.start_run(command="run", at=NOON, facts={})
-    ledger.record_findings(run, at=NOON, connection="salesforce", findings=[finding(1)])
+    ledger.record_findings(run, at=NOON, connection="salesforce", findings=told(finding(1)))
     ledger.waive(waiver(1, id="f-1"), NOON)
     ledger.withdraw_waiver("f-1", at=NOON, by="Bo")
-    assert ledger.record_findings(run, at=NOON, connection="salesforce", findings=[finding(1)]).still_open == 1
+    assert ledger.record_findings(run, at=NOON, connection="salesforce", findings=told(finding(1))).still_open == 1
     with pytest.raises(UsageError, match="no waiver 'f-2'"):
         ledger.withdraw_waiver("f-2", at=NOON, by="Bo")
     ledger.rebuild()

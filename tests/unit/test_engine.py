@@ -16,6 +16,7 @@ from stagesync.audit import verdicts
 from stagesync.audit.evidence import Tables
 from stagesync.audit.masks import Frame
 from stagesync.audit.verdicts import Condition, Conditions
+from stagesync.model.findings import essence_of
 from stagesync.policy.expressions import parse
 from tests.unit import oracle
 from tests.unit.oracle import NOW
@@ -135,3 +136,14 @@ def test_a_page_of_records_is_judged_as_each_of_them_alone(folder: Path, world: 
         page = tables(replace(world, records=[record]))
         (judged,) = auditor.judge(connection="crm", tables=page, owners=owners(world), written=ours(world))
         assert found(judged) == {key: rules for key, rules in together.items() if key == record.id}
+
+
+@settings(max_examples=25)
+@given(worlds())
+def test_the_essences_in_columns_are_those_of_the_objects(folder: Path, world: World) -> None:
+    judged = judgement(world, folder)
+    findings = list(judged.each())
+    batches = list(judged.batches())
+    assert [key for batch in batches for key in batch.keys] == [finding.key for finding in findings]
+    assert [one for batch in batches for one in batch.essences] == [essence_of(finding) for finding in findings]
+    assert [one for batch in batches for one in batch.some(range(len(batch.keys)))] == findings

@@ -179,7 +179,7 @@ def _record(agent: Agent, result: RunResult, connected: Connected, judgements: S
         result.run,
         at=agent.clock(),
         connection=connected.name,
-        findings=(finding for judgement in judgements for finding in judgement.each()),
+        findings=(batch for judgement in judgements for batch in judgement.batches()),
         judged=lambda object_name, record: record in judged.get(object_name, ()),
     )
 

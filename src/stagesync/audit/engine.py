@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from functools import cached_property, reduce
+from functools import cached_property, partial, reduce
 from operator import and_
 
 import numpy as np
@@ -17,17 +17,17 @@ import numpy.typing as npt
 import polars as pl
 from msgspec import structs
 
-from stagesync.audit import history, scope, stalls, waivers
+from stagesync.audit import essences, history, scope, stalls, waivers
 from stagesync.audit.evidence import EvidenceFrame, Tables, gather
 from stagesync.audit.findings import Positions, Standing, conditions, find
 from stagesync.audit.masks import Frame
 from stagesync.audit.pasted import pasted
-from stagesync.audit.reasons import evidence_for, evidence_of, shown
+from stagesync.audit.reasons import evidence_for, evidence_of, shown, source_of
 from stagesync.audit.verdicts import Conditions, Verdicts, conditions_of, verdicts
 from stagesync.audit.words import Population
 from stagesync.model.changes import Mode
 from stagesync.model.crm import Owner
-from stagesync.model.findings import Evidence, Finding, Kind, Scope, Severity, Verdict
+from stagesync.model.findings import Batch, Evidence, Finding, Kind, Scope, Severity, Verdict, code_of, essence
 from stagesync.model.tables import UNREADABLE
 from stagesync.model.waivers import Waiver
 from stagesync.policy.definitions import ACTIVITY, Criterion, Definition
@@ -44,6 +44,25 @@ class NotJudged:
     criterion: str
     reason: str
     records: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Cited:
+    """What findings point at: a criterion, or their own rule; ``which`` are the places of those that do."""
+
+    which: npt.NDArray[np.intp]
+    id: str
+    verdict: Verdict
+    source: str | None
+    ask: str
+    because: str
+    criterion: Criterion | None = None
+
+
+def _by_rule(findings: pl.DataFrame) -> Iterator[tuple[Kind, str, npt.NDArray[np.uint32], pl.DataFrame]]:
+    """The findings of each rule, with the places where they stand."""
+    for (kind, rule), group in findings.with_row_index("place").group_by("kind", "rule", maintain_order=True):
+        yield Kind(str(kind)), str(rule), group["place"].to_numpy(), group
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,6 +110,26 @@ class Judgement:
         for part in findings.iter_slices(PART):
             yield from self._as_objects(part)
 
+    def batches(self) -> Iterator[Batch]:
+        """The findings by their essence, a few thousand at a time; most of them need never become objects."""
+        for part in self.findings.iter_slices(PART):
+            facts = essences.facts(part, self.records, f"{self.connection}:{self.mapped.name}", self._earned(part))
+            codes: list[list[str]] = [[] for _ in range(part.height)]
+            for kind, rule, places, group in _by_rule(part):
+                for cited in self._cited(kind, rule, group["row"].to_numpy()):
+                    code = code_of(cited.id, cited.verdict, cited.source, cited.ask, cited.because)
+                    for place in places[cited.which].tolist():
+                        codes[place].append(code)
+            yield Batch(
+                connection=self.connection,
+                keys=facts["key"].to_list(),
+                essences=[essence(text, iter(code)) for text, code in zip(facts["facts"], codes, strict=True)],
+                some=partial(self._chosen, part),
+            )
+
+    def _chosen(self, findings: pl.DataFrame, places: Sequence[int]) -> Iterator[Finding]:
+        return self.some(findings[list(places)])
+
     def verdicts(self, record: str) -> Mapping[str, Verdict]:
         """The verdict of each criterion of the ladder for one record; empty when the record was not judged."""
         row = self._rows_by_record.get(record)
@@ -132,21 +171,15 @@ class Judgement:
 
     def _as_objects(self, findings: pl.DataFrame) -> Iterator[Finding]:
         """Column by column: a dictionary for each row would cost more than what is made of it."""
-        names = [rung.name for rung in self.definition.rungs]
         rows = findings["row"]
-        earned = {
-            Kind.PREMATURE: self.high[rows.to_numpy()].tolist(),
-            Kind.READY: self.low[rows.to_numpy()].tolist(),
-        }
         found = (findings[name].to_list() for name in ("kind", "rule", "severity", "mode", "since"))
         records = (self.records[name].gather(rows).to_list() for name in _OF_RECORD)
-        reasons = self._reasons(findings)
+        reasons, stages = self._reasons(findings), self._earned(findings).to_list()
         for n, (kind_, rule, severity, mode, since, record, name, owner, owner_name, place, native, *more) in enumerate(
             zip(*found, *records, strict=True)
         ):
             pipeline, since_source, amount = more
             kind = _KINDS[kind_]
-            position = earned[kind][n] if kind in earned else -1
             yield Finding(
                 key=f"{self.connection}:{self.mapped.name}:{record}:{rule}",
                 connection=self.connection,
@@ -162,19 +195,28 @@ class Judgement:
                 stage=place,
                 native_stage=native,
                 pipeline=pipeline,
-                earned=names[position] if position >= 0 else None,
+                earned=stages[n],
                 since=since,
                 since_source=since_source,
                 amount=amount,
                 evidence=tuple(reasons[n]),
             )
 
+    def _earned(self, findings: pl.DataFrame) -> pl.Series:
+        """The stage that a finding's record has earned, as far as its kind is about that; null below the first."""
+        rows, kinds = findings["row"].to_numpy(), findings["kind"]
+        position = np.full(len(rows), -1, dtype=np.int64)
+        for kind, earned in ((Kind.PREMATURE, self.high), (Kind.READY, self.low)):
+            position = np.where((kinds == str(kind)).to_numpy(), earned[rows], position)
+        names = pl.Series([*(rung.name for rung in self.definition.rungs), None], dtype=pl.String)
+        # Position -1, below the first, reads the null at the end.
+        return names.gather(pl.Series(np.where(position < 0, len(names) - 1, position)))
+
     def _reasons(self, findings: pl.DataFrame) -> list[list[Evidence]]:
         """The evidence of each finding, gathered criterion by criterion for all findings that it is about."""
         reasons: list[list[Evidence]] = [[] for _ in range(findings.height)]
-        for (kind, rule), group in findings.with_row_index("place").group_by("kind", "rule", maintain_order=True):
-            places, rows = group["place"].to_numpy(), group["row"].to_numpy()
-            for which, said in self._told(Kind(str(kind)), str(rule), rows, group["detail"]):
+        for kind, rule, places, group in _by_rule(findings):
+            for which, said in self._told(kind, rule, group["row"].to_numpy(), group["detail"]):
                 for place, evidence in zip(places[which].tolist(), said, strict=True):
                     reasons[place].append(evidence)
         return reasons
@@ -183,36 +225,46 @@ class Judgement:
         self, kind: Kind, rule: str, rows: npt.NDArray[np.uint32], detail: pl.Series
     ) -> Iterator[tuple[npt.NDArray[np.intp], list[Evidence]]]:
         """Places in ``rows`` with a piece of evidence for each, in the order in which the pieces are told."""
+        for cited in self._cited(kind, rule, rows):
+            if cited.criterion is None:
+                yield cited.which, self._worded(cited, rows, detail)
+            else:
+                said = self._evidence(cited.criterion, cited.verdict, rows[cited.which])
+                if kind is Kind.CONTRADICTION:
+                    said = [structs.replace(item, reason=f"{cited.because} ({item.reason})") for item in said]
+                yield cited.which, said
+
+    def _worded(self, cited: _Cited, rows: npt.NDArray[np.uint32], detail: pl.Series) -> list[Evidence]:
+        """Evidence whose words the finding brings along."""
+        item = cited.id.partition(".")[2]
+        known = self.evidence.rows[item].gather(rows) if item in self.evidence.rows.columns else [None] * len(rows)
+        return [
+            Evidence(
+                criterion=cited.id,
+                verdict=cited.verdict,
+                reason=str(words),
+                value=shown(value) if item else None,
+                source=cited.source,
+                ask=cited.ask,
+                because=cited.because,
+            )
+            for words, value in zip(detail, known, strict=True)
+        ]
+
+    def _cited(self, kind: Kind, rule: str, rows: npt.NDArray[np.uint32]) -> Iterator[_Cited]:
+        """What the findings of one rule point at, in order: criteria, or the rule itself."""
         every = np.arange(len(rows))
         if kind is Kind.CONTRADICTION:
             for criterion in self.definition.contradictions:
                 if f"{kind}.{criterion.id}" == rule:
-                    met = self._evidence(criterion, Verdict.MET, rows)
-                    yield every, [structs.replace(item, reason=f"{criterion.because} ({item.reason})") for item in met]
+                    yield self._cited_criterion(every, criterion, Verdict.MET)
         elif kind in (Kind.PREMATURE, Kind.READY):
-            yield from self._criteria_told(kind, rows)
+            yield from self._cited_rungs(kind, rows)
         else:
-            item = rule.partition(".")[2]
-            known = self.evidence.rows[item].gather(rows) if item in self.evidence.rows.columns else [None] * len(rows)
-            source = self.evidence.sources.get(item)
-            yield (
-                every,
-                [
-                    Evidence(
-                        criterion=rule,
-                        verdict=Verdict.NOT_MET,
-                        reason=str(words),
-                        value=shown(value) if item else None,
-                        ask=_ASK[kind],
-                        source=source,
-                    )
-                    for words, value in zip(detail, known, strict=True)
-                ],
-            )
+            source = self.evidence.sources.get(rule.partition(".")[2])
+            yield _Cited(which=every, id=rule, verdict=Verdict.NOT_MET, source=source, ask=_ASK[kind], because="")
 
-    def _criteria_told(
-        self, kind: Kind, rows: npt.NDArray[np.uint32]
-    ) -> Iterator[tuple[npt.NDArray[np.intp], list[Evidence]]]:
+    def _cited_rungs(self, kind: Kind, rows: npt.NDArray[np.uint32]) -> Iterator[_Cited]:
         """What is not met up to where premature records stand, or met above where those stand that are ready."""
         position = self.records["position"].to_numpy()[rows]
         lowest, highest = (0, position) if kind is Kind.PREMATURE else (position + 1, self.low[rows])
@@ -221,8 +273,20 @@ class Judgement:
             told = (~(met | possible) if kind is Kind.PREMATURE else met).to_numpy()[rows]
             which = np.flatnonzero(told & (rung >= lowest) & (rung <= highest))
             if len(which):
-                verdict = Verdict.NOT_MET if kind is Kind.PREMATURE else Verdict.MET
-                yield which, self._evidence(criterion, verdict, rows[which])
+                yield self._cited_criterion(
+                    which, criterion, Verdict.NOT_MET if kind is Kind.PREMATURE else Verdict.MET
+                )
+
+    def _cited_criterion(self, which: npt.NDArray[np.intp], criterion: Criterion, verdict: Verdict) -> _Cited:
+        return _Cited(
+            which=which,
+            id=criterion.id,
+            verdict=verdict,
+            source=source_of(criterion, self.evidence.sources),
+            ask=criterion.ask,
+            because=criterion.because,
+            criterion=criterion,
+        )
 
     def _evidence(self, criterion: Criterion, verdict: Verdict, rows: npt.NDArray[np.uint32]) -> list[Evidence]:
         names = [name for item in criterion.items for name in (item, item + UNREADABLE)]

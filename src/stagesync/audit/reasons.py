@@ -36,10 +36,15 @@ def evidence_for(
         verdict=verdict,
         reason=reason,
         value=", ".join([value for _, value in known]) or None,
-        source=", ".join(dict.fromkeys([sources[item] for item in criterion.items if item in sources])) or None,
+        source=source_of(criterion, sources),
         ask=criterion.ask,
         because=criterion.because,
     )
+
+
+def source_of(criterion: Criterion, sources: Mapping[str, str]) -> str | None:
+    """Where a criterion's items come from, each place once."""
+    return ", ".join(dict.fromkeys([sources[item] for item in criterion.items if item in sources])) or None
 
 
 def evidence_of(

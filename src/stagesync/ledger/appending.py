@@ -32,7 +32,7 @@ class Appender:
     def append(self, drafts: Sequence[Draft], digests: Sequence[bytes] = ()) -> None:
         """Number, chain and insert entries, and follow them in the derived tables.
 
-        ``digests`` are those of the findings (``codec.essence``) for all entries, where they are known already.
+        ``digests`` are those of the findings (``essence_of``) for all entries, where they are known already.
         """
         if not drafts:
             return

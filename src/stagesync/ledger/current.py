@@ -19,6 +19,7 @@ from stagesync.ledger.database import write_many
 from stagesync.ledger.entry import EntryKind
 from stagesync.ledger.tables import open_findings, open_intents, open_tasks
 from stagesync.model.changes import ChangeKind, Result
+from stagesync.model.findings import essence_of
 
 Place = tuple[str, str]
 """Connection and key."""
@@ -117,7 +118,7 @@ def _values(table: Table, row: Row) -> tuple[object, ...]:
         return (row.seq,)
     if isinstance(row.more, str) and table is open_findings:
         # Here and not while following: of a long history only what is still open need be decoded.
-        return (row.seq, codec.essence(codec.FINDING.decode(row.more).finding))
+        return (row.seq, essence_of(codec.FINDING.decode(row.more).finding))
     return (row.seq, row.more)
 
 

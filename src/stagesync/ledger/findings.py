@@ -16,7 +16,7 @@ from stagesync.ledger.database import Database
 from stagesync.ledger.entry import EntryKind, FindingChanges
 from stagesync.ledger.reading import in_batches
 from stagesync.ledger.tables import entries, open_findings
-from stagesync.model.findings import Finding
+from stagesync.model.findings import Batch, Finding
 
 Judged = Callable[[str, str], bool]
 """Object and record to whether it was evaluated this time."""
@@ -47,53 +47,54 @@ class FindingsDiff:
     at: str
     connection: str
 
-    def record(self, findings: Iterable[Finding], judged: Judged | None) -> FindingChanges:
+    def record(self, batches: Iterable[Batch], judged: Judged | None) -> FindingChanges:
         """See :meth:`stagesync.ledger.Ledger.record_findings`."""
         tally = _Tally()
-        for batch in in_batches(findings, CHUNK):
+        for batch in batches:
             self._check(batch, tally.seen)
+            for start in range(0, len(batch.keys), CHUNK):
+                with appending(self.database) as end:
+                    places = range(start, min(start + CHUNK, len(batch.keys)))
+                    end.append(*self._differences(end.connection, batch, places, tally))
+        for gone in in_batches(self._gone(tally.seen), CHUNK):
             with appending(self.database) as end:
-                end.append(*self._differences(end.connection, batch, tally))
-        for gone in in_batches(self._gone(tally.seen, judged), CHUNK):
-            with appending(self.database) as end:
-                drafts = [self._resolved(row) for row in self._still_open(end.connection, gone)]
+                drafts = [self._resolved(row) for row in self._still_open(end.connection, gone, judged)]
                 end.append(drafts)
                 tally.resolved += len(drafts)
         return tally.result()
 
-    def _check(self, batch: Sequence[Finding], seen: set[str]) -> None:
-        for finding in batch:
-            if finding.connection != self.connection:
-                raise LedgerError(
-                    f"finding {finding.key} is of connection {finding.connection!r}, not {self.connection!r}"
-                )
-            if finding.key in seen:
-                raise LedgerError(f"finding {finding.key} comes twice in one run; its key should name one fault")
-            seen.add(finding.key)
+    def _check(self, batch: Batch, seen: set[str]) -> None:
+        if batch.connection != self.connection:
+            raise LedgerError(f"findings are of connection {batch.connection!r}, not {self.connection!r}")
+        for key in batch.keys:
+            if key in seen:
+                raise LedgerError(f"finding {key} comes twice in one run; its key should name one fault")
+            seen.add(key)
 
     def _differences(
-        self, connection: Connection, batch: Sequence[Finding], tally: _Tally
+        self, connection: Connection, batch: Batch, places: Sequence[int], tally: _Tally
     ) -> tuple[list[Draft], list[bytes]]:
-        """The entries to append, and the digests of their findings."""
-        known = self._digests(connection, batch)
-        drafts, digests = [], []
-        for finding in batch:
-            before, digest = known.get(codec.column_text(finding.key) or ""), codec.essence(finding)
+        """The entries to append, and the essences of their findings. What has not changed is never made an object."""
+        texts = [codec.column_text(batch.keys[place]) or "" for place in places]
+        known = self._essences(connection, texts)
+        kinds: dict[int, EntryKind] = {}
+        for place, text in zip(places, texts, strict=True):
+            before = known.get(text)
             if before is None:
-                tally.opened += 1
-                drafts.append(self._found(finding, EntryKind.FINDING_OPENED))
-                digests.append(digest)
-            elif before != digest:
-                tally.changed += 1
-                drafts.append(self._found(finding, EntryKind.FINDING_CHANGED))
-                digests.append(digest)
-            else:
-                tally.still_open += 1
-        return drafts, digests
+                kinds[place] = EntryKind.FINDING_OPENED
+            elif before != batch.essences[place]:
+                kinds[place] = EntryKind.FINDING_CHANGED
+        found = zip(batch.some(list(kinds)), kinds.values(), strict=True)
+        drafts = [self._found(finding, kind) for finding, kind in found]
+        opened = sum(kind is EntryKind.FINDING_OPENED for kind in kinds.values())
+        tally.opened += opened
+        tally.changed += len(kinds) - opened
+        tally.still_open += len(places) - len(kinds)
+        return drafts, [batch.essences[place] for place in kinds]
 
-    def _digests(self, connection: Connection, batch: Sequence[Finding]) -> dict[str, bytes]:
+    def _essences(self, connection: Connection, texts: Sequence[str]) -> dict[str, bytes]:
         known: dict[str, bytes] = {}
-        for keys in in_batches((codec.column_text(finding.key) for finding in batch), _KEYS):
+        for keys in in_batches(texts, _KEYS):
             query = select(open_findings.c.key, open_findings.c.digest).where(
                 open_findings.c.connection == self.connection, open_findings.c.key.in_(keys)
             )
@@ -115,22 +116,21 @@ class FindingsDiff:
             key=text(finding.key),
         )
 
-    def _gone(self, seen: set[str], judged: Judged | None) -> list[int]:
-        """Numbers of the open findings that were judged this time and not found again."""
-        columns = (entries.c.seq, entries.c.key, entries.c.object, entries.c.record)
+    def _gone(self, seen: set[str]) -> list[int]:
+        """Numbers of the open findings that did not come again."""
         query = (
-            select(*columns)
-            .join(open_findings, open_findings.c.seq == entries.c.seq)
+            select(open_findings.c.key, open_findings.c.seq)
             .where(open_findings.c.connection == self.connection)
-            .order_by(entries.c.seq)
+            .order_by(open_findings.c.seq)
         )
         keys = {codec.column_text(key) for key in seen}
         with self.database.reading() as connection:
-            rows = connection.execute(query).all()
-        return [row.seq for row in rows if row.key not in keys and (judged is None or judged(row.object, row.record))]
+            return [seq for key, seq in connection.execute(query).all() if key not in keys]
 
-    def _still_open(self, connection: Connection, seqs: Sequence[int]) -> list[Row[*tuple[Any, ...]]]:
-        """Their entries, without those that another process changed or resolved in the meantime."""
+    def _still_open(
+        self, connection: Connection, seqs: Sequence[int], judged: Judged | None
+    ) -> list[Row[*tuple[Any, ...]]]:
+        """Their entries where the record was judged, without those that another process closed in the meantime."""
         rows: list[Row[*tuple[Any, ...]]] = []
         for batch in in_batches(seqs, _KEYS):
             query = (
@@ -139,7 +139,8 @@ class FindingsDiff:
                 .where(open_findings.c.connection == self.connection, open_findings.c.seq.in_(batch))
                 .order_by(entries.c.seq)
             )
-            rows.extend(connection.execute(query))
+            found = connection.execute(query)
+            rows.extend(row for row in found if judged is None or judged(row.object, row.record))
         return rows
 
     def _resolved(self, row: Row[*tuple[Any, ...]]) -> Draft:

@@ -27,7 +27,7 @@ from stagesync.ledger.findings import FindingsDiff, Judged
 from stagesync.ledger.tables import entries
 from stagesync.model.changes import Change, ChangeKind, Outcome
 from stagesync.model.crm import Identity
-from stagesync.model.findings import Finding
+from stagesync.model.findings import Batch
 from stagesync.model.waivers import Waiver
 
 
@@ -126,7 +126,7 @@ class Ledger:
         *,
         at: datetime,
         connection: str,
-        findings: Iterable[Finding],
+        findings: Iterable[Batch],
         judged: Judged | None = None,
     ) -> FindingChanges:
         """Appends how the findings of a connection differ from those that are open.

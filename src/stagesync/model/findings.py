@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import hashlib
+import struct
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
+from functools import lru_cache
 
 from msgspec import Struct
 
@@ -85,6 +88,78 @@ class Finding(Struct, frozen=True, kw_only=True, gc=False):
     since_source: str | None
     amount: float | None
     evidence: tuple[Evidence, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Batch:
+    """Findings of one connection of which few are wanted as objects: ``some`` makes those at the given places.
+
+    ``keys`` and ``essences`` (see ``essence_of``) are known of all of them.
+    """
+
+    connection: str
+    keys: Sequence[str]
+    essences: Sequence[bytes]
+    some: Callable[[Sequence[int]], Iterator[Finding]]
+
+
+def batch_of(connection: str, findings: Sequence[Finding]) -> Batch:
+    """Findings that are objects already."""
+    return Batch(
+        connection=connection,
+        keys=[finding.key for finding in findings],
+        essences=[essence_of(finding) for finding in findings],
+        some=lambda places: (findings[place] for place in places),
+    )
+
+
+BETWEEN, BLANK = "\x1f", "\x00"
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def essence_of(finding: Finding) -> bytes:
+    """SHA-256 of a finding without the wording and the values of its evidence.
+
+    "Idle for 15 days" is "idle for 16 days" tomorrow: with the wording in, every stalled record would be a change
+    each day. A verdict, criterion or source that differs is a change, as is every other field.
+    """
+    since = None if finding.since is None else str((finding.since - _EPOCH) // timedelta(microseconds=1))
+    amount = None if finding.amount is None else str(struct.unpack("<Q", struct.pack("<d", finding.amount))[0])
+    facts = (
+        finding.key,
+        finding.record_name,
+        finding.owner,
+        finding.owner_name,
+        finding.severity,
+        finding.mode,
+        finding.stage,
+        finding.native_stage,
+        finding.pipeline,
+        finding.earned,
+        since,
+        finding.since_source,
+        amount,
+    )
+    return essence(
+        BETWEEN.join(BLANK if fact is None else fact for fact in facts), map(evidence_code, finding.evidence)
+    )
+
+
+def essence(facts: str, codes: Iterator[str]) -> bytes:
+    """SHA-256 of the facts of a finding, as one text, and the codes of its evidence."""
+    return hashlib.sha256((facts + BETWEEN + "".join(codes)).encode("utf-8", "surrogatepass")).digest()
+
+
+def evidence_code(evidence: Evidence) -> str:
+    """What evidence says but for its wording and its value, as 16 hexadecimal digits."""
+    return code_of(evidence.criterion, evidence.verdict, evidence.source, evidence.ask, evidence.because)
+
+
+@lru_cache(maxsize=4_096)
+def code_of(criterion: str, verdict: Verdict, source: str | None, ask: str, because: str) -> str:
+    """The code of evidence out of what it is made of."""
+    parts = (criterion, verdict, BLANK if source is None else source, ask, because)
+    return hashlib.sha256(BETWEEN.join(parts).encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
 @dataclass(frozen=True, kw_only=True)
