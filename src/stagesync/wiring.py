@@ -180,6 +180,7 @@ def _salesforce_connection(
         budget=words.budget.share,
         task_table=task_table,
         task_key=task_key,
+        fallback_owner=words.fallback_owner,
     )
 
 

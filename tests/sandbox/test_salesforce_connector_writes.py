@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from stagesync.connectors.base import Reader
+from stagesync.connectors.salesforce import Patience, SalesforceConnection, connect
 from stagesync.connectors.salesforce.rows import collection_upsert, conditional_updates
 from stagesync.model.changes import Change, Halt, Result
 from stagesync.sandbox.salesforce.rules import Refused
@@ -352,6 +354,149 @@ def test_without_a_key_no_task_is_made(org: SalesforceWorld) -> None:
     assert outcome.result is Result.REFUSED
     assert "Task.StageSync_Key__c" in outcome.detail
     assert org.tasks_of(deal) == []
+
+
+@pytest.fixture
+def marking(org: SalesforceWorld) -> Iterator[tuple[Reader, Any]]:
+    """A connection to an org without a field for the key: the key is a line of the text."""
+    org.org.faults.hidden_fields.add(("Task", "StageSync_Key__c"))
+    reader, writer = marked(org)
+    yield reader, writer
+    reader.close()
+
+
+def marked(org: SalesforceWorld, **more: Any) -> tuple[Reader, Any]:
+    connection = SalesforceConnection(
+        connection="crm",
+        login_url=org.url,
+        client_id=org.org.client_id,
+        client_secret=org.org.client_secret,
+        **{"task_key": "Description", **more},
+    )
+    return connect(connection, patience=Patience(tries=4), sleep=lambda _: None)
+
+
+def test_a_line_in_the_text_stands_for_the_key(org: SalesforceWorld, marking: tuple[Reader, Any]) -> None:
+    reader, writer = marking
+    deals = org.add_deals(250, LATE)
+    person = lead(org)
+    changes = [*(task_change(org, deal, key=f"stagesync-{deal}") for deal in deals), lead_task(org, person)]
+    first, again = writer.open_tasks(changes), writer.open_tasks(changes)
+    assert {outcome.result for outcome in first} == {Result.APPLIED}
+    assert {outcome.result for outcome in again} == {Result.ALREADY_SO}
+    assert [outcome.crm_id for outcome in again] == [outcome.crm_id for outcome in first]
+    assert org.org.database.value('SELECT COUNT(*) FROM "Task"') == 251
+    (task,) = org.tasks_of(deals[0])
+    assert task.body.endswith(f"\n\n[stagesync-{deals[0]}]")
+    keys, records = [one.key for one in changes], [one.record for one in changes]
+    assert reader.own_tasks(keys, records) == {one.key: one.crm_id for one in first}
+
+
+def test_marked_tasks_that_a_rep_closed_deleted_or_renamed_are_not_made_again(
+    org: SalesforceWorld, marking: tuple[Reader, Any]
+) -> None:
+    _, writer = marking
+    deals = org.add_deals(3, LATE)
+    changes = [task_change(org, deal, body="wort " * 10_000) for deal in deals]
+    closed, deleted, renamed = (outcome.crm_id for outcome in writer.open_tasks(changes))
+    org.complete(closed)
+    org.delete_task(deleted)
+    Writer(org.org, REP).update(SOBJECTS["Task"], renamed, {"Subject": "call", "OwnerId": org.org.integration_user_id})
+    assert {outcome.result for outcome in writer.open_tasks(changes)} == {Result.ALREADY_SO}
+    assert [len(org.tasks_of(deal)) for deal in deals] == [1, 0, 1]
+    assert all(len(task.body) <= 32_000 for deal in deals for task in org.tasks_of(deal))
+
+
+def test_a_lost_answer_makes_no_second_marked_task(org: SalesforceWorld, marking: tuple[Reader, Any]) -> None:
+    reader, writer = marking
+    (deal,) = org.add_deals(1, LATE)
+    change = task_change(org, deal)
+    org.lose_answers(1)
+    (lost,) = writer.open_tasks([change])
+    assert lost.result is Result.UNKNOWN
+    assert reader.own_tasks([change.key], [deal]) == {change.key: org.tasks_of(deal)[0].id}
+    (again,) = writer.open_tasks([change])
+    assert again.result is Result.ALREADY_SO
+    assert len(org.tasks_of(deal)) == 1
+
+
+def test_200_tasks_in_a_call(org: SalesforceWorld) -> None:
+    deals = org.add_deals(450, LATE)
+    outcomes = [
+        outcome
+        for start in range(0, 450, org.writer.batch_size)
+        for outcome in org.writer.open_tasks([task_change(org, one) for one in deals[start : start + 200]])
+    ]
+    assert {outcome.result for outcome in outcomes} == {Result.APPLIED}
+    assert sum(count for call, count in org.org.calls.items() if call.startswith("PATCH /composite/sobjects")) == 3
+
+
+def test_a_key_that_several_tasks_carry_makes_no_other(org: SalesforceWorld) -> None:
+    org.org.loosen_key("Task", "StageSync_Key__c")
+    (deal,) = org.add_deals(1, LATE)
+    change = task_change(org, deal)
+    twins = [{"StageSync_Key__c": change.key, "WhatId": deal, "Subject": "twin", "OwnerId": REP}] * 2
+    org.org.insert_many("Task", twins)
+    (outcome,) = org.writer.open_tasks([change])
+    assert outcome.result is Result.ALREADY_SO
+    assert len(org.tasks_of(deal)) == 2
+
+
+def test_a_key_that_several_tasks_got_after_the_look_makes_no_other(
+    org: SalesforceWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    org.org.loosen_key("Task", "StageSync_Key__c")
+    (deal,) = org.add_deals(1, LATE)
+    change = task_change(org, deal)
+
+    def two_others_are_faster(*given: Any) -> Any:
+        twins = [{"StageSync_Key__c": change.key, "WhatId": deal, "Subject": "twin", "OwnerId": REP}] * 2
+        org.org.insert_many("Task", twins)
+        return collection_upsert(*given)
+
+    monkeypatch.setattr(TASKS, two_others_are_faster)
+    (outcome,) = org.writer.open_tasks([change])
+    assert outcome.result is Result.ALREADY_SO
+    assert len(org.tasks_of(deal)) == 2
+
+
+def test_a_converted_lead_gets_no_task(org: SalesforceWorld) -> None:
+    (deal,) = org.add_deals(1, EARLY)
+    record = org.org.new_id("Lead")
+    row = {"Id": record, "LastName": "L", "Company": "C", "Status": "Qualified", "IsConverted": True, "OwnerId": REP}
+    org.org.insert_many("Lead", [{**row, "ConvertedOpportunityId": deal}])
+    (outcome,) = org.writer.open_tasks([lead_task(org, record)])
+    assert outcome.result is Result.SUPERSEDED
+    assert f"opportunity {deal}" in outcome.detail
+    assert org.org.database.value('SELECT COUNT(*) FROM "Task"') == 0
+
+
+def test_the_fallback_owner_gets_what_an_inactive_one_cannot(org: SalesforceWorld) -> None:
+    reader, writer = marked(org, task_key="StageSync_Key__c", fallback_owner=REP)
+    queue = org.org.new_id("Group")
+    org.org.insert_many("Group", [{"Id": queue, "Name": "Inbound", "Type": "Queue"}])
+    deals = org.add_deals(3, LATE)
+    owners = (GONE, queue, org.org.integration_user_id)
+    outcomes = writer.open_tasks([task_change(org, one, owner=who) for one, who in zip(deals, owners, strict=True)])
+    reader.close()
+    assert [outcome.result for outcome in outcomes] == [Result.APPLIED] * 3
+    assert [org.tasks_of(deal)[0].owner for deal in deals] == [REP, REP, org.org.integration_user_id]
+    assert ["fallback owner" in outcome.detail for outcome in outcomes] == [True, True, False]
+
+
+@pytest.mark.parametrize("text", ['O\'Brien \\ "Söhne" 🚀 ', "x" * 100_000, "'; DELETE FROM Task --\n"])
+def test_any_text_arrives_or_is_cut(org: SalesforceWorld, text: str) -> None:
+    (deal,) = org.add_deals(1, LATE)
+    change = task_change(org, deal, key=f"stagesync-{text[:200].strip()}", subject=text, body=text * 3)
+    (outcome,) = org.writer.open_tasks([change])
+    assert outcome.result is Result.APPLIED
+    (task,) = org.tasks_of(deal)
+    assert task.subject.startswith(text.strip()[:200])
+    assert len(task.subject) <= 255
+    assert len(task.body) <= 32_000
+    assert task.subject.endswith("…") == (len(text) > 255)
+    (again,) = org.writer.open_tasks([change])
+    assert again.result is Result.ALREADY_SO
 
 
 def test_two_runs_at_once_make_one_task(org: SalesforceWorld, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -53,7 +53,7 @@ def _stages(connected: Connected, writer: Writer, changes: Sequence[Change]) -> 
 
 
 def _tasks(connected: Connected, writer: Writer, changes: Sequence[Change]) -> list[Outcome]:
-    existing = connected.reader.own_tasks([change.key for change in changes])
+    existing = connected.reader.own_tasks([change.key for change in changes], [change.record for change in changes])
     absent = [change for change in changes if change.key not in existing]
     # The next plan knows no more of a record that was moved: its finding is gone, so its task is opened now. One
     # that exists is opened again too, which makes no second one: it may not be attached to its record yet.

@@ -13,6 +13,7 @@ from operator import or_
 import polars as pl
 
 from stagesync.audit.masks import Frame, met
+from stagesync.model.changes import OWN_MARK
 from stagesync.model.frames import POLARS
 from stagesync.model.tables import UNREADABLE, ColumnType
 from stagesync.policy.expressions.tree import names
@@ -235,7 +236,9 @@ class _Gatherer:
         rows = self.tables.rows[source.table]
         if self.mapping.own_tasks and self.mapping.own_tasks[0] == source.table:
             self.require(*self.mapping.own_tasks)
-            rows = rows.filter(pl.col(self.mapping.own_tasks[1]).is_null())
+            column = pl.col(self.mapping.own_tasks[1])
+            ours = column.str.contains(OWN_MARK, literal=True) if self.mapping.own_marked else column.is_not_null()
+            rows = rows.filter(~ours.fill_null(value=False))
         return rows
 
     def ties(self, source: RelatedSource, rows: pl.DataFrame) -> pl.DataFrame:

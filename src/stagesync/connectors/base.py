@@ -57,8 +57,11 @@ class Reader(Protocol):
     def current(self, table: Table, ids: Sequence[str]) -> pl.DataFrame:
         """These records as they are now, strongly consistent; absent rows are gone or hidden."""
 
-    def own_tasks(self, keys: Sequence[str]) -> Mapping[str, str]:
-        """Which of these change keys already have a task in the CRM: key to the CRM's task id."""
+    def own_tasks(self, keys: Sequence[str], records: Sequence[str] = ()) -> Mapping[str, str]:
+        """Which of these change keys already have a task in the CRM: key to the CRM's task id.
+
+        ``records`` are those that the tasks are about: a CRM without a field for the key looks through their tasks.
+        """
 
     def close(self) -> None:
         """Give connections back."""

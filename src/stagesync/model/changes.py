@@ -35,6 +35,15 @@ class Result(StrEnum):
     UNKNOWN = "unknown"  # the call may have landed; settled by looking at the CRM
 
 
+OWN_MARK = "[stagesync-"
+"""How a line begins that says that a task is ours, in CRMs without a field for the key."""
+
+
+def mark(key: str) -> str:
+    """The line that stands for a change's key in the text of its task."""
+    return f"{OWN_MARK}{key.removeprefix('stagesync-')}]"
+
+
 class Halt(StrEnum):
     """What a refusal stops for the rest of the run, because everything like it would be refused as well."""
 

@@ -246,7 +246,7 @@ def _tasks(discovery: Discovery, wanted: Wanted) -> Iterator[Line]:
     for fault in faults:
         yield Line(subject="tasks", state=state, says=fault, follows=follows)
     field = facts.fields.get(key) if facts else None
-    if not faults and field is not None and not (field.unique and field.external_id):
+    if not faults and not wanted.mapping.own_marked and field is not None and not (field.unique and field.external_id):
         says = f"{table}.{key} is not unique and an external id"
         yield Line(subject="tasks", state=State.NOTE, says=says, follows="two runs at once may write a task twice")
     elif not faults:

@@ -23,6 +23,7 @@ from stagesync.policy.schema import (
     PeopleTable,
     Source,
     StageMapping,
+    TaskMapping,
 )
 from stagesync.policy.validation import validate
 
@@ -159,7 +160,10 @@ class MappedObject:
 
 @dataclass(frozen=True, kw_only=True)
 class CrmMapping:
-    """A checked mapping. ``tables`` are all that must be pulled, objects first; ``own_tasks`` is (table, column)."""
+    """A checked mapping. ``tables`` are all that must be pulled, objects first; ``own_tasks`` is (table, column).
+
+    Where ``own_marked``, that column holds other texts as well, and a task is ours when our mark is in it.
+    """
 
     name: str
     file: Path
@@ -169,6 +173,7 @@ class CrmMapping:
     objects: tuple[MappedObject, ...]
     tables: tuple[Table, ...]
     own_tasks: tuple[str, str] | None
+    own_marked: bool = False
 
     def table(self, name: str) -> Table:
         """The table of this name."""
@@ -228,8 +233,8 @@ class _Check:
         if words.definition != self.definition.name:
             message = f"this mapping is for '{words.definition}', but the definitions are '{self.definition.name}'"
             document.problem(("definition",), message)
-        if words.tasks and words.tasks.key not in words.tables.get(words.tasks.table, {}):
-            document.problem(("tasks", "key"), f"list '{words.tasks.key}' under tables: {words.tasks.table}")
+        if words.tasks:
+            self.check_tasks(words.tasks)
         self.export()
         objects = [self.object(name, mapped) for name, mapped in words.objects.items()]
         document.raise_problems()
@@ -241,8 +246,20 @@ class _Check:
             export=words.export,
             objects=tuple(objects),
             tables=tuple(self.tables(objects)),
-            own_tasks=(words.tasks.table, words.tasks.key) if words.tasks else None,
+            own_tasks=(words.tasks.table, words.tasks.key or words.tasks.marker or "") if words.tasks else None,
+            own_marked=words.tasks is not None and words.tasks.marker is not None,
         )
+
+    def check_tasks(self, tasks: TaskMapping) -> None:
+        word, column = ("key", tasks.key) if tasks.key else ("marker", tasks.marker)
+        if bool(tasks.key) == bool(tasks.marker):
+            self.document.problem(("tasks",), "name the field of our key: one of key and marker")
+        elif tasks.key == "Description":
+            self.document.problem(("tasks", "key"), "other tasks have a Description too; write marker: Description")
+        elif tasks.marker and self.words.crm != "salesforce":
+            self.document.problem(("tasks", "marker"), "a marker is for Salesforce; give the field of the key as key")
+        elif column not in self.words.tables.get(tasks.table, {}):
+            self.document.problem(("tasks", word), f"list '{column}' under tables: {tasks.table}")
 
     def export(self) -> None:
         """What only an export has to say: the ids of its tables, and its words for true and false."""

@@ -381,10 +381,16 @@ class ObjectMapping(Strict):
 
 
 class TaskMapping(Strict):
-    """The table of tasks and the field that marks our own; those never count as activity."""
+    """The table of tasks and the field that marks our own; those never count as activity.
+
+    ``key`` is a field of its own that holds nothing else, ``marker`` a long text in which our key is a line.
+    """
+
+    model_config = ConfigDict(json_schema_extra={"oneOf": [_needs("key"), _needs("marker")]})
 
     table: Words
-    key: Words
+    key: Words | None = None
+    marker: Words | None = None
 
 
 class ExportFormat(Strict):

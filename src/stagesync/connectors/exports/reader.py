@@ -90,7 +90,7 @@ class ExportReader:
         pages = [page.rows.filter(pl.col(table.key).is_in(wanted)) for page in self.pull(table)]
         return pl.concat(pages, how="diagonal") if pages else pl.DataFrame(schema=_schema(table))
 
-    def own_tasks(self, keys: Sequence[str]) -> Mapping[str, str]:  # noqa: ARG002
+    def own_tasks(self, keys: Sequence[str], records: Sequence[str] = ()) -> Mapping[str, str]:  # noqa: ARG002
         """None: nothing is ever written to an export."""
         return {}
 

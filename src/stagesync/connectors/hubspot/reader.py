@@ -207,7 +207,7 @@ class HubSpotReader:
         table = _present(table, self.properties(_object(table)))
         return record_frame(table, read_records(self._transport, _object(table), ids, _asked(table)))
 
-    def own_tasks(self, keys: Sequence[str]) -> Mapping[str, str]:
+    def own_tasks(self, keys: Sequence[str], records: Sequence[str] = ()) -> Mapping[str, str]:  # noqa: ARG002
         """Keys that have a task, open or completed, to its id; tasks that were deleted are not found."""
         if not keys:
             return {}

@@ -39,6 +39,7 @@ class SalesforceConnection:
     budget: float = 0.8
     task_table: str = "Task"
     task_key: str = "StageSync_Key__c"
+    fallback_owner: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

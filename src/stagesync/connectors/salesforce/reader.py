@@ -83,9 +83,9 @@ class SalesforceReader:
         """These records as they are now, without the fields of their parents."""
         return self._records.current(table, ids)
 
-    def own_tasks(self, keys: Sequence[str]) -> Mapping[str, str]:
+    def own_tasks(self, keys: Sequence[str], records: Sequence[str] = ()) -> Mapping[str, str]:
         """The tasks that carry these change keys, completed and deleted ones too."""
-        return self._records.own_tasks(keys)
+        return self._records.own_tasks(keys, records)
 
     def calls(self) -> Calls:
         """The calls of the session, which the writer shares, and the org's pool of a day."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -14,6 +15,7 @@ from stagesync.connectors.salesforce.schema import Column, Schema
 from stagesync.connectors.salesforce.session import Call, OrgSession
 from stagesync.connectors.salesforce.soql import is_id, is_one_of, portions, select
 from stagesync.errors import UsageError
+from stagesync.model.changes import OWN_MARK, mark
 from stagesync.model.tables import Table
 
 log = structlog.get_logger(__name__)
@@ -21,7 +23,15 @@ log = structlog.get_logger(__name__)
 # POST composite/sobjects/X takes 2,000 ids:
 # developer.salesforce.com/docs/platform/api-rest/guide/resources-composite-sobjects-collections-retrieve-post.html
 RETRIEVE_IDS = 2_000
+MARKS = re.compile(re.escape(OWN_MARK) + r"[^\]\s]+\]")
+# A task of a lead or contact names it as Who and may have no What.
+PERSON_PREFIXES = ("003", "00Q")
 Row = Mapping[str, Any]
+
+
+def parent_field(record: str) -> str:
+    """The field of a task that names a record."""
+    return "WhoId" if record.startswith(PERSON_PREFIXES) else "WhatId"
 
 
 class Listing(msgspec.Struct):
@@ -72,8 +82,11 @@ class Records:
             found = self._session.call(call, msgspec.json.Decoder(list[dict[str, Any] | None]).decode)
             yield from (row for row in found if row is not None)
 
-    def own_tasks(self, keys: Sequence[str]) -> dict[str, str]:
-        """Change key to task id; deleted tasks count, so that none is made again, but a live one goes first."""
+    def own_tasks(self, keys: Sequence[str], records: Sequence[str] = ()) -> dict[str, str]:
+        """Change key to task id; deleted tasks count, so that none is made again, but a live one goes first.
+
+        Where the key is a line in a long text, which no query can filter, all tasks of the ``records`` are read.
+        """
         if not keys:
             return {}
         connection = self._session.connection
@@ -82,6 +95,8 @@ class Records:
         if task is None or field is None:
             log.warning("salesforce.task_key.missing", connection=connection.connection)
             return {}
+        if field.marked:
+            return self._marked(task.name, field.name, keys, records)
         found: dict[str, str] = {}
         for portion in portions(keys):
             soql = select([field.name, "Id", "IsDeleted"], task.name, is_one_of(field.name, portion))
@@ -89,3 +104,14 @@ class Records:
             rows.sort(key=lambda row: bool(row["IsDeleted"]), reverse=True)
             found.update((row[field.name], row["Id"]) for row in rows)
         return found
+
+    def _marked(self, task: str, text: str, keys: Sequence[str], records: Sequence[str]) -> dict[str, str]:
+        rows: list[Row] = []
+        for link in ("WhatId", "WhoId"):
+            named = [record for record in records if is_id(record) and parent_field(record) == link]
+            for portion in portions(named):
+                soql = select(["Id", "IsDeleted", text], task, is_one_of(link, portion))
+                rows += self.rows(soql, deleted=True)
+        rows.sort(key=lambda row: bool(row["IsDeleted"]), reverse=True)
+        wanted = {mark(key): key for key in keys}
+        return {wanted[found]: row["Id"] for row in rows for found in MARKS.findall(row[text] or "") if found in wanted}

@@ -55,7 +55,7 @@ class Answer:
 
     ok: bool = False
     crm_id: str | None = None
-    created: bool = False
+    created: bool | None = None
     conflict: bool = False
     lost: bool = False
     passing: bool = False
@@ -93,7 +93,7 @@ class CollectionRow(msgspec.Struct):
 
     success: bool
     id: str | None = None
-    created: bool = False
+    created: bool | None = None
     errors: list[RowError] = []
 
 

@@ -59,6 +59,11 @@ class Field(msgspec.Struct, frozen=True):
     referenceTo: tuple[str, ...] = ()
     picklistValues: tuple[PicklistValue, ...] = ()
 
+    @property
+    def marked(self) -> bool:
+        """A long text may hold anything: our key is a line in it, and no query can filter by it."""
+        return self.type == "textarea"
+
 
 class SObject(msgspec.Struct, frozen=True):
     """An object as describe shows it."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from stagesync.connectors.salesforce.records import Records
+from stagesync.connectors.salesforce.records import Records, parent_field
 from stagesync.connectors.salesforce.rows import (
     GONE_CODES,
     Answer,
@@ -18,13 +18,18 @@ from stagesync.connectors.salesforce.schema import Field, Schema
 from stagesync.connectors.salesforce.session import OrgSession
 from stagesync.connectors.salesforce.soql import same, select
 from stagesync.errors import ConnectionFailed
-from stagesync.model.changes import Change, Outcome, Result, TaskText
+from stagesync.model.changes import Change, Outcome, Result, TaskText, mark
 from stagesync.model.tables import ColumnType, Table
 
 SUBJECT_LENGTH = 255
 DESCRIPTION_LENGTH = 32_000
-# A task of a lead or contact names it as Who and may have no What.
-PERSON_PREFIXES = ("003", "00Q")
+INACTIVE = "INACTIVE_OWNER_OR_USER"
+CONVERTED = "CANNOT_UPDATE_CONVERTED_LEAD"
+CONVERSION = {
+    "IsConverted": ColumnType.BOOLEAN,
+    "ConvertedOpportunityId": ColumnType.TEXT,
+    "ConvertedContactId": ColumnType.TEXT,
+}
 DUPLICATE_CODES = frozenset({"DUPLICATE_VALUE", "DUPLICATE_EXTERNAL_ID"})
 STATE = {"Status": ColumnType.TEXT, "IsClosed": ColumnType.BOOLEAN}
 
@@ -37,17 +42,18 @@ def open_tasks(session: OrgSession, schema: Schema, records: Records, changes: S
     key = _key_field(session, schema) if changes else None
     if key is None:
         return [_no_key(session, change) for change in changes]
-    existing = records.own_tasks([change.key for change in changes])
-    outcomes = {change.key: _not_to_create(schema, change, existing) for change in changes}
+    existing = _existing(records, changes)
+    converted = _converted(schema, records, changes)
+    outcomes = {change.key: _not_to_create(schema, change, existing, converted) for change in changes}
     # By parent: an open task locks its account, who and what, and neighbours in a call share the lock.
     to_create = sorted((c for c in _unique(changes) if outcomes[c.key] is None), key=lambda change: change.record)
     if to_create:
         status = _default_status(records, closed=False)
-        bodies = [_body(session, key, change, change.task, status) for change in to_create if change.task]
-        answers = _create(session, key, bodies)
+        bodies = {change.key: _body(session, key, change, change.task, status) for change in to_create if change.task}
+        answers, given_on = _create(session, key, bodies)
         rivals = _rivals(records, to_create, answers)
         for change, answer in zip(to_create, answers, strict=True):
-            outcomes[change.key] = _created(change, answer, rivals)
+            outcomes[change.key] = _created(change, answer, rivals, given_on=change.key in given_on)
     return _in_order(changes, outcomes)
 
 
@@ -79,7 +85,10 @@ def _key_field(session: OrgSession, schema: Schema) -> Field | None:
 def _no_key(session: OrgSession, change: Change) -> Outcome:
     """Without the key a repeated run could not tell its own task, so none is made."""
     name = f"{session.connection.task_table}.{session.connection.task_key}"
-    text = f"{name} is not there, or StageSync's user may not use it; create it as a unique external id on Activity"
+    text = (
+        f"{name} is not there, or StageSync's user may not use it; create it as a unique external id on Activity, or "
+        f"write 'marker: Description' instead of the key under tasks in the mapping"
+    )
     return Outcome(key=change.key, result=Result.REFUSED, detail=text)
 
 
@@ -92,7 +101,28 @@ def _in_order(changes: Sequence[Change], outcomes: Mapping[str, Outcome | None])
     return [outcome for outcome in found if outcome is not None]
 
 
-def _not_to_create(schema: Schema, change: Change, existing: Mapping[str, str]) -> Outcome | None:
+def _existing(records: Records, changes: Sequence[Change]) -> Mapping[str, str]:
+    return records.own_tasks([change.key for change in changes], [change.record for change in changes])
+
+
+def _converted(schema: Schema, records: Records, changes: Sequence[Change]) -> Mapping[str, str]:
+    """Leads that have become something else, by the first 15 characters of their id, in words."""
+    leads = [one.record for one in changes if one.object == "Lead" and schema.is_id_of("Lead", one.record)]
+    if not leads:
+        return {}
+    frame = records.current(Table(name="Lead", key="Id", columns=CONVERSION), leads)
+    return {same(row["Id"]): _converted_to(row) for row in frame.iter_rows(named=True) if row.get("IsConverted")}
+
+
+def _converted_to(row: Mapping[str, Any]) -> str:
+    became = [f"opportunity {row['ConvertedOpportunityId']}"] if row.get("ConvertedOpportunityId") else []
+    became += [f"contact {row['ConvertedContactId']}"] if row.get("ConvertedContactId") else []
+    return f"the lead was converted into {' and '.join(became) or 'an account'}, which is looked at instead"
+
+
+def _not_to_create(
+    schema: Schema, change: Change, existing: Mapping[str, str], converted: Mapping[str, str]
+) -> Outcome | None:
     if change.key in existing:
         return Outcome(key=change.key, result=Result.ALREADY_SO, crm_id=existing[change.key])
     if change.task is None:
@@ -100,6 +130,8 @@ def _not_to_create(schema: Schema, change: Change, existing: Mapping[str, str]) 
     if not schema.is_id_of(change.object, change.record):
         text = f"{change.record!r} is no Salesforce record id of {change.object}"
         return Outcome(key=change.key, result=Result.REFUSED, detail=text)
+    if change.object == "Lead" and same(change.record) in converted:
+        return Outcome(key=change.key, result=Result.SUPERSEDED, detail=converted[same(change.record)])
     return None
 
 
@@ -115,16 +147,17 @@ def _default_status(records: Records, *, closed: bool) -> str:
 
 def _body(session: OrgSession, key: Field, change: Change, task: TaskText, status: str) -> dict[str, Any]:
     """A new task. Priority is left to the org's default."""
-    parent = "WhoId" if change.record.startswith(PERSON_PREFIXES) else "WhatId"
+    line = mark(change.key) if key.marked else ""
+    texts = {"Description": shortened(task.body, DESCRIPTION_LENGTH - len(line) - 2)}
+    texts[key.name] = f"{texts.get(key.name, '')}\n\n{line}".strip() if key.marked else change.key
     return {
         "attributes": {"type": session.connection.task_table},
-        key.name: change.key,
+        **texts,
         "Subject": shortened(task.subject, SUBJECT_LENGTH),
-        "Description": shortened(task.body, DESCRIPTION_LENGTH),
         "Status": status,
         "ActivityDate": task.due.isoformat(),
         "OwnerId": task.owner,
-        parent: change.record,
+        parent_field(change.record): change.record,
     }
 
 
@@ -140,31 +173,56 @@ def shortened(text: str, length: int) -> str:
     return head.rstrip() + "…"
 
 
-def _create(session: OrgSession, key: Field, bodies: Sequence[Mapping[str, Any]]) -> list[Answer]:
+def _create(
+    session: OrgSession, key: Field, bodies: Mapping[str, Mapping[str, Any]]
+) -> tuple[list[Answer], frozenset[str]]:
+    """The answers to new tasks by change key, in order, and the keys of those that the fallback owner was given."""
+    answers = dict(zip(bodies, _sent(session, key, list(bodies.values())), strict=True))
+    fallback = session.connection.fallback_owner
+    again = {
+        change: {**body, "OwnerId": fallback}
+        for change, body in bodies.items()
+        if fallback and body["OwnerId"] != fallback and _about_owner(answers[change])
+    }
+    if again:
+        answers |= dict(zip(again, _sent(session, key, list(again.values())), strict=True))
+    return list(answers.values()), frozenset(again)
+
+
+def _sent(session: OrgSession, key: Field, bodies: Sequence[Mapping[str, Any]]) -> list[Answer]:
     if key.externalId:
         return collection_upsert(session, session.connection.task_table, key.name, bodies)
     return collection_create(session, bodies)
 
 
+def _about_owner(answer: Answer) -> bool:
+    """The owner became inactive since the plan, or is a queue."""
+    return not answer.ok and (answer.error.code == INACTIVE or "OwnerId" in (answer.error.fields or ()))
+
+
 def _rivals(records: Records, changes: Sequence[Change], answers: Sequence[Answer]) -> Mapping[str, str]:
     """The tasks that another run made between the look and the write."""
-    keys = [c.key for c, answer in zip(changes, answers, strict=True) if answer.error.code in DUPLICATE_CODES]
+    met = [one for one, answer in zip(changes, answers, strict=True) if answer.error.code in DUPLICATE_CODES]
     try:
-        return records.own_tasks(keys)
+        return _existing(records, met)
     except ConnectionFailed:
         return {}
 
 
-def _created(change: Change, answer: Answer, rivals: Mapping[str, str]) -> Outcome:
+def _created(change: Change, answer: Answer, rivals: Mapping[str, str], *, given_on: bool) -> Outcome:
     if answer.ok:
         # An upsert that created nothing met the task of a run at the same moment, which holds the same text.
-        result = Result.APPLIED if answer.created else Result.ALREADY_SO
-        return Outcome(key=change.key, result=result, crm_id=answer.crm_id)
+        result = Result.APPLIED if answer.created is not False else Result.ALREADY_SO
+        detail = "its owner can get no task, so the fallback owner has it" if given_on else ""
+        return Outcome(key=change.key, result=result, detail=detail, crm_id=answer.crm_id)
     if change.key in rivals:
         return Outcome(key=change.key, result=Result.ALREADY_SO, crm_id=rivals[change.key])
-    if answer.error.code == "INACTIVE_OWNER_OR_USER":
-        text = f"the owner is an inactive user; give the record to an active one ({answer.said})"
+    if _about_owner(answer):
+        text = f"the owner is an inactive user or a queue; give the record to an active one ({answer.said})"
         return Outcome(key=change.key, result=Result.REFUSED, detail=text)
+    if answer.error.code == CONVERTED:
+        text = f"the lead was converted ({answer.said})"
+        return Outcome(key=change.key, result=Result.SUPERSEDED, detail=text)
     return outcome_of(change, answer)
 
 
