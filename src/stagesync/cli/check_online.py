@@ -42,7 +42,7 @@ def check_online(config: Path, output: Format) -> int:
             seen[name] = [Line(subject="connection", state=State.PROBLEM, says=str(error))]
     _show(seen, output)
     if failed:
-        return ConnectionFailed.exit_code
+        return max(error.exit_code for error in failed.values())
     problems = any(line.state is State.PROBLEM for lines in seen.values() for line in lines)
     return ConfigurationError.exit_code if problems else 0
 
