@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar
@@ -193,6 +194,28 @@ class Schedule(Strict):
         return self
 
 
+class PullSettings(Strict):
+    """How much of a CRM is read in a run, where the CRM can say what changed since the last one."""
+
+    full_every: Annotated[Length, Field(description="how often everything is read whole, in days or hours")] = Duration(
+        7, Unit.DAYS
+    )
+    recheck_runs: Annotated[
+        int, Field(ge=0, description="in how many runs every record is looked at once more; 0: only in a full reading")
+    ] = 24
+
+    @property
+    def longest(self) -> timedelta:
+        """``full_every`` in hours, days or minutes."""
+        return timedelta(**{str(self.full_every.unit): self.full_every.count})
+
+    @model_validator(mode="after")
+    def _countable(self) -> PullSettings:
+        if self.full_every.unit is Unit.BUSINESS_DAYS:
+            raise ValueError(f"full_every is '{self.full_every}'; it counts minutes, hours or days")
+        return self
+
+
 class Health(Strict):
     """Where the daemon answers /healthz."""
 
@@ -219,6 +242,7 @@ class SettingsFile(Strict):
     rules: dict[Kind, RuleOverride] = Field(default_factory=dict)
     guard: GuardSettings = GuardSettings()
     tasks: TaskSettings = TaskSettings()
+    pull: PullSettings = PullSettings()
     schedule: Schedule = Schedule(every=Duration(1, Unit.HOURS))
     health: Health = Health()
 

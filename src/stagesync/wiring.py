@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, assert_never
 
 from stagesync import __version__
 from stagesync.agent import written
-from stagesync.agent.connection import Agent, Connected, Progress, silent
+from stagesync.agent.connection import Agent, Connected, Manner, Progress, silent
 from stagesync.connectors.base import Discovery, Reader, Writer
 from stagesync.mirror import Mirror
 from stagesync.model.waivers import Waiver
@@ -37,11 +37,13 @@ def opened(
     settings: Settings,
     *,
     write: bool,
+    full: bool = False,
     progress: Progress = silent,
     stop: Event | None = None,
     clock: Callable[[], datetime] = utc_now,
 ) -> Iterator[Agent]:
-    """An agent with its ledger and connections open. Without ``write`` it holds no writer at all.
+    """An agent with its ledger and connections open. Without ``write`` it holds no writer at all; with
+    ``full`` it reads everything, whatever it knows already.
 
     Raises ConfigurationError for missing secrets, LedgerError for a ledger that cannot be opened.
     """
@@ -61,6 +63,7 @@ def opened(
                 task_due=settings.words.tasks.due,
                 time_zone=settings.time_zone,
                 clock=clock,
+                manner=_manner(settings, full=full),
                 facts=_facts(settings),
                 progress=progress,
                 stop=stop or Event(),
@@ -209,6 +212,11 @@ def _hubspot_connection(
 def _limits(settings: Settings) -> Limits:
     words = settings.words.guard
     return Limits(stage_changes=words.stage_changes, share=words.share, money=words.money, tasks=words.tasks)
+
+
+def _manner(settings: Settings, *, full: bool) -> Manner:
+    words = settings.words.pull
+    return Manner(full=full, full_every=words.longest, recheck_runs=words.recheck_runs)
 
 
 def _facts(settings: Settings) -> Mapping[str, object]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from threading import Event
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
@@ -45,6 +45,18 @@ class Connected:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Manner:
+    """How much a pull reads. ``full`` reads everything at once, and each table is read whole again once its last
+    whole reading is ``full_every`` old. In between every record is looked at once more in ``recheck_runs`` pulls; 0
+    leaves that out.
+    """
+
+    full: bool = False
+    full_every: timedelta = timedelta(days=7)
+    recheck_runs: int = 24
+
+
+@dataclass(frozen=True, kw_only=True)
 class Agent:
     """Everything a run needs. ``clock`` gives aware UTC datetimes; ``stop`` asks to end after the current batch."""
 
@@ -56,6 +68,7 @@ class Agent:
     task_due: Duration
     time_zone: ZoneInfo
     clock: Callable[[], datetime]
+    manner: Manner = Manner()
     facts: Mapping[str, object] = field(default_factory=dict)
     progress: Progress = silent
     stop: Event = field(default_factory=Event)

@@ -141,6 +141,8 @@ def _observe(agent: Agent, result: RunResult, connected: Connected, *, write: bo
         label=result.run,
         identity=identity,
         progress=agent.progress,
+        now=result.as_of,
+        manner=agent.manner,
         stop=agent.stop,
     )
     agent.progress(connected.name, "audit", 0)

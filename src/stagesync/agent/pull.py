@@ -1,16 +1,19 @@
-"""Pull: everything that the mapping names, from the CRM into the mirror."""
+"""Pull: what changed of all that the mapping names, or everything, from the CRM into the mirror."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import datetime, timedelta
+from functools import partial
 from threading import Event
 
-from stagesync.agent.connection import Progress
-from stagesync.connectors.base import Reader
+from stagesync.agent.connection import Manner, Progress
+from stagesync.connectors.base import Increments, Reader
 from stagesync.errors import ConfigurationError, Interrupted, Problem
-from stagesync.mirror import Mirror
+from stagesync.mirror import Held, Mirror, Snapshot
 from stagesync.model.crm import Identity, NativeStage, Owner
+from stagesync.model.tables import Table
 from stagesync.policy.document import nearest
 from stagesync.policy.mappings import EVERY_OTHER, CrmMapping, MappedObject
 
@@ -34,29 +37,114 @@ def pull(
     label: str,
     identity: Identity,
     progress: Progress,
+    now: datetime,
+    manner: Manner,
     stop: Event | None = None,
 ) -> Pulled:
-    """Read all tables of a mapping into a new snapshot of the mirror.
+    """Bring all tables of a mapping into a new snapshot of the mirror: by what changed where the reader can tell.
 
-    Raises ConfigurationError when the mapping names a stage that the CRM does not have, and ConnectionFailed when
-    the CRM cannot be read, and Interrupted between two pages once ``stop`` is set; the snapshot before stays current
-    then.
+    Rows and cursors become current together. Raises ConfigurationError when the mapping names a stage that the CRM
+    does not have, and ConnectionFailed when the CRM cannot be read, and Interrupted between two pages once ``stop`` is
+    set; the snapshot before stays current then.
     """
     stages = {mapped.name: reader.stages(mapped.table.name, mapped.stage_field) for mapped in mapping.objects}
     check_stages(mapping, stages)
     missing = reader.missing(mapping.tables)
     owners = reader.owners()
-    with mirror.replace(name, label) as snapshot:
+    with mirror.replace(name, label, identity.key) as snapshot:
         snapshot.expect(mapping.tables, missing)
         snapshot.facts = {"run": label, "org": identity.key, "owners": [asdict(owner) for owner in owners]}
+        pulling = _Pulling(reader, snapshot, now, manner, partial(progress, name), stop)
         for table in mapping.tables:
             progress(name, table.name, 0)
-            for page in reader.pull(table):
-                if stop is not None and stop.is_set():
-                    raise Interrupted("stopped as asked while reading; nothing was changed")
-                snapshot.add(page)
-                progress(name, page.table, snapshot.rows[page.table])
+            pulling.table(table)
+        pulling.recheck()
     return Pulled(identity=identity, owners=owners, stages=stages, rows=dict(snapshot.rows))
+
+
+@dataclass
+class _Pulling:
+    """One pull under way."""
+
+    reader: Reader
+    snapshot: Snapshot
+    now: datetime
+    manner: Manner
+    progress: Callable[[str, int], None]
+    stop: Event | None
+    kept: list[Table] = field(default_factory=list)
+
+    def table(self, table: Table) -> None:
+        """A table by what changed, or whole."""
+        held = self._held(table)
+        increments = self.reader.increments
+        changes = increments.changes(table, held.cursor) if increments and held else None
+        if changes is None or held is None:
+            # Taken before the first page: what changes while the table is read is brought by the next pull.
+            cursor = increments.cursor(table) if increments else None
+            for page in self.reader.pull(table):
+                self._go_on()
+                self.snapshot.add(page)
+                self.progress(page.table, self.snapshot.rows[page.table])
+            self.snapshot.mark(table.name, cursor=cursor, read=self.now.isoformat())
+            return
+        self.snapshot.keep(table.name)
+        for changed in changes.pages:
+            self._go_on()
+            self.snapshot.change(table.name, changed.rows)
+            self.snapshot.gone(table.name, changed.gone)
+            self.progress(table.name, self.snapshot.rows[table.name])
+        self.snapshot.mark(table.name, cursor=changes.cursor, read=held.read)
+        self.kept.append(table)
+
+    def recheck(self) -> None:
+        """Look again at a share of the records that only changes were read of, going on where the last pull ended.
+
+        What is gone past the recycle bin, or was hidden or shown by sharing, leaves no trace that changes could bring.
+        """
+        increments, runs = self.reader.increments, self.manner.recheck_runs
+        if increments is None or not runs or not self.kept:
+            return
+        left = max(1, -(-sum(self.snapshot.size(table.name) for table in self.kept) // runs))
+        names = [table.name for table in self.kept]
+        place = self.snapshot.facts_before.get("recheck", {})
+        known = place.get("table") in names
+        first, after = (names.index(place["table"]), str(place["after"])) if known else (0, "")
+        place = {"table": names[first], "after": ""}
+        for table in (*self.kept[first:], *self.kept[:first]):
+            ids = self._look_again(increments, table, after, left)
+            if len(ids) >= left:
+                place = {"table": table.name, "after": ids[-1]}
+                break
+            left, after = left - len(ids), ""
+        self.snapshot.facts["recheck"] = place
+
+    def _look_again(self, increments: Increments, table: Table, after: str, rows: int) -> list[str]:
+        """Compare at most so many rows above an id with what is held; their ids."""
+        ids: list[str] = []
+        for page in increments.portion(table, after, rows):
+            self._go_on()
+            ids += page.rows[table.key].to_list()
+            self.snapshot.change(table.name, page.rows)
+        upto = ids[-1] if len(ids) >= rows else None
+        absent = self.snapshot.keys_between(table.name, after, upto) - set(ids)
+        # Asked once more: an org that sorts ids otherwise than we do must not lose records here.
+        gone = absent - increments.present(table, sorted(absent)) if absent else set()
+        if gone:
+            self.snapshot.gone(table.name, sorted(gone))
+        return ids
+
+    def _held(self, table: Table) -> Held | None:
+        """The table in the last snapshot, unless it is time to read it whole."""
+        held = self.snapshot.held(table.name)
+        if held is None or self.manner.full:
+            return None
+        age = self.now - datetime.fromisoformat(held.read)
+        return held if timedelta(0) <= age < self.manner.full_every else None
+
+    def _go_on(self) -> None:
+        if self.stop is not None and self.stop.is_set():
+            raise Interrupted("stopped as asked while reading; nothing was changed")
 
 
 def check_stages(mapping: CrmMapping, stages: Mapping[str, Sequence[NativeStage]]) -> None:

@@ -43,12 +43,13 @@ class Options:
     output: Format
     fail_on: FailOn
     limit: int
+    full: bool = False
 
 
 def audit_connections(config: Path, options: Options) -> int:
     """Audit the CRMs of the settings and record it in the ledger; no writer is even opened."""
     settings = load_settings(config)
-    with show.progress() as progress, opened(settings, write=False, progress=progress) as agent:
+    with show.progress() as progress, opened(settings, write=False, full=options.full, progress=progress) as agent:
         result = run(agent, command="audit", write=False, plan=False)
         frame = Frame(now=result.as_of, time_zone=agent.time_zone)
         forecasts = [

@@ -15,8 +15,11 @@ from stagesync.settings import load_settings
 from stagesync.wiring import opened
 
 
-def daemon(config: Path) -> int:
-    """Run until SIGTERM or SIGINT; the current batch is finished first. Wrong settings and secrets end it at once."""
+def daemon(config: Path, *, full: bool = False) -> int:
+    """Run until SIGTERM or SIGINT; the current batch is finished first. Wrong settings and secrets end it at once.
+
+    ``full`` has the first run read everything.
+    """
     logs.configure(as_json=True)
     settings = load_settings(config)
     stop = Event()
@@ -29,9 +32,9 @@ def daemon(config: Path) -> int:
     # A database may come up later than the daemon; the runs and the health page tell of it until then.
     with suppress(LedgerError), opened(settings, write=True):
         pass
-    words = settings.words
+    words, wanted = settings.words, iter([full])
     serving = Daemon(
-        open_agent=lambda: opened(settings, write=True, stop=stop),
+        open_agent=lambda: opened(settings, write=True, full=next(wanted, False), stop=stop),
         schedule=words.schedule,
         host=words.health.host,
         port=words.health.port,

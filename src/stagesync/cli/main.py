@@ -49,6 +49,9 @@ VARIABLES = ("SALESFORCE_CLIENT_ID", "SALESFORCE_CLIENT_SECRET", "HUBSPOT_TOKEN"
 """Where secrets are looked for unless an option names another environment variable."""
 Config = Annotated[Path, typer.Option("--config", "-c", help="The settings file.", show_default=True)]
 FormatOption = Annotated[Format, typer.Option("--format", "-f", help="How to report.")]
+Full = Annotated[
+    bool, typer.Option("--full", help="Read everything from the CRMs, not only what changed since the last time.")
+]
 Limit = Annotated[int, typer.Option("--limit", min=0, help="How many rows to show; 0 shows all.")]
 
 
@@ -237,11 +240,12 @@ def audit(  # noqa: PLR0917  (typer passes options by name)
     output: FormatOption = Format.TABLE,
     fail_on: Annotated[FailOn, typer.Option(help="Exit with 1 when there is a finding this severe.")] = FailOn.NONE,
     limit: Limit = 40,
+    full: Full = False,
 ) -> None:
     """Find what is wrong, and write nothing: in the CRMs of the settings, or in a folder of exports."""
     from stagesync.cli import audit as command
 
-    options = command.Options(output=output, fail_on=fail_on, limit=limit)
+    options = command.Options(output=output, fail_on=fail_on, limit=limit, full=full)
     if source is not None:
         code = command.audit_export(source, mapping=mapping, definitions=definitions, as_of=as_of, options=options)
     else:
@@ -338,27 +342,33 @@ def plan(
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Write the plan to this file as JSON.")] = None,
     output: FormatOption = Format.TABLE,
     limit: Limit = 40,
+    full: Full = False,
 ) -> None:
     """Show what a run would change, as a diff, and what the guard says to it. Nothing is written to a CRM."""
     from stagesync.cli import run as command
 
-    raise typer.Exit(command.plan(config, out=out, output=output, limit=limit))
+    raise typer.Exit(command.plan(config, full=full, out=out, output=output, limit=limit))
 
 
 @app.command()
-def run(config: Config = DEFAULT_CONFIG, output: FormatOption = Format.TABLE, limit: Limit = 40) -> None:
+def run(
+    config: Config = DEFAULT_CONFIG, output: FormatOption = Format.TABLE, limit: Limit = 40, full: Full = False
+) -> None:
     """Pull, audit, plan, guard and apply once: rules in `suggest` open tasks, rules in `enforce` correct stages."""
     from stagesync.cli import run as command
 
-    raise typer.Exit(command.run_once(config, output=output, limit=limit))
+    raise typer.Exit(command.run_once(config, full=full, output=output, limit=limit))
 
 
 @app.command()
-def daemon(config: Config = DEFAULT_CONFIG) -> None:
+def daemon(
+    config: Config = DEFAULT_CONFIG,
+    full: Annotated[bool, typer.Option("--full", help="Read everything from the CRMs in the first run.")] = False,
+) -> None:
     """Run on the schedule of the settings and answer /healthz, until SIGTERM. This is what the container starts."""
     from stagesync.cli import daemon as command
 
-    raise typer.Exit(command.daemon(config))
+    raise typer.Exit(command.daemon(config, full=full))
 
 
 @log_app.callback(invoke_without_command=True)

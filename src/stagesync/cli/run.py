@@ -22,7 +22,7 @@ from stagesync.settings import load_settings
 from stagesync.wiring import opened
 
 
-def plan(config: Path, *, out: Path | None, output: Format, limit: int) -> int:
+def plan(config: Path, *, full: bool, out: Path | None, output: Format, limit: int) -> int:
     """Everything but the writing; the plan may be kept as a file."""
     if output not in (Format.TABLE, Format.JSON):
         raise UsageError(f"a plan is shown as table or json, not as {output}")
@@ -30,7 +30,7 @@ def plan(config: Path, *, out: Path | None, output: Format, limit: int) -> int:
     with (
         stopping() as stop,
         show.progress() as progress,
-        opened(settings, write=False, progress=progress, stop=stop) as agent,
+        opened(settings, write=False, full=full, progress=progress, stop=stop) as agent,
     ):
         result = cycle.run(agent, command="plan", write=False)
     document = report.plan_as_json(result.run, result.as_of, result.plan, _orgs(result))
@@ -44,7 +44,7 @@ def plan(config: Path, *, out: Path | None, output: Format, limit: int) -> int:
     return _end(result)
 
 
-def run_once(config: Path, *, output: Format, limit: int) -> int:
+def run_once(config: Path, *, full: bool, output: Format, limit: int) -> int:
     """One run that writes what the rules and the guard allow."""
     if output not in (Format.TABLE, Format.JSON):
         raise UsageError(f"a run is shown as table or json, not as {output}")
@@ -52,7 +52,7 @@ def run_once(config: Path, *, output: Format, limit: int) -> int:
     with (
         stopping() as stop,
         show.progress() as progress,
-        opened(settings, write=True, progress=progress, stop=stop) as agent,
+        opened(settings, write=True, full=full, progress=progress, stop=stop) as agent,
     ):
         result = cycle.run(agent, command="run", write=True)
     if output is Format.JSON:

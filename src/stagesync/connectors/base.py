@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 import polars as pl
@@ -27,6 +28,44 @@ Progress = Callable[[str, int], None]
 """Called with a table's name and the rows read so far."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class ChangedRows:
+    """Rows of one table that are new or changed, and the ids of records that are deleted."""
+
+    rows: pl.DataFrame
+    gone: Sequence[str] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Changes:
+    """What changed in a table since a cursor. ``cursor`` is where the next look begins once all pages are stored.
+
+    A row may come again, in this look or in the next one: the later one is as new or newer.
+    """
+
+    pages: Iterator[ChangedRows]
+    cursor: str
+
+
+class Increments(Protocol):
+    """How a reader brings what changed instead of everything. Cursors are the reader's own words.
+
+    Errors: those of :class:`Reader`.
+    """
+
+    def cursor(self, table: Table) -> str | None:
+        """Where to look for changes after a whole pull that begins now; None when this table is always read whole."""
+
+    def changes(self, table: Table, cursor: str) -> Changes | None:
+        """What changed since a cursor; None when that cannot be told (any more) and the table must be read whole."""
+
+    def portion(self, table: Table, after: str, rows: int) -> Iterator[Page]:
+        """At most so many rows by ascending id above ``after``, as they are now; fewer when the table ends there."""
+
+    def present(self, table: Table, ids: Sequence[str]) -> set[str]:
+        """Which of these records there are, as far as this user sees them."""
+
+
 class Reader(Protocol):
     """Reads one CRM (or a folder of exports).
 
@@ -35,6 +74,10 @@ class Reader(Protocol):
     """
 
     crm: str
+
+    @property
+    def increments(self) -> Increments | None:
+        """How to read only what changed; None for a CRM that is always read whole."""
 
     def identity(self) -> Identity:
         """Which org this is; the first call that a run makes."""

@@ -26,6 +26,7 @@ class ExportReader:
     """
 
     crm = "export"
+    increments = None
 
     def __init__(self, folder: Path, style: ExportFormat) -> None:
         """Raises ConfigurationError for a folder without tables and for a format that makes no sense."""

@@ -48,6 +48,7 @@ class HubSpotReader:
     """
 
     crm: str = "hubspot"
+    increments = None
 
     def __init__(self, transport: ReadTransport) -> None:
         """Read through ``transport``."""

@@ -34,6 +34,8 @@ NAME_FIELDS = {
         "IsActive": "boolean",
     }.items()
 }
+# Standard fields that follow the calendar or the user who looks, whatever describe says of them.
+DRIFTING = frozenset({"HasOpenActivity", "HasOverdueTask", "LastReferencedDate", "LastViewedDate"})
 NUMERIC = frozenset({"int", "double", "currency", "percent", "long"})
 COMPOUND = frozenset({"address", "location"})
 
@@ -55,6 +57,7 @@ class Field(msgspec.Struct, frozen=True):
     updateable: bool = False
     unique: bool = False
     externalId: bool = False
+    calculated: bool = False
     relationshipName: str | None = None
     referenceTo: tuple[str, ...] = ()
     picklistValues: tuple[PicklistValue, ...] = ()
@@ -93,6 +96,8 @@ class Column:
     type: ColumnType
     path: tuple[str, ...]
     kind: str
+    drifts: bool = False
+    """Whether the value changes without a write to its record: a formula, or what depends on the day or the user."""
 
     @property
     def native(self) -> bool:
@@ -189,4 +194,5 @@ class Schema:
         field = here.field(leaf)
         if field is None:
             return f"{here.name} has no field {leaf}, or this user may not read it"
-        return Column(name=name, type=kind, path=(*path, field.name), kind=field.type)
+        drifts = field.calculated or field.name in DRIFTING
+        return Column(name=name, type=kind, path=(*path, field.name), kind=field.type, drifts=drifts)

@@ -5,7 +5,10 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from typing import Any, TypeVar
 
 import msgspec
@@ -63,6 +66,8 @@ class OrgSession:
         self._tokens = Tokens(connection, self._session)
         self._lock = threading.Lock()
         self._client: tuple[Token, Salesforce, str] | None = None
+        self.server_time: datetime | None = None
+        """The org's own clock (aware, whole seconds) at its latest answer; None before, or when it does not tell."""
 
     @property
     def instance(self) -> str:
@@ -153,10 +158,16 @@ class OrgSession:
             raise
         except requests.RequestException as error:
             raise unreachable(error, token.instance + path) from error
+        self._hear(response.headers.get("Date"))
         try:
             return decode(response.content)
         except ValueError as error:
             raise cut_off(token.instance + path, len(response.content)) from error
+
+    def _hear(self, date: str | None) -> None:
+        with suppress(ValueError, TypeError):
+            moment = parsedate_to_datetime(date or "")
+            self.server_time = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
     def versioned(self, path: str) -> str:
         """The absolute path of a resource of the API version."""

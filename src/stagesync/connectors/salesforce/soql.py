@@ -28,9 +28,10 @@ def quoted(text: str) -> str:
     return "'" + "".join(ESCAPES.get(character, character) for character in text) + "'"
 
 
-def select(fields: Sequence[str], table: str, where: str = "", order: str = "") -> str:
+def select(fields: Sequence[str], table: str, where: str = "", order: str = "", limit: int | None = None) -> str:
     """A flat query."""
-    tail = "".join([f" WHERE {where}" if where else "", f" ORDER BY {order}" if order else ""])
+    parts = [f" WHERE {where}" if where else "", f" ORDER BY {order}" if order else ""]
+    tail = "".join([*parts, "" if limit is None else f" LIMIT {limit}"])
     return f"SELECT {', '.join(fields)} FROM {table}{tail}"  # noqa: S608  # described names and quoted values only
 
 

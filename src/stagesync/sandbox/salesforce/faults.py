@@ -43,6 +43,10 @@ class Faults:
     """(object, field) pairs that field-level security shows but does not let the user edit."""
     read_only_objects: set[str] = field(default_factory=set)
     """Objects whose records the user may read and neither create nor edit."""
+    hidden_records: set[str] = field(default_factory=set)
+    """Records, by 18-character id, that sharing hides from the user: they stop coming and nothing else tells of it."""
+    commit_delay_seconds: float = 0.0
+    """Writes carry a stamp this old: a long transaction stamps its rows when it saves, and they are seen at its end."""
     lock_failures: int = 0
     """The next n record writes fail with UNABLE_TO_LOCK_ROW."""
     locked_records: dict[str, int] = field(default_factory=dict)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -78,8 +78,8 @@ class Org:
         return self.clock().astimezone(UTC).replace(microsecond=0)
 
     def stamp(self) -> str:
-        """The org's time as stored text."""
-        return moments.stored(self.clock())
+        """The time that a write made now carries, as stored text."""
+        return moments.stored(self.clock() - timedelta(seconds=self.faults.commit_delay_seconds))
 
     def new_id(self, sobject: str) -> str:
         """The next 18-character id of an object: in sequence, from 1 in an empty org."""
@@ -157,6 +157,10 @@ class Org:
         self.rules.loose_keys.add((sobject, name))
         with self.database.transaction():
             self.database.execute(f'DROP INDEX IF EXISTS "{sobject}_{name}"')
+
+    def erase(self, sobject: str, record_id: str) -> None:
+        """Delete a record past the recycle bin: no query shows it any more, deleted or not."""
+        self.database.execute(f'DELETE FROM "{SOBJECTS[sobject].name}" WHERE "Id" = ?', (record_id,))
 
     def revoke_tokens(self) -> int:
         """End every session: the next call with an old token answers 401 INVALID_SESSION_ID."""

@@ -35,7 +35,13 @@ class Reader:
     def world(self) -> World:
         """What this user's queries may see, at this moment."""
         faults = self.org.faults
-        return World(self.org.now(), self._zone(), faults.hides, frozenset(faults.hidden_objects))
+        return World(
+            self.org.now(),
+            self._zone(),
+            faults.hides,
+            frozenset(faults.hidden_objects),
+            frozenset(faults.hidden_records),
+        )
 
     def _zone(self) -> ZoneInfo:
         sql = 'SELECT "TimeZoneSidKey" FROM "User" WHERE "Id" = ?'
@@ -88,7 +94,7 @@ class Reader:
         database = self.org.database
         cursor = self.org.next_id("01g")
         total = self._keep_ids(cursor, ready)
-        stamp = self.org.stamp()
+        stamp = moments.stored(self.org.now())
         database.execute(
             "INSERT INTO _cursor VALUES (?, ?, ?, ?, ?, ?, ?)",
             (cursor, soql, int(everything), size, total, stamp, self.user_id),
@@ -132,7 +138,7 @@ class Reader:
         start = int(start_text)
         if start >= found["total"]:
             raise ApiError(400, "INVALID_QUERY_LOCATOR", "invalid query locator")
-        self.org.database.execute("UPDATE _cursor SET used = ? WHERE id = ?", (self.org.stamp(), cursor))
+        self.org.database.execute("UPDATE _cursor SET used = ? WHERE id = ?", (moments.stored(self.org.now()), cursor))
         ready = self.prepare(found["soql"], everything=bool(found["everything"]))
         end = min(start + found["batch"], found["total"])
         records = self._records(ready, self.kept(cursor, ready, start, end))

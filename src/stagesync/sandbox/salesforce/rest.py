@@ -100,7 +100,7 @@ def read_record(call: Call, item: SObject, record_id: str, fields: list[Field]) 
     stamp = ', t."LastModifiedDate" AS _modified' if item.field("LastModifiedDate") else ", NULL AS _modified"
     sql = f'SELECT t."Id" AS _id, {names}{extra}{stamp} FROM "{item.name}" AS t WHERE t."Id" = ?'
     row = call.org.database.row(sql, (record_id,))
-    if row is None:
+    if row is None or row["_id"] in call.org.faults.hidden_records:
         return None
     url = f"/services/data/v{call.version}/sobjects/{item.name}/{row['_id']}"
     record: dict[str, Any] = {"attributes": {"type": item.name, "url": url}}

@@ -114,9 +114,7 @@ class _Planner:
     def _finish(self, *, shape: Shape | None, columns: list[str], **more: Any) -> Plan:
         query = self.query
         within = Filter(self.scope)
-        conditions = (
-            [] if self.everything or not self.item.field("IsDeleted") else [f'{self.scope.table}."IsDeleted" = 0']
-        )
+        conditions = self.world.shows(self.item, self.scope.table, everything=self.everything)
         if query.where is not None:
             conditions.append(within.sql(query.where))
         order_by = self._order_by(query.order_by, aggregates=bool(more.get("aggregate")))

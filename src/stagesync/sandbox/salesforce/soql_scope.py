@@ -39,6 +39,18 @@ class World:
     zone: ZoneInfo
     hides_field: Callable[[str, str], bool]
     hidden_objects: frozenset[str] = frozenset()
+    hidden_records: frozenset[str] = frozenset()
+
+    def shows(self, item: SObject, table: str, *, everything: bool = True) -> list[str]:
+        """SQL conditions for the rows of a table alias that the user sees; all but the deleted and archived ones
+        unless ``everything``."""
+        found = []
+        if self.hidden_records:
+            hidden = ", ".join(f"'{record}'" for record in sorted(self.hidden_records) if record.isalnum())
+            found.append(f'{table}."Id" NOT IN ({hidden})')
+        if not everything:
+            found += [f'{table}."{name}" = 0' for name in ("IsDeleted", "IsArchived") if item.field(name)]
+        return found
 
     def expression(self, item: Field, table: str) -> str:
         """SQL for a field of a table alias."""
@@ -161,7 +173,8 @@ class Scope:
         if keys not in self._parents:
             parent = SOBJECTS[link.reference_to[0]]
             alias = f"t{next(self.serial)}"
-            self.joins.append(f'LEFT JOIN "{parent.name}" AS {alias} ON {alias}."Id" = {table}."{link.name}"')
+            on = [f'{alias}."Id" = {table}."{link.name}"', *self.world.shows(parent, alias)]
+            self.joins.append(f'LEFT JOIN "{parent.name}" AS {alias} ON {" AND ".join(on)}')
             self._parents[keys] = (alias, parent)
         return self._parents[keys]
 

@@ -234,7 +234,7 @@ class Writer:
 
     def _existing(self, item: SObject, record_id: str) -> Row:
         found = self._read(item, record_id)
-        if not found:
+        if not found or record_id in self.org.faults.hidden_records:
             raise not_found()
         if found.get("IsDeleted"):
             raise RowError("ENTITY_IS_DELETED", "entity is deleted", status=404)
