@@ -163,6 +163,13 @@ def test_a_connection_that_cannot_be_reached_does_not_hide_the_others(tmp_path: 
     assert any(line["connection"] == "hubspot" and line["state"] == "ok" for line in seen.lines)
 
 
+def test_a_day_whose_calls_are_used_up(office: Deployment, sandbox: Sandbox) -> None:
+    sandbox.org.calls_used = sandbox.org.calls_limit * 9 // 10
+    seen = check(office)
+    assert seen.code != 0
+    assert seen.says("problem", "connection", "of the 100,000 API calls", "budget.share")
+
+
 def test_a_portal_lacks_a_property(tmp_path: Path, sandbox: Sandbox) -> None:
     office = deployment(tmp_path / "agent", sandbox)
     office.only("hubspot")

@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from stagesync.sandbox.salesforce.org import Org
 from stagesync.sandbox.server import Sandbox
 from stagesync.settings import shipped_configuration
+from tests.sandbox.salesforce_keys import pair
 
 from .conftest import RECORDS
 from .deployment import deployment
@@ -241,3 +243,20 @@ def test_a_portal_is_set_up_with_the_same_words(admin: Admin, tmp_path: Path) ->
     # The shipped mapping leaves the sandbox's second pipeline aside; a starter has every stage of the portal.
     found: Any = findings(audited.out)
     assert findings(expected.out) <= found
+
+
+def test_a_private_key_instead_of_a_secret(admin: Admin) -> None:
+    admin.folder.mkdir()
+    (admin.folder / "key.pem").write_text(pair("first").private, encoding="utf-8")
+    alone = admin.init("--private-key", "key.pem")
+    assert alone.code == 2
+    assert "--username and --private-key belong together" in alone.err
+    user = "integration@stagesync.example"
+    made = admin.init("--private-key", "key.pem", "--username", user, SALESFORCE_CLIENT_SECRET="")
+    assert made.code == 0, made.said
+    words = yaml.safe_load(admin.config.read_text(encoding="utf-8"))["connections"]["salesforce"]
+    assert words["private_key"] == {"file": str(admin.folder / "key.pem")}
+    assert "client_secret" not in words
+    # The settings lie in another folder than the key.
+    checked = admin.types("check", "--online", SALESFORCE_CLIENT_SECRET="")
+    assert checked.code == 0, checked.said
