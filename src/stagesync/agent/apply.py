@@ -80,13 +80,21 @@ class _Applying:
             written = write(true) if true else ()
         except ConnectionFailed as error:
             # Raised only when the call wrote nothing.
-            outcomes += self._recorded(connected, [_outcome(one, Result.FAILED, str(error)) for one in [*true, *tasks]])
+            failed = {one.key: _outcome(one, Result.FAILED, str(error)) for one in [*true, *tasks]}
+            outcomes += self._recorded(connected, [failed[key] for key in failed if key not in self._owed(true)])
+            outcomes += [failed[key] for key in failed if key in self._owed(true)]
             raise
-        outcomes += self._recorded(connected, written)
+        halted = {outcome.key for outcome in written if outcome.halt is Halt.WRITES} & self._owed(true)
+        outcomes += self._recorded(connected, [outcome for outcome in written if outcome.key not in halted])
+        outcomes += [outcome for outcome in written if outcome.key in halted]
         done = {outcome.key for outcome in written if outcome.result in DONE}
         self.not_moved |= {_place(change) for change in true if change.after and change.key not in done}
         log.info("batch_applied", connection=connected.name, kind=str(batch[0].kind), changes=len(batch))
         self._heed(connected, true, written)
+
+    def _owed(self, changes: Sequence[Change]) -> set[str]:
+        """Tasks of records that were moved: no later plan knows of them, so their intents stay open to be settled."""
+        return {change.key for change in changes if _speaks_of_a_move(change)}
 
     def _completed(self, connected: Connected, batch: Sequence[Change]) -> Sequence[Change]:
         """What must be sent beside the stages is known before the intent, so that a revert can restore it."""
