@@ -87,3 +87,22 @@ def test_shortened_texts_fit_and_begin_alike(text: str, length: int) -> None:
     short = shortened(text, length)
     assert len(short) <= length
     assert short == text or text.startswith(short[:-1])
+
+
+def test_changes_that_are_too_heavy_for_the_org_are_not_told(wire: responses.RequestsMock) -> None:
+    fields = [{"name": "Id", "type": "id"}, {"name": "SystemModstamp", "type": "datetime"}]
+    date = {"Date": "Sun, 22 Nov 2026 09:00:00 GMT"}
+    wire.add(responses.GET, f"{DATA}/sobjects/Task/describe", json={"name": "Task", "fields": fields}, headers=date)
+    heavy = [{"errorCode": "QUERY_TIMEOUT", "message": "Your query request was running for too long."}]
+    wire.replace(responses.GET, f"{DATA}/query/", status=400, json=heavy)
+    connection = SalesforceConnection(connection="c", login_url=ORG, access_token="t", instance_url=ORG)
+    increments = connect(connection, sleep=lambda _: None)[0].increments
+    assert increments is not None
+    tasks = Table(name="Task", key="Id", columns={})
+    assert increments.cursor(tasks) == "2026-11-22T08:59:00Z"
+    assert increments.changes(tasks, "2026-11-22T08:59:00Z") is None
+    (asked,) = [call.request.url for call in wire.calls if "/query/" in str(call.request.url)]
+    assert (
+        "SystemModstamp >= 2026-11-22T08:49:00Z ORDER BY SystemModstamp, Id"
+        in parse_qs(urlsplit(str(asked)).query)["q"][0]
+    )
