@@ -70,6 +70,9 @@ def test_a_journey_by_jsforce(salesforce: World) -> None:
     assert [(one["Subject"], one["Who"]["Name"]) for one in seen["found"]] == [("Stage check 2", "Müller")]
     assert seen["several"][0]["success"] is True
     assert seen["several"][1]["errors"][0]["statusCode"] == "REQUIRED_FIELD_MISSING"
+    assert [one["success"] for one in seen["updated"]] == [True, False]
+    assert [one["created"] for one in seen["upserted"]] == [True, True, False]
+    assert seen["upserted"][0]["id"] == seen["upserted"][2]["id"]
     assert seen["stages"] == 10
     assert "OpportunityHistory" in seen["objects"]
     assert seen["refused"] == "INVALID_FIELD"

@@ -41,6 +41,12 @@ const second = await conn.sobject("Task").upsert({ ...task, Subject: "Stage chec
 const found = await conn.sobject("Task").find({ StageSync_Key__c: "js-1" }, ["Id", "Subject", "Who.Name"]);
 
 const several = await conn.sobject("Lead").create([{ LastName: "A", Company: "B" }, { LastName: "No company" }]);
+const updated = await conn.sobject("Lead").update([
+  { Id: several[0].id, Status: "Qualified" },
+  { Id: "00Q000000000099AAA", Status: "Qualified" },
+]);
+const keyed = ["js-2", "js-3", "js-2"].map((key) => ({ StageSync_Key__c: key, Subject: key }));
+const upserted = await conn.sobject("Task").upsert(keyed, "StageSync_Key__c");
 const described = await conn.describe("Opportunity");
 const everything = await conn.describeGlobal();
 
@@ -72,6 +78,8 @@ console.log(JSON.stringify({
   upserts: [first.created, second.created, first.id === second.id],
   found,
   several,
+  updated,
+  upserted,
   stages: described.fields.find((field) => field.name === "StageName").picklistValues.length,
   objects: everything.sobjects.map((item) => item.name),
   refused,
