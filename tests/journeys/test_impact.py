@@ -32,12 +32,13 @@ def audited(still: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 
 @pytest.fixture
 def new(tmp_path: Path) -> Path:
-    """Proposals need no next step any more but a champion, of whom the mappings say nothing."""
+    """Proposals need no next step and nobody who decides any more but a champion, of whom the mappings say nothing."""
     text = OLD.read_text(encoding="utf-8")
     text = text.replace("  pain: {type: text,", "  champion: {type: boolean}\n  pain: {type: text,")
     text = text.replace("check: stated(next_step)", "check: champion = true")
+    text = text.replace("check: decision_makers >= 1", "check: champion = true")
     text = text.replace("employees between 20 and 5000", "employees between 60 and 5000")
-    assert text.count("champion") == 2
+    assert text.count("champion") == 3
     (tmp_path / "new.yaml").write_text(text, encoding="utf-8")
     return tmp_path / "new.yaml"
 

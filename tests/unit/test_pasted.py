@@ -74,7 +74,7 @@ def test_a_long_text_is_cut_in_words(tmp_path: Path) -> None:
 
 def test_only_the_chosen_items_are_looked_at_and_a_wrong_one_has_its_place(tmp_path: Path) -> None:
     assert sorted(found(tmp_path, deals(TEXT, TEXT), records=2, length=20, items=["step"])) == ["d0", "d1"]
-    with pytest.raises(ConfigurationError, match=r"definition.yaml:1:\d+: nothing asks for stated\(people\)"):
+    with pytest.raises(ConfigurationError, match=r"definition.yaml:1:\d+: 'people' is of type integer; only texts"):
         written_as(tmp_path, DEFINITION | {"pasted": {"records": 2, "length": 20, "items": ["people"]}}, MAPPING)
     with pytest.raises(ConfigurationError, match="greater than or equal to 2"):
         written_as(tmp_path, DEFINITION | {"pasted": {"records": 1, "length": 20}}, MAPPING)

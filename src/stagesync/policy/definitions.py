@@ -203,7 +203,7 @@ class _Check:
             working_days=self.working_days(),
             pasted=words.pasted,
         )
-        self.pasted(definition)
+        self.pasted()
         known = rules_of(definition)
         definition = replace(
             definition,
@@ -229,13 +229,14 @@ class _Check:
             self.document.problem((*path, "region"), "a region needs its 'country' beside it", key=True)
         return WorkingDays(country=words.country, region=words.region, weekend=weekend, closed=frozenset(words.closed))
 
-    def pasted(self, definition: Definition) -> None:
-        """An item that no stated() asks for would be looked at for nothing."""
+    def pasted(self) -> None:
+        """The items must be texts. That a condition asks for stated() of them is not needed: conditions come and go."""
         for index, item in enumerate((self.words.pasted.items if self.words.pasted else None) or ()):
-            if item not in definition.stated:
-                asked = ", ".join(definition.stated) or "nothing"
-                message = f"nothing asks for stated({item}){nearest(item, definition.stated)}; it is asked for {asked}"
-                self.document.problem(("pasted", "items", index), message)
+            path: KeyPath = ("pasted", "items", index)
+            self.known(item, list(self.vocabulary), "evidence", path)
+            kind = self.vocabulary.get(item, ColumnType.TEXT)
+            if kind is not ColumnType.TEXT:
+                self.document.problem(path, f"'{item}' is of type {kind}; only texts are pasted")
 
     def ladders(self) -> dict[str, tuple[Rung, ...]]:
         """The rungs by ladder. A single ladder has the name of the definitions."""
