@@ -11,7 +11,7 @@ BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test bench check lint format format-check types imports venv node node-if-there lock readme clean
+.PHONY: help demo test soak bench check lint format format-check types imports venv node node-if-there lock readme clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -21,6 +21,9 @@ demo: $(VENV)/.installed ## audit, plan, correct and verify two embedded CRMs
 
 test: $(VENV)/.installed-dev node-if-there ## run the tests; what cannot run here is named at the end
 	@$(BIN)/pytest -n $(JOBS) --dist worksteal
+
+soak: $(VENV)/.installed-dev ## the answer key for many companies on many days (about ten minutes)
+	@STAGESYNC_SEEDS=60 $(BIN)/pytest -n $(JOBS) --dist worksteal tests/journeys/test_answer_key.py
 
 bench: $(VENV)/.installed-dev ## install rivals in .venv-bench and measure the audit beside them
 	@test -x .venv-bench/bin/python || $(PYTHON) -m venv .venv-bench

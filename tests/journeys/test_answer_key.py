@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
@@ -16,7 +17,8 @@ from stagesync.sandbox.server import Sandbox
 
 from .deployment import deployment
 
-SEEDS = range(101, 125)
+# A few for every change; `make soak` asks for many.
+SEEDS = range(101, 101 + int(os.environ.get("STAGESYNC_SEEDS", "10")))
 FIRST = datetime(2026, 1, 1, 0, 5, tzinfo=UTC)
 
 Entry = tuple[str, str, str, str, str | None, str | None]
@@ -24,8 +26,8 @@ Entry = tuple[str, str, str, str, str | None, str | None]
 
 
 def _moment(seed: int) -> datetime:
-    """Each company lives at another day and hour of three years: weekends, ends of months, both sides of midnight."""
-    return FIRST + timedelta(days=(seed - SEEDS[0]) * 43, hours=(seed * 7) % 24, minutes=(seed * 13) % 55)
+    """Each company lives at another day and hour of three years: weekends, ends of months, midnights."""
+    return FIRST + timedelta(days=(seed - SEEDS[0]) * 97, hours=(seed * 7) % 24, minutes=(seed * 13) % 55)
 
 
 def _told(title: str, entries: Counter[Entry], why: dict[str, list[str]]) -> str:
