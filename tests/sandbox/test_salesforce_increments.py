@@ -205,7 +205,7 @@ def world(serve: Serve, tmp_path: Path) -> Iterator[SalesforceWorld]:
     made.reader.close()
 
 
-@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("seed", range(6))
 def test_what_leaves_a_stamp_is_brought_by_the_next_pull(
     world: SalesforceWorld, tmp_path: Path, seed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -223,7 +223,7 @@ def test_what_leaves_a_stamp_is_brought_by_the_next_pull(
         agency.assert_same()
 
 
-@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("seed", range(3))
 def test_what_leaves_no_trace_is_found_in_a_round_of_pulls(world: SalesforceWorld, tmp_path: Path, seed: int) -> None:
     agency = Agency(world, tmp_path, seed)
     manner = Manner(recheck_runs=3)
