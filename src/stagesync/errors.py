@@ -8,6 +8,7 @@ StageSyncError
 ├── ConnectionFailed     a CRM cannot be reached or refuses the credentials; wait or fix, exit 5
 │   ├── CredentialsRefused  the credentials are wrong; waiting does not help
 │   └── LimitReached     the calls that a CRM allows are used up; go on after a while, exit 3
+├── Busy                 another agent is writing with the same ledger; wait and try again, exit 3
 ├── LedgerError          the ledger cannot be trusted or opened; stop before writing, exit 3
 └── Interrupted          a person or the system asked to stop; what was begun is finished, exit 3
 """
@@ -85,6 +86,12 @@ class LimitReached(ConnectionFailed):
 
     exit_code = 3
     wait = timedelta(hours=1)
+
+
+class Busy(StageSyncError):
+    """Another agent writes to the CRMs with the same ledger; nothing was read or written."""
+
+    exit_code = 3
 
 
 class LedgerError(StageSyncError):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from stagesync.agent import cycle
+from stagesync.agent.running import RunResult
 from stagesync.model.changes import ChangeKind
 from stagesync.model.findings import Kind
 from stagesync.sandbox.server import Sandbox
@@ -10,7 +11,7 @@ from stagesync.sandbox.server import Sandbox
 from .conftest import Deploy
 
 
-def moved_back(result: cycle.RunResult) -> set[tuple[str, str, str]]:
+def moved_back(result: RunResult) -> set[tuple[str, str, str]]:
     """The records that were moved back, as this run finds."""
     found = (finding for judgement in result.judgements for finding in judgement.each())
     return {(one.connection, one.object, one.record) for one in found if one.kind is Kind.REGRESSED}

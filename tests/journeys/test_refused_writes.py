@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from stagesync.agent import cycle
-from stagesync.agent.cycle import RunResult
+from stagesync.agent.running import RunResult
 from stagesync.errors import ConnectionFailed
 from stagesync.model.changes import ChangeKind, Result
 from stagesync.sandbox.salesforce.rules import Refused

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from stagesync.agent import cycle
-from stagesync.agent.cycle import RunResult
+from stagesync.agent.running import RunResult
 from stagesync.ledger import EntryKind
 from stagesync.model.changes import Change, ChangeKind, Result
 from stagesync.sandbox.server import Sandbox

@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from stagesync.agent import cycle
-from stagesync.agent.cycle import RunResult
+from stagesync.agent.running import RunResult
 from stagesync.audit.engine import Judgement
 from stagesync.cli.definition_tests import outcomes
 from stagesync.model.findings import Kind, Verdict

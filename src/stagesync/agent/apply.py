@@ -28,14 +28,21 @@ Target = tuple[str, str, tuple[tuple[str, str | None], ...]]
 
 
 def apply(
-    agent: Agent, run: str, plan: Plan, outcomes: list[Outcome], errors: MutableMapping[str, StageSyncError]
+    agent: Agent,
+    run: str,
+    plan: Plan,
+    outcomes: list[Outcome],
+    errors: MutableMapping[str, StageSyncError],
+    *,
+    gate: Callable[[], None],
 ) -> None:
     """Make the changes of a plan that the guard has passed; every batch is recorded before and after.
 
     ``outcomes`` receives what became of each change as it happens, so that nothing is lost when it is interrupted,
     and ``errors`` the connections that failed: their other changes wait for the next run, and the rest goes on.
 
-    Raises Interrupted between two batches when ``agent.stop`` is set: what was begun is finished and recorded.
+    ``gate`` is called before each batch and raises when no more may be written. Raises Interrupted between two
+    batches when ``agent.stop`` is set: what was begun is finished and recorded.
     """
     connections = {connected.name: connected for connected in agent.connections}
     applying = _Applying(agent, run, plan)
@@ -49,6 +56,7 @@ def apply(
             if agent.stop.is_set():
                 left = len(plan.changes) - len(outcomes)
                 raise Interrupted(f"stopped as asked; {len(outcomes)} changes are done, {left} wait for the next run")
+            gate()
             try:
                 applying.batch(connected, _method(connected.writer, kind), batch, outcomes)
             except ConnectionFailed as error:
@@ -61,20 +69,20 @@ class _Applying:
     def __init__(self, agent: Agent, run: str, plan: Plan) -> None:
         self.agent, self.run = agent, run
         # A task that speaks of a move is intended together with it: after a crash nothing else would remember it.
-        self.tasks = {_place(change): change for change in plan.changes if _speaks_of_a_move(change)}
+        self.tasks = {change.place: change for change in plan.changes if change.tells_of_a_move}
         self.not_moved: set[Place] = set()
         self.bad_targets: dict[Target, str] = {}
 
     def batch(self, connected: Connected, write: Write, batch: Sequence[Change], outcomes: list[Outcome]) -> None:
         """Intent, write, outcome. Raises ConnectionFailed when the CRM could not be looked at, or takes no writes."""
         batch = self._completed(connected, batch)
-        tasks = [self.tasks[_place(one)] for one in batch if one.after and _place(one) in self.tasks]
-        intended = [change for change in batch if not _speaks_of_a_move(change)]
+        tasks = [self.tasks[one.place] for one in batch if one.after and one.place in self.tasks]
+        intended = [change for change in batch if not change.tells_of_a_move]
         self.agent.ledger.record_intents(self.run, at=self.agent.clock(), changes=[*intended, *tasks])
         untrue = [told for told in map(self._untrue, batch) if told is not None]
         outcomes += self._recorded(connected, untrue)
         left_out = {outcome.key for outcome in untrue}
-        self.not_moved |= {_place(change) for change in batch if change.after and change.key in left_out}
+        self.not_moved |= {change.place for change in batch if change.after and change.key in left_out}
         true = [change for change in batch if change.key not in left_out]
         try:
             written = write(true) if true else ()
@@ -88,13 +96,13 @@ class _Applying:
         outcomes += self._recorded(connected, [outcome for outcome in written if outcome.key not in halted])
         outcomes += [outcome for outcome in written if outcome.key in halted]
         done = {outcome.key for outcome in written if outcome.result in DONE}
-        self.not_moved |= {_place(change) for change in true if change.after and change.key not in done}
+        self.not_moved |= {change.place for change in true if change.after and change.key not in done}
         log.info("batch_applied", connection=connected.name, kind=str(batch[0].kind), changes=len(batch))
         self._heed(connected, true, written)
 
     def _owed(self, changes: Sequence[Change]) -> set[str]:
         """Tasks of records that were moved: no later plan knows of them, so their intents stay open to be settled."""
-        return {change.key for change in changes if _speaks_of_a_move(change)}
+        return {change.key for change in changes if change.tells_of_a_move}
 
     def _completed(self, connected: Connected, batch: Sequence[Change]) -> Sequence[Change]:
         """What must be sent beside the stages is known before the intent, so that a revert can restore it."""
@@ -103,7 +111,7 @@ class _Applying:
 
     def _untrue(self, change: Change) -> Outcome | None:
         """The outcome of a change that is not even tried, because of what became of one before it."""
-        if _speaks_of_a_move(change) and _place(change) in self.not_moved:
+        if change.tells_of_a_move and change.place in self.not_moved:
             return _outcome(change, Result.SUPERSEDED, NOT_MOVED)
         record = self.bad_targets.get(_target(change)) if change.after else None
         return _outcome(change, Result.FAILED, LEFT_OUT.format(record=record)) if record else None
@@ -126,14 +134,6 @@ class _Applying:
             at = self.agent.clock()
             self.agent.ledger.record_outcomes(self.run, at=at, connection=connected.name, outcomes=outcomes)
         return outcomes
-
-
-def _speaks_of_a_move(change: Change) -> bool:
-    return change.kind is ChangeKind.OPEN_TASK and bool(change.before)
-
-
-def _place(change: Change) -> Place:
-    return change.connection, change.object, change.record
 
 
 def _target(change: Change) -> Target:

@@ -29,7 +29,7 @@ from starlette.routing import Route
 
 from stagesync.agent import cycle
 from stagesync.agent.connection import Agent
-from stagesync.errors import ConfigurationError, Interrupted, StageSyncError, UsageError
+from stagesync.errors import Busy, ConfigurationError, Interrupted, StageSyncError, UsageError
 from stagesync.policy.durations import Duration, Unit
 from stagesync.settings import Schedule
 
@@ -118,6 +118,10 @@ class Daemon:
             beat.failure = "; ".join(str(error) for error in result.errors.values()) or None
         except Interrupted as stopped:
             log.info("run_interrupted", reason=str(stopped))
+        except Busy as busy:
+            # A second agent that stands by is well; who works and since when is in the message.
+            beat.exit_code, beat.failure = 0, None
+            log.info("run_left_to_another", reason=str(busy))
         except StageSyncError as error:
             beat.exit_code, beat.failure = error.exit_code, str(error)
             log.error("run_failed", kind=type(error).__name__, reason=str(error))

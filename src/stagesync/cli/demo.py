@@ -14,7 +14,7 @@ from pathlib import Path
 
 from stagesync.agent import cycle
 from stagesync.agent.connection import Agent
-from stagesync.agent.cycle import RunResult
+from stagesync.agent.running import RunResult
 from stagesync.cli import show
 from stagesync.cli.options import moment_of
 from stagesync.errors import IncompleteError, UsageError

@@ -13,7 +13,7 @@ from types import FrameType
 
 from stagesync import report
 from stagesync.agent import cycle
-from stagesync.agent.cycle import RunResult
+from stagesync.agent.running import RunResult
 from stagesync.audit.ranking import Ranked
 from stagesync.cli import show
 from stagesync.cli.options import Format

@@ -11,6 +11,7 @@ table               holds
 ``open_findings``   derived: the newest entry of each finding that is open
 ``open_intents``    derived: intents without a final outcome
 ``open_tasks``      derived: tasks that were opened and not closed
+``holder``          one row while an agent may write to CRMs: who, since when
 ==================  ==============================================================================
 
 The derived tables are written in the transaction of their entries, and :meth:`Ledger.rebuild` makes them again

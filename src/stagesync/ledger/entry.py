@@ -22,6 +22,14 @@ class EntryKind(StrEnum):
     OUTCOME = "outcome"
     WAIVER_GRANTED = "waiver.granted"
     WAIVER_WITHDRAWN = "waiver.withdrawn"
+    PLAN_MADE = "plan.made"
+    PLAN_APPROVED = "plan.approved"
+    PLAN_APPLIED = "plan.applied"
+    RUN_REVERTED = "run.reverted"
+    RULE_STOPPED = "rule.stopped"
+    GUARD_OVERRIDDEN = "guard.overridden"
+    WRITES_PAUSED = "writes.paused"
+    WRITES_RESUMED = "writes.resumed"
     NOTE = "note"
 
 
@@ -30,7 +38,7 @@ class Entry:
     """One entry as it stands in the ledger.
 
     ``seq`` counts from 1 without gaps. ``at`` is UTC. ``hash`` is the chain's SHA-256 in hexadecimal. ``key`` is
-    the key of the finding or change, for a pin the org's, the id of a waiver. ``body`` by kind:
+    the key of the finding or change, for a pin the org's, the id of a waiver, the hash of a plan. ``body`` by kind:
 
     ==================  ===========================================================================
     ``run.started``     ``{"command": str, "facts": {...}}``
@@ -42,7 +50,7 @@ class Entry:
     ``outcome``         ``{"intent": int, "change_kind": str, "task": str | None, "outcome": Outcome}``
     ``waiver.granted``  ``{"waiver": Waiver}``
     ``waiver.with…``    ``{"by": str, "reason": str}``
-    ``note``            ``{"text": str, "facts": {...}}``
+    all others          ``{"text": str, "facts": {...}}``
     ==================  ===========================================================================
     """
 

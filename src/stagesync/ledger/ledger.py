@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Self, Unpack
 
 from sqlalchemy import Connection, select
 
 from stagesync.errors import LedgerError
-from stagesync.ledger import codec, reading, verification, waivers
+from stagesync.ledger import codec, locking, reading, verification, waivers
 from stagesync.ledger.appending import CHUNK, appending
 from stagesync.ledger.chain import Draft
 from stagesync.ledger.database import Database, open_database
@@ -24,6 +25,7 @@ from stagesync.ledger.entry import (
     Where,
 )
 from stagesync.ledger.findings import FindingsDiff, Judged
+from stagesync.ledger.locking import Hold
 from stagesync.ledger.tables import entries
 from stagesync.model.changes import Change, ChangeKind, Outcome
 from stagesync.model.crm import Identity
@@ -64,6 +66,16 @@ class Ledger:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    @contextmanager
+    def only_writer(self, who: str, at: datetime) -> Iterator[Hold]:
+        """Lets one agent of all that share this ledger write to CRMs while the block lasts.
+
+        Raises Busy, which says who holds it and since when, at once. The database gives it back when the process
+        dies.
+        """
+        with locking.held(self._database, who, codec.time_text(at)) as hold:
+            yield hold
 
     # Runs and connections
 
@@ -170,6 +182,7 @@ class Ledger:
         text: str,
         *,
         at: datetime,
+        kind: EntryKind = EntryKind.NOTE,
         facts: Mapping[str, object] | None = None,
         run: str | None = None,
         connection: str | None = None,
@@ -180,10 +193,12 @@ class Ledger:
         key: str | None = None,
     ) -> None:
         """Appends something else that a person should find later: an override, a pause, an approval."""
+        if kind in _WITH_OTHER_BODIES:
+            raise LedgerError(f"an entry {kind} is not written as a note")
         body = codec.facts_body(text=text, facts=facts or {})
         about = [codec.column_text(value) for value in (connection, object, record, rule, owner, key)]
         with appending(self._database) as end:
-            end.append([Draft(codec.time_text(at), run, EntryKind.NOTE.value, body, *about)])
+            end.append([Draft(codec.time_text(at), run, kind.value, body, *about)])
 
     # Waivers
 
@@ -257,6 +272,20 @@ class Ledger:
         verification.rebuild(self._database)
 
 
+_WITH_OTHER_BODIES = frozenset(
+    {
+        EntryKind.RUN_STARTED,
+        EntryKind.RUN_FINISHED,
+        EntryKind.CONNECTION_PINNED,
+        EntryKind.FINDING_OPENED,
+        EntryKind.FINDING_CHANGED,
+        EntryKind.FINDING_RESOLVED,
+        EntryKind.INTENT,
+        EntryKind.OUTCOME,
+        EntryKind.WAIVER_GRANTED,
+        EntryKind.WAIVER_WITHDRAWN,
+    }
+)
 _FRAME = entries.c.kind.in_([EntryKind.RUN_STARTED, EntryKind.RUN_FINISHED])
 
 

@@ -65,3 +65,11 @@ open_tasks = Table(
     Column("crm_id", Text),
     Index("open_tasks_by_crm_id", "connection", "crm_id"),
 )
+
+holder = Table(
+    "holder",
+    metadata,
+    Column("id", Integer, CheckConstraint("id = 1", name="holder_is_one_row"), primary_key=True, autoincrement=False),
+    Column("who", Text, nullable=False),
+    Column("since", Text, nullable=False),
+)

@@ -62,6 +62,17 @@ class TaskText:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Ground:
+    """Why a change is made: a criterion or rule, its verdict, why, and the value that was looked at with its source."""
+
+    criterion: str
+    verdict: str
+    reason: str
+    value: str | None = None
+    source: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Change:
     """One thing to do in a CRM.
 
@@ -71,8 +82,9 @@ class Change:
     to write; a task has none, and as ``before`` the corrected stage that its text speaks of, if it does.
     ``beside`` are values that somebody set by hand and that the CRM would reset together with the stage: they are
     sent along, so that they stay.
-    ``crm_id`` is the CRM's id of the task to close. ``findings`` are the keys of the findings behind the change,
-    ``criteria`` the ids of the criteria that a task asks the rep to meet.
+    ``seen`` are the stage and the pipeline in which the plan saw the record of a task to open.
+    ``crm_id`` is the CRM's id of the task to close. ``grounds`` are the evidence, ``findings`` the keys of the findings
+    behind the change, ``criteria`` the ids of the criteria that a task asks the rep to meet.
     ``stage_from``, ``stage_to`` and ``owner_name`` are for people: the CRM's labels, not its values.
     """
 
@@ -87,8 +99,10 @@ class Change:
     reason: str
     owner: str | None = None
     owner_name: str | None = None
+    grounds: tuple[Ground, ...] = ()
     findings: tuple[str, ...] = ()
     criteria: tuple[str, ...] = ()
+    seen: Mapping[str, str | None] = field(default_factory=dict)
     before: Mapping[str, str | None] = field(default_factory=dict)
     after: Mapping[str, str | None] = field(default_factory=dict)
     beside: Mapping[str, str | None] = field(default_factory=dict)
@@ -98,6 +112,16 @@ class Change:
     stage_to: str | None = None
     task: TaskText | None = None
     crm_id: str | None = None
+
+    @property
+    def tells_of_a_move(self) -> bool:
+        """Whether this is a task whose text says that the record was moved."""
+        return self.kind is ChangeKind.OPEN_TASK and bool(self.before)
+
+    @property
+    def place(self) -> tuple[str, str, str]:
+        """Connection, object and record."""
+        return self.connection, self.object, self.record
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,7 +14,7 @@ from itertools import groupby
 from zoneinfo import ZoneInfo
 
 from stagesync.audit.engine import Judgement
-from stagesync.model.changes import Change, ChangeKind, LeftOut, Mode, Plan, TaskText
+from stagesync.model.changes import Change, ChangeKind, Ground, LeftOut, Mode, Plan, TaskText
 from stagesync.model.crm import NativeStage, Owner
 from stagesync.model.findings import Finding, Kind, Verdict
 from stagesync.planning import texts
@@ -145,6 +145,7 @@ class _Planner:
             reason="; ".join(f"{evidence.criterion}: {evidence.reason}" for evidence in finding.evidence),
             owner=finding.owner,
             owner_name=finding.owner_name,
+            grounds=_grounds([finding]),
             findings=(finding.key,),
             before=before,
             after=after,
@@ -199,8 +200,10 @@ class _Planner:
                 reason="; ".join(evidence.reason for one in findings for evidence in one.evidence),
                 owner=owner,
                 owner_name=self.owners[owner].name if owner in self.owners else None,
+                grounds=_grounds(findings),
                 findings=tuple(one.key for one in findings),
                 criteria=criteria,
+                seen=_standing(judgement.mapped, first),
                 before={} if move is None else move.after,
                 amount=first.amount,
                 stage_from=self.label(judgement.mapped, first.pipeline, first.native_stage),
@@ -270,6 +273,26 @@ def _target(judgement: Judgement, finding: Finding) -> str | None:
     rung = max(reached) if reached else min(position for position, _ in below)
     natives = [native for position, native in below if position == rung]
     return natives[-1] if reached else natives[0]
+
+
+def _grounds(findings: Sequence[Finding]) -> tuple[Ground, ...]:
+    return tuple(
+        Ground(
+            criterion=evidence.criterion,
+            verdict=evidence.verdict.value,
+            reason=evidence.reason,
+            value=evidence.value,
+            source=evidence.source,
+        )
+        for finding in findings
+        for evidence in finding.evidence
+    )
+
+
+def _standing(mapped: MappedObject, finding: Finding) -> dict[str, str | None]:
+    """The fields that say in which stage a record is, with what they hold."""
+    pipeline = {} if mapped.pipeline_field is None else {mapped.pipeline_field: finding.pipeline}
+    return {mapped.stage_field: finding.native_stage, **pipeline}
 
 
 def _closing(judgement: Judgement, task: OpenTask, reason: str) -> Change:

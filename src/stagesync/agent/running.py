@@ -1,0 +1,165 @@
+"""What every command that concerns the CRMs does around its own steps: a run begins, may write alone, and ends."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import asdict, dataclass, field
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+import structlog
+
+from stagesync.agent import pauses
+from stagesync.agent.apply import apply
+from stagesync.agent.connection import Agent
+from stagesync.audit.engine import Judgement
+from stagesync.errors import IncompleteError, Interrupted, RefusedError, StageSyncError
+from stagesync.model.changes import Outcome, Plan, Result
+from stagesync.model.crm import Calls, Identity
+from stagesync.model.findings import Scope
+from stagesync.planning import guard
+
+if TYPE_CHECKING:
+    from stagesync.ledger.locking import Hold
+
+log = structlog.get_logger(__name__)
+
+NOT_DONE = (Result.FAILED, Result.REFUSED, Result.UNKNOWN)
+
+
+@dataclass(kw_only=True)
+class RunResult:
+    """What a run saw and did. ``errors`` are failures by connection; the others went on.
+
+    ``applied`` is None where the run did not come to applying: a dry run, a refusal, nothing to do.
+    """
+
+    run: str
+    as_of: datetime
+    identities: dict[str, Identity] = field(default_factory=dict)
+    judgements: list[Judgement] = field(default_factory=list)
+    plan: Plan = field(default_factory=lambda: Plan(changes=()))
+    refusals: tuple[guard.Refusal, ...] = ()
+    applied: list[Outcome] | None = None
+    settled: int = 0
+    errors: dict[str, StageSyncError] = field(default_factory=dict)
+    calls: dict[str, Calls] = field(default_factory=dict)
+
+    @property
+    def scopes(self) -> list[Scope]:
+        """How much of each object was judged."""
+        return [judgement.scope for judgement in self.judgements]
+
+    @property
+    def incomplete(self) -> bool:
+        """Something in scope was not evaluated, or a change was not made."""
+        not_judged = any(not judgement.complete for judgement in self.judgements)
+        return not_judged or any(outcome.result in NOT_DONE for outcome in self.applied or ())
+
+    @property
+    def ending(self) -> str:
+        """How the run ended, in a word for the ledger."""
+        if self.errors:
+            return "failed"
+        if self.refusals:
+            return "refused"
+        return "incomplete" if self.incomplete else "done"
+
+    @property
+    def exit_code(self) -> int:
+        """The documented exit code of the run."""
+        if self.errors:
+            return max(error.exit_code for error in self.errors.values())
+        if self.refusals:
+            return RefusedError.exit_code
+        return IncompleteError.exit_code if self.incomplete else 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Running:
+    """A run that goes on. ``hold`` is the right to write, None where it only reads."""
+
+    result: RunResult
+    hold: Hold | None
+
+
+@contextmanager
+def running(agent: Agent, *, command: str, write: bool, facts: Mapping[str, object] | None = None) -> Iterator[Running]:
+    """A run in the ledger, from its beginning to its end whatever happens in the block.
+
+    Raises Busy before it begins where it would write and another agent does.
+    """
+    as_of = agent.clock()
+    with agent.ledger.only_writer(_who(command), as_of) if write else nullcontext() as hold:
+        run_id = agent.ledger.start_run(command=command, at=as_of, facts={**agent.facts, **(facts or {})})
+        result = RunResult(run=run_id, as_of=as_of)
+        log.info("run_started", run=run_id, command=command)
+        ending, code = "interrupted", Interrupted.exit_code
+        try:
+            yield Running(result=result, hold=hold)
+            for name, error in result.errors.items():
+                result.errors[name] = pauses.remember(agent, run_id, name, error, _left(result, name))
+            ending, code = result.ending, result.exit_code
+        except StageSyncError as error:
+            ending, code = "interrupted" if isinstance(error, Interrupted) else "failed", error.exit_code
+            raise
+        except Exception:
+            ending = "failed"
+            raise
+        finally:
+            result.calls = {connected.name: calls for connected in agent.connections if (calls := connected.calls)}
+            summary = {"exit_code": code, **_summary(result)}
+            agent.ledger.finish_run(run_id, at=agent.clock(), result=ending, facts=summary)
+            log.info("run_finished", run=run_id, result=ending, exit_code=code)
+
+
+def guarded(agent: Agent, run: Running, scopes: Sequence[Scope]) -> None:
+    """Lets the guard look at the plan of a run and, where the run may write and nothing is refused, applies it."""
+    result = run.result
+    result.refusals = guard.check(result.plan, scopes, agent.limits)
+    if run.hold is not None and not result.refusals:
+        result.applied = []
+        apply(agent, result.run, result.plan, result.applied, result.errors, gate=run.hold.check)
+
+
+def _who(command: str) -> str:
+    return f"stagesync {command} on {socket.gethostname()} (process {os.getpid()})"
+
+
+def _left(result: RunResult, connection: str) -> str:
+    """What a run left undone of a connection that failed."""
+    planned = {change.key for change in result.plan.changes if change.connection == connection}
+    if not planned and connection not in {judgement.scope.connection for judgement in result.judgements}:
+        return f"nothing of connection '{connection}' was judged"
+    done = {outcome.key for outcome in result.applied or () if outcome.result not in NOT_DONE}
+    return f"{len(planned - done)} of the {len(planned)} planned changes of connection '{connection}' were not made"
+
+
+def _summary(result: RunResult) -> Mapping[str, object]:
+    scope = [
+        {
+            "connection": judgement.scope.connection,
+            "object": judgement.scope.object,
+            "in_scope": judgement.scope.in_scope,
+            "evaluated": judgement.scope.evaluated,
+            "skipped": dict(judgement.scope.skipped),
+            "findings": judgement.findings.height,
+        }
+        for judgement in result.judgements
+    ]
+    outcomes: dict[str, int] = {}
+    for outcome in result.applied or ():
+        outcomes[outcome.result] = outcomes.get(outcome.result, 0) + 1
+    return {
+        "as_of": result.as_of.isoformat(),
+        "scope": scope,
+        "planned": len(result.plan.changes),
+        "settled": result.settled,
+        "outcomes": outcomes,
+        "calls": {name: asdict(calls) for name, calls in result.calls.items()},
+        "refusals": [refusal.message for refusal in result.refusals],
+        "errors": {name: str(error) for name, error in result.errors.items()},
+    }
