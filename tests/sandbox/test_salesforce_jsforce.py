@@ -2,38 +2,18 @@
 
 from __future__ import annotations
 
-import json
-import shutil
-import subprocess
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import pytest
-
+from . import node_clients
 from .salesforce_keys import pair
 from .salesforce_world import World
 
-HERE = Path(__file__).parent / "jsforce"
 
-
-def journey(world: World) -> dict[str, Any]:
-    """What the journey printed."""
-    return printed("journey.mjs", world.url, world.org.client_id, world.org.client_secret)
-
-
-def printed(script: str, *arguments: str) -> dict[str, Any]:
-    """What a Node script printed."""
-    node = shutil.which("node")
-    if node is None:
-        pytest.skip("Node 18+ is not installed (apt-get install nodejs npm), then: make node")
-    if not (HERE / "node_modules" / "jsforce").is_dir():
-        pytest.skip("jsforce is not installed in tests/sandbox/jsforce, run: make node")
-    command = [node, str(HERE / script), *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False, cwd=HERE)
-    assert done.returncode == 0, done.stderr
-    found: dict[str, Any] = json.loads(done.stdout)
-    return found
+def printed(script: str, *arguments: str) -> Any:
+    """What a script of jsforce printed."""
+    return node_clients.printed("jsforce", "jsforce", script, *arguments)
 
 
 def test_a_jwt_login_by_jsforce(salesforce: World, tmp_path: Path) -> None:
@@ -54,7 +34,7 @@ def test_a_jwt_login_by_jsforce(salesforce: World, tmp_path: Path) -> None:
 
 def test_a_journey_by_jsforce(salesforce: World) -> None:
     salesforce.org.insert_many("Lead", ({"LastName": f"L{i:04d}", "Company": "Acme"} for i in range(4500)))
-    seen = journey(salesforce)
+    seen = printed("journey.mjs", salesforce.url, salesforce.org.client_id, salesforce.org.client_secret)
     assert seen["userId"] == salesforce.org.integration_user_id
     assert seen["organizationId"] == salesforce.org.org_id
     assert seen["username"] == "integration@stagesync.example"
@@ -73,7 +53,22 @@ def test_a_journey_by_jsforce(salesforce: World) -> None:
     assert [one["success"] for one in seen["updated"]] == [True, False]
     assert [one["created"] for one in seen["upserted"]] == [True, True, False]
     assert seen["upserted"][0]["id"] == seen["upserted"][2]["id"]
-    assert seen["stages"] == 10
+    bulk = seen["bulk"]
+    assert [row["LastName"] for row in bulk["rows"]] == [f"L{i:04d}" for i in range(4500)]
+    assert {row["Company"] for row in bulk["rows"]} == {"Acme"}
+    assert {row["Owner.IsActive"] for row in bulk["rows"]} == {"true"}
+    assert bulk["opened"] == "UploadComplete"
+    assert (bulk["info"]["state"], bulk["info"]["numberRecordsProcessed"]) == ("JobComplete", 4500)
+    assert "not supported by Bulk Query" in bulk["refused"]
+    assert salesforce.org.calls["POST /jobs/query"] == 3
+    assert salesforce.org.database.value("SELECT COUNT(*) FROM _job") == 1, "one was deleted by its client"
+    stage = next(one for one in seen["described"]["fields"] if one["name"] == "StageName")
+    assert (stage["type"], stage["custom"], stage["nillable"]) == ("picklist", False, False)
+    assert [one["value"] for one in stage["picklistValues"]][:2] == ["Prospecting", "Qualification"]
+    assert seen["described"]["keyPrefix"] == "006"
+    assert {"Tasks", "OpportunityHistories"} <= {
+        one["relationshipName"] for one in seen["described"]["childRelationships"]
+    }
     assert "OpportunityHistory" in seen["objects"]
     assert seen["refused"] == "INVALID_FIELD"
     assert "INVALID_LOGIN" in seen["wrongPassword"]

@@ -1,6 +1,7 @@
 // An independent client's journey through the embedded org: node journey.mjs URL CLIENT_ID CLIENT_SECRET
 // It prints one JSON object that the Python test judges.
 import jsforce from "jsforce";
+import { QueryJobV2 } from "jsforce/lib/api/bulk2.js";
 
 const [url, clientId, clientSecret] = process.argv.slice(2);
 
@@ -50,6 +51,25 @@ const upserted = await conn.sobject("Task").upsert(keyed, "StageSync_Key__c");
 const described = await conn.describe("Opportunity");
 const everything = await conn.describeGlobal();
 
+async function inBulk(soql) {
+  const stream = await conn.bulk2.query(soql, { pollInterval: 20, pollTimeout: 20000 });
+  return stream.toArray();
+}
+
+const soqlOfAll = "SELECT LastName, Company, Owner.IsActive FROM Lead WHERE Company = 'Acme'";
+const rows = await inBulk(soqlOfAll);
+const job = new QueryJobV2(conn, { bodyParams: { query: soqlOfAll, operation: "query" }, pollingOptions: conn.bulk2 });
+await job.open();
+const opened = job.getInfo().state;
+await job.poll(20, 20000);
+await job.delete();
+let bulkRefused;
+try {
+  await inBulk("SELECT COUNT(Id) FROM Lead");
+} catch (error) {
+  bulkRefused = error.message;
+}
+
 let refused;
 try {
   await conn.query("SELECT Nope FROM Lead");
@@ -80,8 +100,9 @@ console.log(JSON.stringify({
   several,
   updated,
   upserted,
-  stages: described.fields.find((field) => field.name === "StageName").picklistValues.length,
+  described,
   objects: everything.sobjects.map((item) => item.name),
+  bulk: { rows, opened, info: job.getInfo(), refused: bulkRefused },
   refused,
   wrongPassword,
   left,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterator, Sequence
 from urllib.parse import quote_plus
 
@@ -11,6 +12,9 @@ IN_ITEMS = 200
 # URI and headers together may have 16,384 bytes: help.salesforce.com, article 000386264. The headers have ours.
 IN_BYTES = 8_000
 ESCAPES = {"\\": r"\\", "'": r"\'", '"': r"\"", "\n": r"\n", "\r": r"\r", "\t": r"\t", "\b": r"\b", "\f": r"\f"}
+# Ends of lines and controls are written by their code, so that a query is one line whatever a value holds:
+# developer.salesforce.com/docs, "Quoted String Escape Sequences"
+BY_CODE = frozenset({"Cc", "Zl", "Zp"})
 
 
 def is_id(text: str) -> bool:
@@ -25,7 +29,13 @@ def same(record_id: str) -> str:
 
 def quoted(text: str) -> str:
     """A text literal."""
-    return "'" + "".join(ESCAPES.get(character, character) for character in text) + "'"
+    return "'" + "".join(map(_escaped, text)) + "'"
+
+
+def _escaped(character: str) -> str:
+    if character in ESCAPES:
+        return ESCAPES[character]
+    return f"\\u{ord(character):04x}" if unicodedata.category(character) in BY_CODE else character
 
 
 def select(fields: Sequence[str], table: str, where: str = "", order: str = "", limit: int | None = None) -> str:

@@ -18,6 +18,7 @@ _TOKEN = re.compile(
     )""",
     re.VERBOSE | re.DOTALL | re.IGNORECASE,
 )
+_CODE = re.compile("[0-9a-fA-F]{4}")
 _ESCAPES = {"n": "\n", "r": "\r", "t": "\t", "b": "\b", "f": "\f"}
 
 
@@ -75,6 +76,9 @@ def unescape(raw: str, *, like: bool = False, position: int | None = None) -> st
             out.append(escaped)
         elif escaped.lower() in _ESCAPES:
             out.append(_ESCAPES[escaped.lower()])
+        elif escaped == "u" and _CODE.fullmatch(body[i : i + 4]):
+            out.append(chr(int(body[i : i + 4], 16)))
+            i += 4
         else:
             raise SoqlError("MALFORMED_QUERY", f"Illegal string literal: invalid escape '\\{escaped}'", position)
     return "".join(out)
