@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
+from stagesync.connectors.salesforce import decode
 from stagesync.connectors.salesforce.decode import decode_page, decode_rows
 from stagesync.connectors.salesforce.schema import Column
 from stagesync.model.tables import ColumnType
@@ -21,6 +22,7 @@ def column(name: str, kind: str, described: str) -> Column:
     return Column(name=name, type=ColumnType(kind), path=tuple(name.split(".")), kind=described)
 
 
+UNREADABLE_AT = "At?unreadable"
 COLUMNS = [
     column("Id", "text", "id"),
     column("Pain__c", "text", "textarea"),
@@ -109,8 +111,19 @@ def test_what_cannot_be_read_is_null_and_marked(name: str, value: object) -> Non
 def test_a_text_field_that_holds_numbers_or_truths_can_be_mapped_as_such() -> None:
     columns = [column("Budget__c", "number", "string"), column("Ok__c", "boolean", "picklist")]
     decoded = decode_page(page([{"Budget__c": "12.50", "Ok__c": "true"}, {"Budget__c": "", "Ok__c": None}]), columns)
-    assert not decoded.fast
     assert decoded.rows.rows() == [(12.5, True), (None, None)]
+
+
+def test_a_number_or_a_truth_can_be_mapped_as_a_text() -> None:
+    columns = [column("Seats__c", "text", "double"), column("Ok__c", "text", "boolean")]
+    rows: list[dict[str, Any]] = [
+        {"Seats__c": 10.0, "Ok__c": True},
+        {"Seats__c": 1.5, "Ok__c": False},
+        {"Seats__c": None},
+    ]
+    decoded = decode_page(page(rows), columns)
+    assert decoded.rows.rows() == [("10", "true"), ("1.5", "false"), (None, None)]
+    assert decoded.rows.equals(decode_rows(rows, columns))
 
 
 def test_a_date_field_may_be_mapped_as_a_moment_and_the_other_way_round() -> None:
@@ -136,6 +149,39 @@ def test_what_is_no_page_is_an_error(body: bytes) -> None:
         decode_page(body, COLUMNS)
 
 
+MOMENTS = st.sampled_from(
+    [
+        "2026-10-01T12:00:00.000+0000",
+        "2026-10-01T12:00:00.000Z",
+        "2026-10-01T12:00:00.123Z",
+        "2026-10-01T12:00:00Z",
+        "2026-10-01T24:00:00.000+0000",
+        "2026-13-01T12:00:00.000Z",
+        "2026-10-01T12:00:60.000+0000",
+        "2026-10-01T12:00:00.000+0200",
+        "2026-10-01",
+        "20261001",
+        "-001-10-01",
+        "-001-10-01T12:00:00.000+0000",
+        "0001-01-01T00:00:00.000+1200",
+        "9999-12-31T23:00:00.000-1200",
+        "tomorrow",
+        "",
+    ]
+)
+
+
+@given(st.lists(MOMENTS | st.none(), min_size=1, max_size=4))
+def test_a_moment_is_read_alike_whatever_its_neighbours_are(moments: list[str | None]) -> None:
+    for kind in ("date", "datetime"):
+        columns = [column("At", kind, "datetime")]
+        together = decode_rows([{"At": moment} for moment in moments], columns)
+        alone = [decode_rows([{"At": moment}], columns) for moment in moments]
+        assert together["At"].to_list() == [one["At"][0] for one in alone]
+        lost = [UNREADABLE_AT in one.columns for one in alone]
+        assert (together[UNREADABLE_AT].to_list() if any(lost) else [False] * len(lost)) == lost
+
+
 RECORDS = st.lists(
     st.fixed_dictionaries(
         {"Id": st.text(min_size=1)},
@@ -152,6 +198,20 @@ RECORDS = st.lists(
     ),
     max_size=20,
 )
+
+
+@given(RECORDS, st.integers(1, 400))
+def test_a_page_read_in_pieces_is_the_same(records: list[dict[str, Any]], piece: int) -> None:
+    kinds = {"attributes": {"type": "Opportunity", "url": '/x},{"attributes":'}}
+    body = json.dumps(
+        {"totalSize": 7, "done": False, "nextRecordsUrl": "/services/x", "records": [kinds | one for one in records]},
+        separators=(",", ":"),
+    ).encode()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(decode, "PIECE", piece)
+        decoded = decode_page(body, COLUMNS)
+    assert (decoded.fast, decoded.total, decoded.next_path) == (True, 7, "/services/x")
+    assert_frame_equal(decoded.rows, decode_rows(records, COLUMNS))
 
 
 @given(RECORDS)

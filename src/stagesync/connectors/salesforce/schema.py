@@ -101,12 +101,12 @@ class Column:
 
     @property
     def native(self) -> bool:
-        """Whether the wire type is the wanted one, so that a JSON reader by schema loses nothing in silence."""
+        """Whether the wire type is the wanted one, so that no value needs to be turned into another type."""
         if self.kind in COMPOUND:
             return False
         if self.type in {ColumnType.INTEGER, ColumnType.NUMBER}:
             return self.kind in NUMERIC
-        return self.type is not ColumnType.BOOLEAN or self.kind == "boolean"
+        return (self.type is ColumnType.BOOLEAN) == (self.kind == "boolean") and self.kind not in NUMERIC
 
 
 @dataclass(frozen=True, kw_only=True)
