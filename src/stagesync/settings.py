@@ -216,6 +216,23 @@ class PullSettings(Strict):
         return self
 
 
+class PlanSettings(Strict):
+    """How long a plan in a file may be applied."""
+
+    valid: Annotated[Length, Field(description="how old it may be, in hours or days")] = Duration(24, Unit.HOURS)
+
+    @property
+    def longest(self) -> timedelta:
+        """``valid`` as a length of time."""
+        return timedelta(**{str(self.valid.unit): self.valid.count})
+
+    @model_validator(mode="after")
+    def _countable(self) -> PlanSettings:
+        if self.valid.unit is Unit.BUSINESS_DAYS:
+            raise ValueError(f"valid is '{self.valid}'; it counts minutes, hours or days")
+        return self
+
+
 class Health(Strict):
     """Where the daemon answers /healthz."""
 
@@ -243,6 +260,7 @@ class SettingsFile(Strict):
     guard: GuardSettings = GuardSettings()
     tasks: TaskSettings = TaskSettings()
     pull: PullSettings = PullSettings()
+    plan: PlanSettings = PlanSettings()
     schedule: Schedule = Schedule(every=Duration(1, Unit.HOURS))
     health: Health = Health()
 

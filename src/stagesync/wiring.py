@@ -64,7 +64,8 @@ def opened(
                 time_zone=settings.time_zone,
                 clock=clock,
                 manner=_manner(settings, full=full),
-                facts=_facts(settings),
+                plan_valid=settings.words.plan.longest,
+                facts=run_facts(settings),
                 progress=progress,
                 stop=stop or Event(),
             )
@@ -219,7 +220,7 @@ def _manner(settings: Settings, *, full: bool) -> Manner:
     return Manner(full=full, full_every=words.longest, recheck_runs=words.recheck_runs)
 
 
-def _facts(settings: Settings) -> Mapping[str, object]:
+def run_facts(settings: Settings) -> Mapping[str, object]:
     """What a run was made with, for the ledger."""
     return {
         "version": __version__,

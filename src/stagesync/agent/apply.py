@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, MutableMapping, Sequence
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
 
 import structlog
 
@@ -35,17 +35,19 @@ def apply(
     errors: MutableMapping[str, StageSyncError],
     *,
     gate: Callable[[], None],
+    moved_on: Mapping[str, str],
 ) -> None:
     """Make the changes of a plan that the guard has passed; every batch is recorded before and after.
 
     ``outcomes`` receives what became of each change as it happens, so that nothing is lost when it is interrupted,
     and ``errors`` the connections that failed: their other changes wait for the next run, and the rest goes on.
 
+    ``moved_on`` are changes that are left out because their record moved on, by key, with the reason.
     ``gate`` is called before each batch and raises when no more may be written. Raises Interrupted between two
     batches when ``agent.stop`` is set: what was begun is finished and recorded.
     """
     connections = {connected.name: connected for connected in agent.connections}
-    applying = _Applying(agent, run, plan)
+    applying = _Applying(agent, run, plan, moved_on)
     for kind, name, changes in order(plan):
         connected = connections[name]
         if connected.writer is None:
@@ -66,11 +68,12 @@ def apply(
 
 
 class _Applying:
-    def __init__(self, agent: Agent, run: str, plan: Plan) -> None:
+    def __init__(self, agent: Agent, run: str, plan: Plan, moved_on: Mapping[str, str]) -> None:
         self.agent, self.run = agent, run
         # A task that speaks of a move is intended together with it: after a crash nothing else would remember it.
         self.tasks = {change.place: change for change in plan.changes if change.tells_of_a_move}
         self.not_moved: set[Place] = set()
+        self.moved_on = moved_on
         self.bad_targets: dict[Target, str] = {}
 
     def batch(self, connected: Connected, write: Write, batch: Sequence[Change], outcomes: list[Outcome]) -> None:
@@ -111,6 +114,8 @@ class _Applying:
 
     def _untrue(self, change: Change) -> Outcome | None:
         """The outcome of a change that is not even tried, because of what became of one before it."""
+        if change.key in self.moved_on:
+            return _outcome(change, Result.SUPERSEDED, self.moved_on[change.key])
         if change.tells_of_a_move and change.place in self.not_moved:
             return _outcome(change, Result.SUPERSEDED, NOT_MOVED)
         record = self.bad_targets.get(_target(change)) if change.after else None

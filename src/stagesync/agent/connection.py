@@ -69,6 +69,7 @@ class Agent:
     time_zone: ZoneInfo
     clock: Callable[[], datetime]
     manner: Manner = Manner()
+    plan_valid: timedelta = timedelta(days=1)
     facts: Mapping[str, object] = field(default_factory=dict)
     progress: Progress = silent
     stop: Event = field(default_factory=Event)

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
+NOBODY: Mapping[str, str] = {}
 NOT_DONE = (Result.FAILED, Result.REFUSED, Result.UNKNOWN)
 
 
@@ -104,7 +105,7 @@ def running(agent: Agent, *, command: str, write: bool, facts: Mapping[str, obje
                 result.errors[name] = pauses.remember(agent, run_id, name, error, _left(result, name))
             ending, code = result.ending, result.exit_code
         except StageSyncError as error:
-            ending, code = "interrupted" if isinstance(error, Interrupted) else "failed", error.exit_code
+            ending, code = _ending(error), error.exit_code
             raise
         except Exception:
             ending = "failed"
@@ -116,13 +117,22 @@ def running(agent: Agent, *, command: str, write: bool, facts: Mapping[str, obje
             log.info("run_finished", run=run_id, result=ending, exit_code=code)
 
 
-def guarded(agent: Agent, run: Running, scopes: Sequence[Scope]) -> None:
-    """Lets the guard look at the plan of a run and, where the run may write and nothing is refused, applies it."""
+def guarded(agent: Agent, run: Running, scopes: Sequence[Scope], *, moved_on: Mapping[str, str] = NOBODY) -> None:
+    """Lets the guard look at the plan of a run and, where the run may write and nothing is refused, applies it.
+
+    ``moved_on`` are the keys of changes that are known to be stale, with the reason: they are left out and recorded.
+    """
     result = run.result
     result.refusals = guard.check(result.plan, scopes, agent.limits)
     if run.hold is not None and not result.refusals:
         result.applied = []
-        apply(agent, result.run, result.plan, result.applied, result.errors, gate=run.hold.check)
+        apply(agent, result.run, result.plan, result.applied, result.errors, gate=run.hold.check, moved_on=moved_on)
+
+
+def _ending(error: StageSyncError) -> str:
+    if isinstance(error, Interrupted):
+        return "interrupted"
+    return "refused" if isinstance(error, RefusedError) else "failed"
 
 
 def _who(command: str) -> str:

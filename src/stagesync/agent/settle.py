@@ -45,10 +45,10 @@ def settle(agent: Agent, run: str, connected: Connected, writer: Writer) -> int:
 
 
 def _stages(connected: Connected, writer: Writer, changes: Sequence[Change]) -> list[Outcome]:
-    now = _rows(connected.reader, connected.mapping, changes)
-    half_done = [change for change in changes if _is_half_done(change, now.get(_place(change)))]
+    now = rows_of(connected.reader, connected.mapping, changes)
+    half_done = [change for change in changes if _is_half_done(change, now.get(place_of(change)))]
     begun = {change.key for change in half_done}
-    outcomes = [_landed(change, now.get(_place(change))) for change in changes if change.key not in begun]
+    outcomes = [_landed(change, now.get(place_of(change))) for change in changes if change.key not in begun]
     return outcomes + _written(writer.finish_stage, half_done, writer.batch_size)
 
 
@@ -57,8 +57,8 @@ def _tasks(connected: Connected, writer: Writer, changes: Sequence[Change]) -> l
     absent = [change for change in changes if change.key not in existing]
     # The next plan knows no more of a record that was moved: its finding is gone, so its task is opened now. One
     # that exists is opened again too, which makes no second one: it may not be attached to its record yet.
-    now = _rows(connected.reader, connected.mapping, [change for change in absent if change.before])
-    due = [change for change in absent if change.before and _holds(now.get(_place(change)), change.before)]
+    now = rows_of(connected.reader, connected.mapping, [change for change in absent if change.before])
+    due = [change for change in absent if change.before and holds(now.get(place_of(change)), change.before)]
     kept = {*existing, *(change.key for change in due)}
     outcomes = [_not_landed(change, "the task was not created") for change in absent if change.key not in kept]
     return outcomes + _written(writer.open_tasks, [one for one in changes if one.key in kept], writer.batch_size)
@@ -69,7 +69,7 @@ def _closings(_connected: Connected, _writer: Writer, changes: Sequence[Change])
     return [_not_landed(change, "will be tried again") for change in changes]
 
 
-def _rows(reader: Reader, mapping: CrmMapping, changes: Sequence[Change]) -> dict[Place, Row]:
+def rows_of(reader: Reader, mapping: CrmMapping, changes: Sequence[Change]) -> dict[Place, Row]:
     """The records of the changes as they are now; those that are gone, hidden or no longer mapped are left out."""
     found: dict[Place, Row] = {}
     for mapped in mapping.objects:
@@ -80,7 +80,8 @@ def _rows(reader: Reader, mapping: CrmMapping, changes: Sequence[Change]) -> dic
     return found
 
 
-def _place(change: Change) -> Place:
+def place_of(change: Change) -> Place:
+    """Object and record."""
     return change.object, change.record
 
 
@@ -89,8 +90,9 @@ def _value(row: Row, field: str) -> str | None:
     return None if value is None else str(value)
 
 
-def _holds(row: Row | None, values: Values) -> bool:
-    return row is not None and all(_value(row, field) == value for field, value in values.items())
+def holds(row: Row | None, values: Values) -> bool:
+    """Whether a record is there with these values."""
+    return row is not None and all((_value(row, field) or None) == (value or None) for field, value in values.items())
 
 
 def _is_half_done(change: Change, row: Row | None) -> bool:
@@ -99,7 +101,7 @@ def _is_half_done(change: Change, row: Row | None) -> bool:
         return False
     blank = [field for field, value in change.after.items() if value and _value(row, field) is None]
     others = {field: value for field, value in change.before.items() if field not in blank}
-    return bool(blank) and all(change.before.get(field) for field in blank) and _holds(row, others)
+    return bool(blank) and all(change.before.get(field) for field in blank) and holds(row, others)
 
 
 def _landed(change: Change, row: Row | None) -> Outcome:

@@ -11,7 +11,7 @@ import typer
 from typer.core import TyperGroup
 
 from stagesync import __version__
-from stagesync.cli.options import Crm, FailOn, Format
+from stagesync.cli.options import Crm, FailOn, Format, Grouping, PlanFormat
 from stagesync.cli.output import outlive_the_reader
 from stagesync.errors import Interrupted, StageSyncError
 
@@ -348,6 +348,60 @@ def plan(
     from stagesync.cli import run as command
 
     raise typer.Exit(command.plan(config, full=full, out=out, output=output, limit=limit))
+
+
+@app.command()
+def show(
+    file: Annotated[Path, typer.Argument(help="A plan that `stagesync plan --out` wrote.")],
+    group: Annotated[Grouping | None, typer.Option("--group", "-g", help="Put rows together.")] = None,
+    output: Annotated[PlanFormat, typer.Option("--format", "-f", help="How to show it.")] = PlanFormat.TABLE,
+    limit: Limit = 40,
+) -> None:
+    """Show a plan in a file as a diff, with what is approved. Asks no CRM and no ledger."""
+    from stagesync.cli import plans as command
+
+    raise typer.Exit(command.show_file(file, output=output, group=group, limit=limit))
+
+
+Only = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--only",
+        metavar="TERM",
+        help="These rows: a key, a record, rule=, owner=, stage=, kind=; repeatable.",
+    ),
+]
+By = Annotated[str | None, typer.Option("--by", help="Who does it; the user of this machine if left out.")]
+
+
+@app.command()
+def approve(  # noqa: PLR0917  (typer passes options by name)
+    file: Annotated[Path, typer.Argument(help="A plan that `stagesync plan --out` wrote.")],
+    config: Config = DEFAULT_CONFIG,
+    only: Only = None,
+    without: Annotated[
+        list[str] | None,
+        typer.Option("--except", metavar="TERM", help="Not these rows; repeatable."),
+    ] = None,
+    by: By = None,
+    note: Annotated[str, typer.Option(help="Why; the ledger keeps it.")] = "",
+) -> None:
+    """Sign rows of a plan; the approval stands in the ledger and in the file. Without --only all rows are meant."""
+    from stagesync.cli import plans as command
+
+    raise typer.Exit(command.approve(config, file, only=only or [], without=without or [], by=by, note=note))
+
+
+@app.command()
+def apply(
+    file: Annotated[Path, typer.Argument(help="A plan with approved rows.")],
+    config: Config = DEFAULT_CONFIG,
+    limit: Limit = 40,
+) -> None:
+    """Make the approved changes of a plan, each once, and only where the record still is what the plan saw."""
+    from stagesync.cli import plans as command
+
+    raise typer.Exit(command.apply(config, file, limit=limit))
 
 
 @app.command()

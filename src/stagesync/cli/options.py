@@ -20,6 +20,24 @@ class Format(StrEnum):
     MARKDOWN = "markdown"
 
 
+class PlanFormat(StrEnum):
+    """How a plan in a file is shown."""
+
+    TABLE = "table"
+    JSON = "json"
+    CSV = "csv"
+    MARKDOWN = "markdown"
+    HTML = "html"
+
+
+class Grouping(StrEnum):
+    """By what the rows of a plan are put together."""
+
+    OWNER = "owner"
+    RULE = "rule"
+    STAGE = "stage"
+
+
 class Crm(StrEnum):
     """The kinds of CRM."""
 

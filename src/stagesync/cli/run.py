@@ -12,12 +12,13 @@ from threading import Event
 from types import FrameType
 
 from stagesync import report
-from stagesync.agent import cycle
+from stagesync.agent import cycle, plan_files
 from stagesync.agent.running import RunResult
 from stagesync.audit.ranking import Ranked
 from stagesync.cli import show
 from stagesync.cli.options import Format
 from stagesync.errors import UsageError
+from stagesync.report.plans import plan_text
 from stagesync.settings import load_settings
 from stagesync.wiring import opened
 
@@ -33,15 +34,15 @@ def plan(config: Path, *, full: bool, out: Path | None, output: Format, limit: i
         opened(settings, write=False, full=full, progress=progress, stop=stop) as agent,
     ):
         result = cycle.run(agent, command="plan", write=False)
-    document = report.plan_as_json(result.run, result.as_of, result.plan, _orgs(result))
-    if out is not None:
-        _write(out, document)
-    if output is Format.JSON:
-        sys.stdout.write(document)
+        document = plan_files.made(agent, result) if out is not None or output is Format.JSON else None
+    if out is not None and document is not None:
+        plan_files.write(out, document)
+    if document is not None and output is Format.JSON:
+        sys.stdout.write(plan_text(document))
     elif result.judgements:
         show.plan(result.plan, limit)
         show.out.print(f"\nPlan: {show.plan_counts(result.plan)}. Nothing was written.", markup=False)
-    return _end(result)
+    return end(result)
 
 
 def run_once(config: Path, *, full: bool, output: Format, limit: int) -> int:
@@ -70,25 +71,15 @@ def run_once(config: Path, *, full: bool, output: Format, limit: int) -> int:
         for name, calls in result.calls.items():
             show.out.print(f"{name}: {show.calls(**asdict(calls))}.", markup=False)
         show.out.print(f"\nRun {result.run}; `stagesync log show {result.run}` shows it again.", markup=False)
-    return _end(result)
+    return end(result)
 
 
-def _end(result: RunResult) -> int:
+def end(result: RunResult) -> int:
+    """Say what failed and what was refused, and give the exit code."""
     show.errors(result.errors)
     for refusal in result.refusals:
         show.err.print(f"stagesync: refused: {refusal.message}", markup=False)
     return result.exit_code
-
-
-def _orgs(result: RunResult) -> dict[str, str]:
-    return {name: identity.key for name, identity in result.identities.items()}
-
-
-def _write(out: Path, document: str) -> None:
-    try:
-        out.write_text(document, encoding="utf-8")
-    except OSError as error:
-        raise UsageError(f"{out}: the plan cannot be written: {error.strerror}") from error
 
 
 @contextmanager

@@ -293,18 +293,25 @@ def left_out(count: int, what: str) -> None:
 def plan(plan_: Plan, limit: int) -> None:
     """The plan as a diff: what is, and what would be."""
     shown = plan_.changes[:limit] if limit else plan_.changes
-    for change in shown:
-        _change(change)
+    for one in shown:
+        change(one)
     left_out(len(plan_.changes) - len(shown), "changes")
+    not_planned(plan_)
+
+
+def not_planned(plan_: Plan) -> None:
+    """What rules ask for and was left out of the plan, with the reasons."""
     if plan_.left_out:
         out.print(f"\nNot planned, though a rule asks for it ({len(plan_.left_out):,}):")
         for (name, reason), count in Counter((entry.rule, entry.reason) for entry in plan_.left_out).items():
             out.print(f"  {count:,} {name}: {reason}", markup=False, soft_wrap=True)
 
 
-def _change(change: Change) -> None:
+def change(change: Change, *, approved: bool | None = None) -> None:
+    """One change as a diff, with its key; in a plan from a file with whether it is ``approved``."""
     stake = f", {money(change.amount)}" if change.amount else ""
-    title = f"{change.connection} {change.object} {change.record}  {change.record_name}{stake}"
+    sign = {True: "[x] ", False: "[ ] ", None: ""}[approved]
+    title = f"{sign}{change.connection} {change.object} {change.record}  {change.record_name}{stake}"
     out.print(Text(title, style="bold"), soft_wrap=True)
     match change.kind:
         case ChangeKind.SET_STAGE:
@@ -325,6 +332,8 @@ def _change(change: Change) -> None:
         case ChangeKind.CLOSE_TASK:
             out.print(Text(f"  - task {change.crm_id} is done", style="green"))
     out.print(Text(f"    because {change.reason}", style="dim"), soft_wrap=True)
+    if approved is not None:
+        out.print(Text(f"    {change.rule}, {change.key}", style="dim"), soft_wrap=True)
 
 
 def _labelled(value: str | None, label: str | None) -> str:

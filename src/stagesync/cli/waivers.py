@@ -43,7 +43,7 @@ def waive(config: Path, wanted: str, *, rule: str, until: str, reason: str, by: 
         object=judgement.mapped.name,
         record=record,
         reason=reason.strip(),
-        by=(by or _this_user()).strip(),
+        by=(by or this_user()).strip(),
         until=last,
     )
     with Ledger.open(settings.ledger_url) as ledger:
@@ -62,7 +62,7 @@ def withdraw(config: Path, waiver_id: str, *, reason: str, by: str | None) -> in
     if waiver_id in written:
         raise UsageError(f"waiver '{waiver_id}' stands in {settings.definition.file}; remove it there")
     with Ledger.open(settings.ledger_url) as ledger:
-        waiver = ledger.withdraw_waiver(waiver_id, at=utc_now(), by=by or _this_user(), reason=reason)
+        waiver = ledger.withdraw_waiver(waiver_id, at=utc_now(), by=by or this_user(), reason=reason)
     place = " ".join(part for part in (waiver.connection, waiver.object, waiver.record) if part)
     _say(f"Waiver {waiver.id} is withdrawn: {waiver.rule} counts again for {place or 'all records'}.")
     return 0
@@ -119,7 +119,8 @@ def _today(settings: Settings) -> date:
     return utc_now().astimezone(settings.time_zone).date()
 
 
-def _this_user() -> str:
+def this_user() -> str:
+    """The user of this machine. Raises UsageError where that is nobody."""
     try:
         return getpass.getuser()
     except (KeyError, OSError):  # a container's user may have no name

@@ -1,4 +1,4 @@
-"""The JSON of audits and plans as types. What is written is one of these, and the JSON Schemas are made of them.
+"""The JSON of audits as types. What is written is one of these, and the JSON Schemas are made of them.
 
 Keys may be added under one version, none taken away and none renamed. Moments are ISO 8601 with an offset, always UTC.
 """
@@ -16,11 +16,11 @@ from stagesync.audit.engine import Judgement, waived
 from stagesync.audit.forecast import Forecast
 from stagesync.audit.funnel import Funnel, funnels
 from stagesync.audit.waivers import Effect
-from stagesync.model.changes import Change, ChangeKind, LeftOut, Mode, Plan
+from stagesync.model.changes import Mode
 from stagesync.model.findings import Evidence, Finding, Kind, Severity, Verdict
 
 REPORT_VERSION = 1
-"""Counts the incompatible changes of both documents."""
+"""Counts the incompatible changes of reports and of plans."""
 
 Count: TypeAlias = Annotated[int, Meta(ge=0)]
 # Most validators do not look at a format unless they are told to.
@@ -193,58 +193,6 @@ class Report(Summary, frozen=True, kw_only=True):
     findings: Annotated[list[FindingRow], Meta(description="the worst first: by severity, then by amount")]
 
 
-class TaskRow(Struct, frozen=True, kw_only=True):
-    """A task for the owner of a record."""
-
-    subject: str
-    body: str
-    due: Day
-    owner: str
-
-
-class ChangeRow(Struct, frozen=True, kw_only=True):
-    """One thing to do in a CRM."""
-
-    key: str
-    kind: ChangeKind
-    connection: str
-    object: str
-    record: str
-    record_name: str
-    owner: str | None
-    rule: str
-    mode: Mode
-    reason: str
-    before: dict[str, str | None]
-    after: dict[str, str | None]
-    amount: float | None
-    findings: list[str]
-    criteria: list[str]
-    task: TaskRow | None
-    crm_id: str | None
-
-
-class LeftOutRow(Struct, frozen=True, kw_only=True):
-    """A finding whose rule asks for a change that was not planned, and why."""
-
-    connection: str
-    object: str
-    record: str
-    rule: str
-    reason: str
-
-
-class PlanDocument(Struct, frozen=True, kw_only=True):
-    """What a run would change: `stagesync plan --format json` and `stagesync plan --out FILE`."""
-
-    version: Version
-    run: str
-    as_of: Moment
-    orgs: Annotated[dict[str, str], Meta(description="by connection, the id of the org or portal")]
-    changes: list[ChangeRow]
-    left_out: list[LeftOutRow]
-
-
 def summary(
     run: str | None, as_of: datetime, judgements: Sequence[Judgement], forecasts: Sequence[Forecast]
 ) -> Summary:
@@ -355,47 +303,4 @@ def _evidence(evidence: Evidence) -> EvidenceRow:
         value=evidence.value,
         source=evidence.source,
         ask=evidence.ask,
-    )
-
-
-def plan_document(run: str, as_of: datetime, plan: Plan, orgs: dict[str, str]) -> PlanDocument:
-    """A plan as it is written: the changes in order, what was left out, and the orgs that it is for."""
-    return PlanDocument(
-        version=REPORT_VERSION,
-        run=run,
-        as_of=as_of.isoformat(),
-        orgs=orgs,
-        changes=[_change(change) for change in plan.changes],
-        left_out=[_left_out(entry) for entry in plan.left_out],
-    )
-
-
-def _left_out(entry: LeftOut) -> LeftOutRow:
-    return LeftOutRow(
-        connection=entry.connection, object=entry.object, record=entry.record, rule=entry.rule, reason=entry.reason
-    )
-
-
-def _change(change: Change) -> ChangeRow:
-    task = change.task
-    return ChangeRow(
-        key=change.key,
-        kind=change.kind,
-        connection=change.connection,
-        object=change.object,
-        record=change.record,
-        record_name=change.record_name,
-        owner=change.owner,
-        rule=change.rule,
-        mode=change.mode,
-        reason=change.reason,
-        before=dict(change.before),
-        after=dict(change.after),
-        amount=change.amount,
-        findings=list(change.findings),
-        criteria=list(change.criteria),
-        task=None
-        if task is None
-        else TaskRow(subject=task.subject, body=task.body, due=task.due.isoformat(), owner=task.owner),
-        crm_id=change.crm_id,
     )

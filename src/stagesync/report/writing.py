@@ -10,9 +10,8 @@ import msgspec
 
 from stagesync.audit.engine import Judgement
 from stagesync.audit.forecast import Forecast
-from stagesync.model.changes import Plan
 from stagesync.model.findings import Finding
-from stagesync.report.documents import finding_row, plan_document, summary
+from stagesync.report.documents import finding_row, summary
 
 FORMULA = tuple("=+-@\t\r\n＝＋－＠")
 """What a spreadsheet takes for the start of a formula, the wide forms of East Asian keyboards too."""
@@ -82,7 +81,7 @@ def as_markdown(findings: Sequence[Finding], limit: int) -> Iterator[str]:
     yield "|" + " --- |" * len(MARKDOWN_COLUMNS) + "\n"
     for finding in findings[:limit] if limit < len(findings) else findings:
         row = _row(finding)
-        yield "| " + " | ".join(_cell(row[column]) for column in MARKDOWN_COLUMNS) + " |\n"
+        yield "| " + " | ".join(cell(row[column]) for column in MARKDOWN_COLUMNS) + " |\n"
     if len(findings) > limit:
         yield f"\n{len(findings) - limit} more findings are not shown.\n"
 
@@ -111,14 +110,8 @@ def _is_number(text: str) -> bool:
     return True
 
 
-def _cell(text: str) -> str:
+def cell(text: str) -> str:
     """Text in a cell of a Markdown table: no new cell, no new line, no HTML, no link and no picture."""
     for character in ("\\", "|", "[", "`"):
         text = text.replace(character, "\\" + character)
     return " ".join(text.replace("<", "&lt;").splitlines())
-
-
-def plan_as_json(run: str, as_of: datetime, plan: Plan, identities: Mapping[str, str]) -> str:
-    """A plan as one JSON document (``documents.PlanDocument``), with a line break at the end."""
-    document = plan_document(run, as_of, plan, dict(identities))
-    return msgspec.json.format(msgspec.json.encode(document), indent=2).decode() + "\n"

@@ -1,0 +1,93 @@
+"""``stagesync show``, ``approve`` and ``apply``: what becomes of a plan in a file."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.text import Text
+
+from stagesync.agent import plan_files
+from stagesync.cli import show
+from stagesync.cli.options import Grouping, PlanFormat
+from stagesync.cli.run import end, stopping
+from stagesync.cli.waivers import this_user
+from stagesync.errors import RefusedError
+from stagesync.ledger import Ledger
+from stagesync.report import plan_views
+from stagesync.report.plans import PlanDocument, plan_of, plan_text
+from stagesync.settings import load_settings
+from stagesync.wiring import opened, run_facts, utc_now
+
+
+def show_file(file: Path, *, output: PlanFormat, group: Grouping | None, limit: int) -> int:
+    """A plan in a file, as people or programs read it; no ledger and no CRM is asked."""
+    document, untouched = plan_files.read(file)
+    groups = plan_views.groups_of(document, group)
+    match output:
+        case PlanFormat.JSON:
+            sys.stdout.write(plan_text(document))
+        case PlanFormat.CSV:
+            sys.stdout.writelines(plan_views.plan_csv(document, groups))
+        case PlanFormat.MARKDOWN:
+            sys.stdout.writelines(plan_views.plan_markdown(document, groups))
+        case PlanFormat.HTML:
+            sys.stdout.writelines(plan_views.plan_html(document, groups))
+        case PlanFormat.TABLE:
+            _table(document, groups, limit)
+    if not untouched:
+        raise RefusedError(f"{file}: the plan was edited after it was made; it can neither be approved nor applied")
+    return 0
+
+
+def approve(config: Path, file: Path, *, only: Sequence[str], without: Sequence[str], by: str | None, note: str) -> int:
+    """Sign rows, in the ledger and in the file."""
+    settings = load_settings(config)
+    name = (by or this_user()).strip()
+    with Ledger.open(settings.ledger_url) as ledger:
+        facts, now = run_facts(settings), utc_now()
+        done = plan_files.approve(file, ledger, facts, only=only, without=without, by=name, note=note, at=now)
+    count = len(done.signed)
+    _say(f"{count:,} row{'' if count == 1 else 's'} approved by {name}; `stagesync apply {file}` makes them.")
+    for change in done.left:
+        _say(f"Left out: the task of {change.record} ({change.record_name}) tells of a move that is not approved.")
+    return 0
+
+
+def apply(config: Path, file: Path, *, limit: int) -> int:
+    """Make the approved changes of a plan, once."""
+    settings = load_settings(config)
+    with (
+        stopping() as stop,
+        show.progress() as progress,
+        opened(settings, write=True, progress=progress, stop=stop) as agent,
+    ):
+        result = plan_files.apply_file(agent, file)
+    show.plan(result.plan, limit)
+    if result.applied:
+        show.out.print("\nDone:")
+        show.outcomes(result.plan.changes, result.applied)
+    show.out.print(f"\nRun {result.run}; `stagesync revert {result.run}` takes it back.", markup=False)
+    return end(result)
+
+
+def _table(document: PlanDocument, groups: Sequence[plan_views.Group], limit: int) -> None:
+    for line in plan_views.heading(document):
+        _say(line)
+    left = limit or len(document.changes)
+    for group in groups:
+        if left <= 0:
+            break
+        show.out.print()
+        if group.title:
+            show.out.print(Text(f"{group.title} ({len(group.changes):,})", style="bold cyan"))
+        for change in group.changes[:left]:
+            show.change(change, approved=change.key in document.approved)
+        left -= len(group.changes)
+    show.left_out(len(document.changes) - (limit or len(document.changes)), "changes")
+    show.not_planned(plan_of(document))
+
+
+def _say(text: str) -> None:
+    show.out.print(Text(text), soft_wrap=True)
