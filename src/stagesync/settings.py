@@ -7,6 +7,7 @@ says where the ledger and the mirror are, whatever the file says.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
@@ -24,7 +25,7 @@ from stagesync.policy.definitions import Definition, load_definition
 from stagesync.policy.document import Document, KeyPath, read_document
 from stagesync.policy.durations import Duration, Unit
 from stagesync.policy.mappings import CrmMapping, load_mapping
-from stagesync.policy.schema import Identifier, Length, MappingFile, Strict, Words
+from stagesync.policy.schema import Day, Identifier, Length, MappingFile, Strict, Words
 from stagesync.policy.validation import validate
 
 SQLITE = "sqlite:///"
@@ -170,13 +171,78 @@ class RuleOverride(Strict):
     mode: Mode
 
 
+class OwnerBound(Strict):
+    """Limits of a group of changes in a run; what is left out has no limit."""
+
+    stage_changes: Annotated[int, Field(ge=0)] | None = None
+    tasks: Annotated[int, Field(ge=0)] | None = None
+    money: Annotated[float, Field(ge=0)] | None = None
+
+
+class Bound(OwnerBound):
+    """The same, with a share of an object's judged records."""
+
+    share: Annotated[float, Field(ge=0, le=1)] | None = None
+
+
+WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
+Weekday = Literal["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"]
+HOURS = re.compile(r"([01]\d|2[0-3]):([0-5]\d)-([01]\d|2[0-3]):([0-5]\d)")
+
+
+class FreezeSettings(Strict):
+    """A window in which nothing is written. All that is said of it must hold; of several windows one is enough."""
+
+    name: Words
+    reason: str = ""
+    start: Day | None = Field(None, description="its first day")
+    end: Day | None = Field(None, description="its last day")
+    of: Literal["month", "quarter", "year"] | None = Field(None, description="whose first or last days are meant")
+    first_days: Annotated[int, Field(ge=0, le=366)] = 0
+    last_days: Annotated[int, Field(ge=0, le=366)] = 0
+    year_starts: Annotated[int, Field(ge=1, le=12, description="the first month of the business year")] = 1
+    weekdays: list[Weekday] = Field(default_factory=list)
+    hours: Annotated[str, Field(description="as 18:00-07:00")] | None = None
+    time_zone: Words | None = Field(None, description="that of the settings if left out")
+
+    @model_validator(mode="after")
+    def _whole(self) -> FreezeSettings:
+        if not (self.start or self.end or self.of or self.weekdays or self.hours):
+            raise ValueError("say when it holds: start and end, of with first_days or last_days, weekdays or hours")
+        if self.start and self.end and self.end < self.start:
+            raise ValueError(f"it ends on {self.end}, before it starts on {self.start}")
+        if bool(self.of) != bool(self.first_days or self.last_days):
+            raise ValueError("'of' goes together with first_days or last_days: {of: quarter, last_days: 3}")
+        if self.hours is not None:
+            found = HOURS.fullmatch(self.hours)
+            if found is None or found[0][:5] == found[0][6:]:
+                raise ValueError(f"'{self.hours}' are no hours; write them as 18:00-07:00")
+        if self.time_zone is not None and not _is_zone(self.time_zone):
+            raise ValueError(f"'{self.time_zone}' is not a time zone; write one such as Europe/Berlin")
+        return self
+
+
+class ProtectSettings(Strict):
+    """What is never written, whatever the rules and the approvals say."""
+
+    records: Annotated[list[Words], Field(description="ids of records")] = Field(default_factory=list)
+    owners: Annotated[list[Words], Field(description="ids or names of owners")] = Field(default_factory=list)
+    fields: Annotated[list[Words], Field(description="as Field or Object.Field")] = Field(default_factory=list)
+
+
 class GuardSettings(Strict):
-    """Limits of one run. Beyond any of them nothing at all is written."""
+    """Limits of one run, and of a day. Beyond any of them nothing at all is written."""
 
     stage_changes: Annotated[int, Field(ge=0)] = 100
     share: Annotated[float, Field(ge=0, le=1, description="of an object's records whose stage may change")] = 0.1
     money: Annotated[float, Field(ge=0, description="amount on the deals whose stage changes")] | None = None
     tasks: Annotated[int, Field(ge=0)] = 500
+    per_rule: Bound = Bound()
+    per_object: Bound = Bound()
+    per_owner: OwnerBound = OwnerBound()
+    per_day: Annotated[Bound, Field(description="all runs of a day in the time zone of the settings")] = Bound()
+    freeze: list[FreezeSettings] = Field(default_factory=list)
+    protect: ProtectSettings = ProtectSettings()
 
 
 class Schedule(Strict):
@@ -292,6 +358,11 @@ class Settings:
         return SQLITE + str(self.folder / url.removeprefix(SQLITE)) if url.startswith(SQLITE) else url
 
     @property
+    def pause_file(self) -> Path:
+        """While this file is there, nothing is written to a CRM."""
+        return self.data_folder / "PAUSE"
+
+    @property
     def mirror_folder(self) -> Path:
         """Where the mirror's files lie."""
         return self.data_folder / "mirror"
@@ -344,12 +415,19 @@ def _mapping(file: Path, definition: Definition | None) -> CrmMapping | None:
     return None
 
 
-def _time_zone(document: Document, words: SettingsFile) -> ZoneInfo:
+def _is_zone(name: str) -> bool:
     try:
-        return ZoneInfo(words.time_zone)
+        ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError):  # OSError: 'Europe' is a folder
-        document.problem(("time_zone",), f"'{words.time_zone}' is not a time zone; write one such as Europe/Berlin")
-        return ZoneInfo("UTC")
+        return False
+    return True
+
+
+def _time_zone(document: Document, words: SettingsFile) -> ZoneInfo:
+    if _is_zone(words.time_zone):
+        return ZoneInfo(words.time_zone)
+    document.problem(("time_zone",), f"'{words.time_zone}' is not a time zone; write one such as Europe/Berlin")
+    return ZoneInfo("UTC")
 
 
 def shipped_configuration() -> Path:

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, time
 from functools import partial
 from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING, assert_never
+from zoneinfo import ZoneInfo
 
 from stagesync import __version__
 from stagesync.agent import written
@@ -19,8 +20,17 @@ from stagesync.agent.connection import Agent, Connected, Manner, Progress, silen
 from stagesync.connectors.base import Discovery, Reader, Writer
 from stagesync.mirror import Mirror
 from stagesync.model.waivers import Waiver
-from stagesync.planning.guard import Limits
-from stagesync.settings import SQLITE, ConnectionSettings, HubSpotSettings, SalesforceSettings, Secret, Settings
+from stagesync.planning.freeze import Freeze
+from stagesync.planning.guard import Bound, Limits, Protected
+from stagesync.settings import (
+    SQLITE,
+    WEEKDAYS,
+    ConnectionSettings,
+    HubSpotSettings,
+    SalesforceSettings,
+    Secret,
+    Settings,
+)
 
 if TYPE_CHECKING:
     from stagesync.connectors.hubspot import HubSpotConnection
@@ -60,6 +70,9 @@ def opened(
                 ledger=ledger,
                 mirror=Mirror(settings.mirror_folder),
                 limits=_limits(settings),
+                freezes=_freezes(settings),
+                protected=_protected(settings),
+                pause_file=settings.pause_file,
                 task_due=settings.words.tasks.due,
                 time_zone=settings.time_zone,
                 clock=clock,
@@ -212,7 +225,47 @@ def _hubspot_connection(
 
 def _limits(settings: Settings) -> Limits:
     words = settings.words.guard
-    return Limits(stage_changes=words.stage_changes, share=words.share, money=words.money, tasks=words.tasks)
+    return Limits(
+        stage_changes=words.stage_changes,
+        share=words.share,
+        money=words.money,
+        tasks=words.tasks,
+        per_rule=Bound(**words.per_rule.model_dump()),
+        per_object=Bound(**words.per_object.model_dump()),
+        per_owner=Bound(**words.per_owner.model_dump()),
+        per_day=Bound(**words.per_day.model_dump()),
+    )
+
+
+def _freezes(settings: Settings) -> tuple[Freeze, ...]:
+    return tuple(
+        Freeze(
+            name=words.name,
+            time_zone=ZoneInfo(words.time_zone) if words.time_zone else settings.time_zone,
+            reason=words.reason,
+            start=words.start,
+            end=words.end,
+            of=words.of,
+            first_days=words.first_days,
+            last_days=words.last_days,
+            year_starts=words.year_starts,
+            weekdays=frozenset(WEEKDAYS.index(name) for name in words.weekdays),
+            hours=_hours(words.hours),
+        )
+        for words in settings.words.guard.freeze
+    )
+
+
+def _hours(text: str | None) -> tuple[time, time] | None:
+    if text is None:
+        return None
+    begin, _, end = text.partition("-")
+    return time.fromisoformat(begin), time.fromisoformat(end)
+
+
+def _protected(settings: Settings) -> Protected:
+    words = settings.words.guard.protect
+    return Protected(records=frozenset(words.records), owners=frozenset(words.owners), fields=frozenset(words.fields))
 
 
 def _manner(settings: Settings, *, full: bool) -> Manner:

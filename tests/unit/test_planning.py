@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -20,7 +20,8 @@ from stagesync.model.crm import NativeStage, Owner
 from stagesync.model.findings import Kind, Scope
 from stagesync.planning import texts
 from stagesync.planning.calendar import due_date, is_over
-from stagesync.planning.guard import Limits, check
+from stagesync.planning.freeze import Freeze
+from stagesync.planning.guard import REVERT, Bound, Limits, Protected, check
 from stagesync.planning.planner import UTC_ZONE, OpenTask, Situation, plan
 from stagesync.policy.durations import Duration, Unit
 from stagesync.policy.working_days import WorkingDays
@@ -388,6 +389,125 @@ def test_the_guard_refuses_by_number(planned: list[Change], limits: Limits, said
     for refusal, words in zip(refusals, said, strict=True):
         assert words in refusal.message
         assert "Nothing was written" in refusal.message
+
+
+NO_LIMITS = Limits(stage_changes=None, share=None, money=None, tasks=None)
+NONE_AT_ALL = Limits(stage_changes=0, share=0.0, money=0.0, tasks=0, per_day=Bound(stage_changes=0))
+
+
+def owned(owner: str, count: int, rule: str = "premature", of_object: str = "Deal") -> list[Change]:
+    return [
+        replace(one, key=f"{owner}{rule}{one.key}", owner=owner, owner_name=owner.title(), rule=rule)
+        for one in changes(ChangeKind.SET_STAGE, count, 10.0, of_object)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("limits", "said"),
+    [
+        (
+            {"per_rule": Bound(stage_changes=3)},
+            ["5 stages would be changed by rule premature; the limit guard.per"],
+        ),
+        ({"per_owner": Bound(stage_changes=3)}, ["4 stages would be changed of Ann; the limit guard.per_owner.stage_"]),
+        (
+            {"per_owner": Bound(money=39.0)},
+            ["40 in amounts of deals of Ann would change their stage; the lim"],
+        ),
+        ({"per_object": Bound(stage_changes=5)}, ["6 stages would be changed in object Deal"]),
+        (
+            {"per_rule": Bound(share=0.04)},
+            ["5.0% of the records of crm Deal would change their stage by rule "],
+        ),
+        ({"per_owner": Bound(stage_changes=4, tasks=0, money=40.0)}, []),
+        ({"per_day": Bound(stage_changes=13)}, []),
+        ({"per_day": Bound(stage_changes=12)}, ["13 stages would be changed today (7 stages, 0 tasks and 70 of it by"]),
+        ({"per_day": Bound(money=100.0)}, ["130 in amounts of deals today (7 stages, 0 tasks and 70 of it"]),
+    ],
+)
+def test_the_guard_counts_by_rule_object_owner_and_day(limits: dict[str, Any], said: list[str]) -> None:
+    planned = Plan(changes=(*owned("ann", 4), *owned("bob", 1), *owned("bob", 1, rule="stalled")))
+    today = [*owned("eve", 7), *owned("eve", 9, rule=REVERT)]
+    refusals = check(planned, SCOPE, replace(NO_LIMITS, **limits), today=today)
+    assert [one.message[: len(words)] for one, words in zip(refusals, said, strict=True)] == said
+    assert all("--override REASON" in one.message and not one.final for one in refusals)
+    # What is taken back is at most what was written.
+    back = Plan(changes=tuple(owned("ann", 50, rule=REVERT)))
+    assert (
+        check(back, SCOPE, Limits(stage_changes=0, share=0.0, money=0.0, tasks=0, per_day=Bound(stage_changes=0))) == ()
+    )
+
+
+BERLIN = ZoneInfo("Europe/Berlin")
+
+
+@pytest.mark.parametrize(
+    ("freeze", "moments"),
+    [
+        (
+            {"start": date(2026, 12, 24), "end": date(2027, 1, 2)},
+            # In Berlin the day begins an hour before it does in UTC.
+            {"2026-12-23T22:59": None, "2026-12-23T23:00": "2027-01-03T00:00", "2027-01-02T22:59": "2027-01-03T00:00"},
+        ),
+        (
+            {"of": "quarter", "last_days": 3},
+            {"2026-09-27T21:59": None, "2026-09-27T22:00": "2026-10-01T00:00", "2026-09-30T22:00": None},
+        ),
+        (
+            {"of": "quarter", "last_days": 1, "first_days": 2, "year_starts": 2},
+            {"2026-01-30T22:59": None, "2026-01-30T23:00": "2026-02-03T00:00", "2026-03-31T12:00": None},
+        ),
+        ({"of": "month", "first_days": 1}, {"2026-02-28T23:00": "2026-03-02T00:00", "2026-02-28T22:00": None}),
+        ({"of": "year", "last_days": 1}, {"2026-12-30T23:00": "2027-01-01T00:00", "2026-06-30T12:00": None}),
+        (
+            {"weekdays": frozenset({5, 6})},
+            {"2026-11-20T22:59": None, "2026-11-20T23:00": "2026-11-23T00:00", "2026-11-22T22:00": "2026-11-23T00:00"},
+        ),
+        (
+            {"hours": (time(18), time(7, 30))},
+            {"2026-11-20T16:59": None, "2026-11-20T17:00": "2026-11-21T07:30", "2026-11-21T06:30": None},
+        ),
+        ({"hours": (time(9), time(10))}, {"2026-11-20T08:30": "2026-11-20T10:00", "2026-11-20T09:00": None}),
+        ({"weekdays": frozenset({4}), "hours": (time(12), time())}, {"2026-11-20T11:00": "2026-11-21T00:00"}),
+        # The night on which the clocks go back.
+        ({"hours": (time(2), time(4))}, {"2026-10-25T00:30": "2026-10-25T04:00", "2026-10-25T03:00": None}),
+    ],
+)
+def test_a_freeze_holds_in_the_days_of_its_zone(freeze: dict[str, Any], moments: dict[str, str | None]) -> None:
+    window = Freeze(name="end", time_zone=BERLIN, reason="the books", **freeze)
+    plans = Plan(changes=tuple(changes(ChangeKind.CLOSE_TASK, 1)))
+    for moment, until in moments.items():
+        now = datetime.fromisoformat(moment).replace(tzinfo=UTC)
+        refusals = check(plans, SCOPE, LOOSE, freezes=[window], now=now)
+        if until is None:
+            assert (moment, refusals) == (moment, ())
+            continue
+        (refusal,) = refusals
+        shown = until.replace("T", " ")
+        assert f"the freeze window 'end' holds until {shown} (Europe/Berlin): the books. Nothing was" in refusal.message
+        assert check(Plan(changes=()), SCOPE, LOOSE, freezes=[window], now=now) == ()
+
+
+@pytest.mark.parametrize(
+    ("protected", "kinds", "reason"),
+    [
+        (Protected(records=frozenset({"1"})), [], "guard.protect.records"),
+        (Protected(owners=frozenset({"ANN"})), [], "guard.protect.owners"),
+        (Protected(owners=frozenset({"ann"})), [], "guard.protect.owners"),
+        (Protected(fields=frozenset({"Deal.Stage"})), [ChangeKind.OPEN_TASK], "Stage is protected"),
+        (Protected(fields=frozenset({"Stage"})), [ChangeKind.OPEN_TASK], "guard.protect.fields"),
+        (Protected(fields=frozenset({"Lead.Stage"})), [ChangeKind.SET_STAGE, ChangeKind.OPEN_TASK], None),
+    ],
+)
+def test_what_is_protected_is_named_and_left(
+    tmp_path: Path, protected: Protected, kinds: list[ChangeKind], reason: str | None
+) -> None:
+    planned = plan([judged(tmp_path, deal("1", "Offer"))], situation(protected=protected))
+    assert [one.kind for one in planned.changes] == kinds
+    assert all(reason is not None and reason in entry.reason for entry in planned.left_out)
+    assert bool(planned.left_out) == (reason is not None)
+    # A task that asks for evidence must not speak of a move that is not made.
+    assert not any(one.tells_of_a_move for one in planned.changes if ChangeKind.SET_STAGE not in kinds)
 
 
 # The calendar -----------------------------------------------------------------------------------------------------

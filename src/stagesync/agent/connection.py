@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
@@ -12,7 +13,8 @@ from zoneinfo import ZoneInfo
 from stagesync.connectors.base import Metered, Reader, Writer
 from stagesync.mirror import Mirror
 from stagesync.model.crm import Calls
-from stagesync.planning.guard import Limits
+from stagesync.planning.freeze import Freeze
+from stagesync.planning.guard import Limits, Protected
 from stagesync.policy.definitions import Definition
 from stagesync.policy.durations import Duration
 from stagesync.policy.mappings import CrmMapping
@@ -69,6 +71,9 @@ class Agent:
     time_zone: ZoneInfo
     clock: Callable[[], datetime]
     manner: Manner = Manner()
+    freezes: Sequence[Freeze] = ()
+    protected: Protected = field(default_factory=Protected)
+    pause_file: Path | None = None
     plan_valid: timedelta = timedelta(days=1)
     facts: Mapping[str, object] = field(default_factory=dict)
     progress: Progress = silent

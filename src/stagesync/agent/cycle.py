@@ -7,10 +7,10 @@ from datetime import UTC, datetime
 
 import structlog
 
-from stagesync.agent import pauses
+from stagesync.agent import brake, pauses
 from stagesync.agent.connection import Agent, Connected
 from stagesync.agent.pull import Pulled, pull
-from stagesync.agent.running import Running, RunResult, guarded, running
+from stagesync.agent.running import Override, Running, RunResult, guarded, running
 from stagesync.agent.settle import settle
 from stagesync.agent.written import stages_written
 from stagesync.audit.engine import Judgement, judge
@@ -23,10 +23,18 @@ from stagesync.planning import planner
 log = structlog.get_logger(__name__)
 
 
-def run(agent: Agent, *, command: str, write: bool, plan: bool = True, unattended: bool = False) -> RunResult:
+def run(
+    agent: Agent,
+    *,
+    command: str,
+    write: bool,
+    plan: bool = True,
+    unattended: bool = False,
+    override: Override | None = None,
+) -> RunResult:
     """One run over all connections. A run that may not write stops after the guard: that is the dry run. Without
     ``plan`` it stops after the findings, and no limit concerns it. One that runs ``unattended`` asks nothing of a
-    CRM whose calls were used up, for a while.
+    CRM whose calls were used up, for a while. An ``override`` lets a plan pass that limits or freezes speak against.
 
     Raises Interrupted when it was asked to stop, and Busy when it would write and another agent does. Whatever
     happens, the ledger says how the run ended.
@@ -35,7 +43,7 @@ def run(agent: Agent, *, command: str, write: bool, plan: bool = True, unattende
         plans = _observe_all(agent, begun, unattended=unattended)
         if plan:
             begun.result.plan = planner.joined(plans)
-            guarded(agent, begun, begun.result.scopes)
+            guarded(agent, begun, begun.result.scopes, override=override)
     return begun.result
 
 
@@ -62,7 +70,7 @@ def _observe(agent: Agent, result: RunResult, connected: Connected, *, write: bo
     identity = connected.reader.identity()
     agent.ledger.pin(connected.name, identity, agent.clock(), run=result.run)
     result.identities[connected.name] = identity
-    if write and connected.writer is not None:
+    if write and connected.writer is not None and brake.paused(agent) is None:
         result.settled += settle(agent, result.run, connected, connected.writer)
     pulled = pull(
         name=connected.name,
@@ -137,4 +145,5 @@ def _situation(agent: Agent, connected: Connected, pulled: Pulled, as_of: dateti
             for task in agent.ledger.tasks(connected.name)
         ],
         fallback_owner=connected.fallback_owner,
+        protected=agent.protected,
     )

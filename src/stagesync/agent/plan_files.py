@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 
 from msgspec import structs
 
+from stagesync.agent import brake
 from stagesync.agent.connection import Agent, Connected
-from stagesync.agent.running import Running, RunResult, guarded, running
+from stagesync.agent.running import Override, Running, RunResult, guarded, running
 from stagesync.agent.settle import holds, place_of, rows_of, settle
 from stagesync.errors import RefusedError, UsageError
 from stagesync.ledger import EntryKind
@@ -140,7 +141,7 @@ def approve(
     return Approved(signed=signed, left=left)
 
 
-def apply_file(agent: Agent, file: Path) -> RunResult:
+def apply_file(agent: Agent, file: Path, override: Override | None = None) -> RunResult:
     """Makes the approved changes of a plan that were not made yet, each only if its record is as the plan saw it.
 
     Errors: as :func:`checked`; RefusedError too for another org and where nothing is approved or left to do.
@@ -153,7 +154,7 @@ def apply_file(agent: Agent, file: Path) -> RunResult:
     with running(agent, command="apply", write=True, facts={"plan": document.sha256}) as begun:
         for connected in connections:
             _check_org(agent, begun, connected, document.orgs.get(connected.name), file)
-        for connected in connections:
+        for connected in connections if brake.paused(agent) is None else ():
             assert connected.writer is not None
             begun.result.settled += settle(agent, begun.result.run, connected, connected.writer)
         done = _done(agent.ledger, document.sha256)
@@ -166,7 +167,7 @@ def apply_file(agent: Agent, file: Path) -> RunResult:
         text = f"{len(rows)} approved rows of {len(document.changes)} are applied"
         key, at = document.sha256, agent.clock()
         agent.ledger.note(text, at=at, kind=EntryKind.PLAN_APPLIED, run=begun.result.run, key=key)
-        guarded(agent, begun, scopes_of(document), moved_on=_moved_on(connections, rows))
+        guarded(agent, begun, scopes_of(document), moved_on=_moved_on(connections, rows), override=override)
     return begun.result
 
 

@@ -7,17 +7,18 @@ import socket
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field
-from datetime import datetime
+from datetime import datetime, time
 from typing import TYPE_CHECKING
 
 import structlog
 
-from stagesync.agent import pauses
+from stagesync.agent import brake, pauses
 from stagesync.agent.apply import apply
 from stagesync.agent.connection import Agent
 from stagesync.audit.engine import Judgement
 from stagesync.errors import IncompleteError, Interrupted, RefusedError, StageSyncError
-from stagesync.model.changes import Outcome, Plan, Result
+from stagesync.ledger import EntryKind
+from stagesync.model.changes import Change, Outcome, Plan, Result
 from stagesync.model.crm import Calls, Identity
 from stagesync.model.findings import Scope
 from stagesync.planning import guard
@@ -44,6 +45,7 @@ class RunResult:
     judgements: list[Judgement] = field(default_factory=list)
     plan: Plan = field(default_factory=lambda: Plan(changes=()))
     refusals: tuple[guard.Refusal, ...] = ()
+    overridden: tuple[guard.Refusal, ...] = ()
     applied: list[Outcome] | None = None
     settled: int = 0
     errors: dict[str, StageSyncError] = field(default_factory=dict)
@@ -77,6 +79,14 @@ class RunResult:
         if self.refusals:
             return RefusedError.exit_code
         return IncompleteError.exit_code if self.incomplete else 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Override:
+    """Who lets a plan pass that limits or a freeze window speak against, and why."""
+
+    by: str
+    reason: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,16 +127,54 @@ def running(agent: Agent, *, command: str, write: bool, facts: Mapping[str, obje
             log.info("run_finished", run=run_id, result=ending, exit_code=code)
 
 
-def guarded(agent: Agent, run: Running, scopes: Sequence[Scope], *, moved_on: Mapping[str, str] = NOBODY) -> None:
+def guarded(
+    agent: Agent,
+    run: Running,
+    scopes: Sequence[Scope],
+    *,
+    moved_on: Mapping[str, str] = NOBODY,
+    override: Override | None = None,
+) -> None:
     """Lets the guard look at the plan of a run and, where the run may write and nothing is refused, applies it.
 
-    ``moved_on`` are the keys of changes that are known to be stale, with the reason: they are left out and recorded.
+    ``moved_on`` are the keys of changes that are known to be stale, with the reason: they are left out and recorded. An
+    ``override`` is recorded together with what it lets pass.
     """
     result = run.result
-    result.refusals = guard.check(result.plan, scopes, agent.limits)
-    if run.hold is not None and not result.refusals:
-        result.applied = []
-        apply(agent, result.run, result.plan, result.applied, result.errors, gate=run.hold.check, moved_on=moved_on)
+    result.refusals = _refusals(agent, result, scopes)
+    if run.hold is None:
+        return
+    passed = tuple(refusal for refusal in result.refusals if override is not None and not refusal.final)
+    if override is not None and passed and passed == result.refusals:
+        text = f"overridden by {override.by}: {override.reason}"
+        facts = {**asdict(override), "refusals": [refusal.message for refusal in passed]}
+        at = agent.clock()
+        agent.ledger.note(text, at=at, kind=EntryKind.GUARD_OVERRIDDEN, facts=facts, run=result.run)
+        result.refusals, result.overridden = (), passed
+    if not result.refusals:
+        applied = result.applied = []
+        protected = {one.key: reason for one in result.plan.changes if (reason := agent.protected.reason(one))}
+        hold, planned = run.hold, len(result.plan.changes)
+
+        def gate() -> None:
+            hold.check()
+            brake.check(agent, len(applied), planned - len(applied))
+
+        apply(agent, result.run, result.plan, applied, result.errors, gate=gate, moved_on={**moved_on, **protected})
+
+
+def _refusals(agent: Agent, result: RunResult, scopes: Sequence[Scope]) -> tuple[guard.Refusal, ...]:
+    today: list[Change] = []
+    if agent.limits.per_day != guard.NO_BOUND:
+        local = result.as_of.astimezone(agent.time_zone)
+        midnight = datetime.combine(local.date(), time(), tzinfo=agent.time_zone)
+        today = agent.ledger.written_since(midnight)
+    refusals = guard.check(result.plan, scopes, agent.limits, today=today, freezes=agent.freezes, now=agent.clock())
+    why = brake.paused(agent)
+    if why is None or not result.plan.changes:
+        return refusals
+    message = f"{why}. Nothing was written. `stagesync resume` lets agents write again"
+    return (guard.Refusal(limit="pause", wanted=1, allowed=0, message=message, final=True), *refusals)
 
 
 def _ending(error: StageSyncError) -> str:
@@ -171,5 +219,6 @@ def _summary(result: RunResult) -> Mapping[str, object]:
         "outcomes": outcomes,
         "calls": {name: asdict(calls) for name, calls in result.calls.items()},
         "refusals": [refusal.message for refusal in result.refusals],
+        "overridden": [refusal.limit for refusal in result.overridden],
         "errors": {name: str(error) for name, error in result.errors.items()},
     }

@@ -374,6 +374,12 @@ Only = Annotated[
 By = Annotated[str | None, typer.Option("--by", help="Who does it; the user of this machine if left out.")]
 
 
+Overriding = Annotated[
+    str | None,
+    typer.Option("--override", metavar="REASON", help="Let pass what limits or a freeze refuse; the ledger keeps why."),
+]
+
+
 @app.command()
 def approve(  # noqa: PLR0917  (typer passes options by name)
     file: Annotated[Path, typer.Argument(help="A plan that `stagesync plan --out` wrote.")],
@@ -397,21 +403,54 @@ def apply(
     file: Annotated[Path, typer.Argument(help="A plan with approved rows.")],
     config: Config = DEFAULT_CONFIG,
     limit: Limit = 40,
+    override: Overriding = None,
+    by: By = None,
 ) -> None:
     """Make the approved changes of a plan, each once, and only where the record still is what the plan saw."""
     from stagesync.cli import plans as command
+    from stagesync.cli.run import overriding
 
-    raise typer.Exit(command.apply(config, file, limit=limit))
+    raise typer.Exit(command.apply(config, file, limit=limit, override=overriding(override, by)))
 
 
 @app.command()
-def run(
-    config: Config = DEFAULT_CONFIG, output: FormatOption = Format.TABLE, limit: Limit = 40, full: Full = False
+def run(  # noqa: PLR0917  (typer passes options by name)
+    config: Config = DEFAULT_CONFIG,
+    output: FormatOption = Format.TABLE,
+    limit: Limit = 40,
+    full: Full = False,
+    override: Overriding = None,
+    by: By = None,
 ) -> None:
     """Pull, audit, plan, guard and apply once: rules in `suggest` open tasks, rules in `enforce` correct stages."""
     from stagesync.cli import run as command
 
-    raise typer.Exit(command.run_once(config, full=full, output=output, limit=limit))
+    passing = command.overriding(override, by)
+    raise typer.Exit(command.run_once(config, full=full, output=output, limit=limit, override=passing))
+
+
+@app.command()
+def pause(
+    reason: Annotated[str, typer.Option(help="Why; everybody who is refused reads it.")],
+    config: Config = DEFAULT_CONFIG,
+    by: By = None,
+) -> None:
+    """Write nothing to any CRM from now on, until `resume`. A run that is writing stops after its current batch."""
+    from stagesync.cli import pausing as command
+
+    raise typer.Exit(command.pause(config, reason=reason, by=by))
+
+
+@app.command()
+def resume(
+    config: Config = DEFAULT_CONFIG,
+    reason: Annotated[str, typer.Option(help="Why; the ledger keeps it.")] = "",
+    by: By = None,
+) -> None:
+    """Let agents write again."""
+    from stagesync.cli import pausing as command
+
+    raise typer.Exit(command.resume(config, reason=reason, by=by))
 
 
 @app.command()

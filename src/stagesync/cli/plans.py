@@ -9,6 +9,7 @@ from pathlib import Path
 from rich.text import Text
 
 from stagesync.agent import plan_files
+from stagesync.agent.running import Override
 from stagesync.cli import show
 from stagesync.cli.options import Grouping, PlanFormat
 from stagesync.cli.run import end, stopping
@@ -55,7 +56,7 @@ def approve(config: Path, file: Path, *, only: Sequence[str], without: Sequence[
     return 0
 
 
-def apply(config: Path, file: Path, *, limit: int) -> int:
+def apply(config: Path, file: Path, *, limit: int, override: Override | None) -> int:
     """Make the approved changes of a plan, once."""
     settings = load_settings(config)
     with (
@@ -63,7 +64,7 @@ def apply(config: Path, file: Path, *, limit: int) -> int:
         show.progress() as progress,
         opened(settings, write=True, progress=progress, stop=stop) as agent,
     ):
-        result = plan_files.apply_file(agent, file)
+        result = plan_files.apply_file(agent, file, override)
     show.plan(result.plan, limit)
     if result.applied:
         show.out.print("\nDone:")

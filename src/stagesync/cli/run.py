@@ -13,10 +13,11 @@ from types import FrameType
 
 from stagesync import report
 from stagesync.agent import cycle, plan_files
-from stagesync.agent.running import RunResult
+from stagesync.agent.running import Override, RunResult
 from stagesync.audit.ranking import Ranked
 from stagesync.cli import show
 from stagesync.cli.options import Format
+from stagesync.cli.waivers import this_user
 from stagesync.errors import UsageError
 from stagesync.report.plans import plan_text
 from stagesync.settings import load_settings
@@ -45,7 +46,7 @@ def plan(config: Path, *, full: bool, out: Path | None, output: Format, limit: i
     return end(result)
 
 
-def run_once(config: Path, *, full: bool, output: Format, limit: int) -> int:
+def run_once(config: Path, *, full: bool, output: Format, limit: int, override: Override | None) -> int:
     """One run that writes what the rules and the guard allow."""
     if output not in (Format.TABLE, Format.JSON):
         raise UsageError(f"a run is shown as table or json, not as {output}")
@@ -55,7 +56,7 @@ def run_once(config: Path, *, full: bool, output: Format, limit: int) -> int:
         show.progress() as progress,
         opened(settings, write=True, full=full, progress=progress, stop=stop) as agent,
     ):
-        result = cycle.run(agent, command="run", write=True)
+        result = cycle.run(agent, command="run", write=True, override=override)
     if output is Format.JSON:
         found = Ranked(result.judgements)
         sys.stdout.writelines(report.as_json(result.run, result.as_of, result.judgements, found))
@@ -79,7 +80,18 @@ def end(result: RunResult) -> int:
     show.errors(result.errors)
     for refusal in result.refusals:
         show.err.print(f"stagesync: refused: {refusal.message}", markup=False)
+    for refusal in result.overridden:
+        show.err.print(f"stagesync: overridden, and on record: {refusal.message}", markup=False)
     return result.exit_code
+
+
+def overriding(reason: str | None, by: str | None) -> Override | None:
+    """Who lets the guard's refusal pass, and why. Raises UsageError for a reason that says nothing."""
+    if reason is None:
+        return None
+    if not reason.strip():
+        raise UsageError("--override needs a reason; whoever reads the ledger will ask for it")
+    return Override(by=(by or this_user()).strip(), reason=reason.strip())
 
 
 @contextmanager

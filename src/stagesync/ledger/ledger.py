@@ -235,6 +235,10 @@ class Ledger:
         """By object and record, the values of the newest correction of its stage that was applied, or found so."""
         return reading.stages_written(self._database, connection)
 
+    def written_since(self, moment: datetime) -> list[Change]:
+        """The changes that were applied since then, or may have been, newest first."""
+        return reading.written_since(self._database, codec.time_text(moment))
+
     def runs(self, *, limit: int = 20) -> list[RunRecord]:
         """The newest runs, newest first."""
         return reading.list_runs(self._database, limit)

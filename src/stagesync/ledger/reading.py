@@ -184,6 +184,25 @@ def stages_written(database: Database, connection_name: str) -> dict[tuple[str, 
     return found
 
 
+def written_since(database: Database, since: str) -> list[Change]:
+    """The changes whose outcome since then is that they were applied, or that nobody knows; newest first."""
+    outcomes = select(entries.c.seq, entries.c.at, entries.c.body).where(entries.c.kind == EntryKind.OUTCOME)
+    found: dict[int, Change] = {}
+    with database.reading() as connection:
+        rows: Sequence[Row[*tuple[Any, ...]]] = ()
+        while True:
+            page = outcomes if not rows else outcomes.where(entries.c.seq < rows[-1].seq)
+            rows = connection.execute(page.order_by(entries.c.seq.desc()).limit(_PAGE)).all()
+            bodies = [codec.OUTCOME.decode(row.body) for row in rows if row.at >= since]
+            numbers = [body.intent for body in bodies if body.outcome.result in (Result.APPLIED, Result.UNKNOWN)]
+            for batch in in_batches(numbers, _KEYS):
+                intents = connection.execute(select(entries.c.seq, entries.c.body).where(entries.c.seq.in_(batch)))
+                found.update((row.seq, codec.INTENT.decode(row.body).change) for row in intents)
+            # Entries come in the order of time, but for a clock that was set: a page that is all older is enough.
+            if len(rows) < _PAGE or not bodies:
+                return [found[seq] for seq in sorted(found, reverse=True)]
+
+
 def changes_of_run(database: Database, run: str) -> list[tuple[Change, Outcome | None]]:
     """What a run intended, in order, each with its last outcome, also where a later run settled it."""
     intents = select(entries).where(entries.c.run == run, entries.c.kind == EntryKind.INTENT).order_by(entries.c.seq)

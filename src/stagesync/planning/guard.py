@@ -1,63 +1,193 @@
-"""Refuses a plan by number, before anything is written."""
+"""Refuses a plan by number or by calendar, before anything is written, and shields what must not be touched."""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
 
-from stagesync.model.changes import ChangeKind, Plan
+from stagesync.model.changes import Change, ChangeKind, Plan
 from stagesync.model.findings import Scope
+from stagesync.planning.freeze import Freeze
+
+REVERT = "revert"
+"""The rule of changes that take others back. No limit by number concerns them: they are at most what was written."""
+HOW_TO_PROCEED = (
+    "Nothing was written. Look at the plan, then narrow the rules, approve fewer rows or raise the limit; "
+    "once and on record, --override REASON lets it pass."
+)
+Place = tuple[str, str]
+"""Connection and object."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bound:
+    """Limits of one group of changes; None means no limit. ``share`` is of the judged records of an object."""
+
+    stage_changes: int | None = None
+    tasks: int | None = None
+    money: float | None = None
+    share: float | None = None
+
+
+NO_BOUND = Bound()
 
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """Limits of one run. ``share`` is a fraction of the judged records of an object; ``money`` None means no limit."""
+    """Limits of one run, of each rule, object and owner in it, and of a day with all its runs.
 
-    stage_changes: int
-    share: float
+    ``share`` is a fraction of the judged records of an object; None means no limit.
+    """
+
+    stage_changes: int | None
+    share: float | None
     money: float | None
-    tasks: int
+    tasks: int | None
+    per_rule: Bound = NO_BOUND
+    per_object: Bound = NO_BOUND
+    per_owner: Bound = NO_BOUND
+    per_day: Bound = NO_BOUND
+
+    @property
+    def per_run(self) -> Bound:
+        """Those of the run as a whole."""
+        return Bound(stage_changes=self.stage_changes, tasks=self.tasks, money=self.money, share=self.share)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Protected:
+    """What is never written: records by id, owners by id or name, fields as ``Field`` or ``Object.Field``."""
+
+    records: frozenset[str] = frozenset()
+    owners: frozenset[str] = frozenset()
+    fields: frozenset[str] = frozenset()
+
+    def reason(self, change: Change) -> str | None:
+        """Why a change must not be made; None when nothing protects its record."""
+        if change.record in self.records:
+            return "the record is protected (guard.protect.records)"
+        owners = {name.casefold() for name in (change.owner, change.owner_name) if name}
+        if owners & {name.casefold() for name in self.owners}:
+            return f"the records of {change.owner_name or change.owner} are protected (guard.protect.owners)"
+        written = [name for name, value in change.after.items() if change.before.get(name) != value]
+        fields = [name for name in written if self.fields & {name, f"{change.object}.{name}"}]
+        return f"{', '.join(fields)} is protected (guard.protect.fields)" if fields else None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Refusal:
-    """One limit that a plan breaks: what, how many, which limit, and how to proceed."""
+    """One limit that a plan breaks: what, how many, which limit, and how to proceed.
+
+    ``final`` is one that no override lets pass.
+    """
 
     limit: str
     wanted: float
     allowed: float
     message: str
+    final: bool = False
 
 
-def check(plan: Plan, scopes: Sequence[Scope], limits: Limits) -> tuple[Refusal, ...]:
-    """The limits that the plan breaks; none means that it may be applied."""
-    stages = [change for change in plan.changes if change.kind is ChangeKind.SET_STAGE]
-    tasks = [change for change in plan.changes if change.kind is ChangeKind.OPEN_TASK]
-    # A credit moved is money moved as well; it does not make room for more.
-    money = sum(abs(change.amount or 0.0) for change in stages)
-    refusals = []
-    if len(stages) > limits.stage_changes:
-        refusals.append(_refusal("stage_changes", len(stages), limits.stage_changes, "stages would be changed"))
-    if len(tasks) > limits.tasks:
-        refusals.append(_refusal("tasks", len(tasks), limits.tasks, "tasks would be opened"))
-    if limits.money is not None and money > limits.money:
-        refusals.append(_refusal("money", money, limits.money, "in amounts of deals would change their stage"))
-    judged: Counter[tuple[str, str]] = Counter()
+@dataclass
+class _Tally:
+    stages: int = 0
+    tasks: int = 0
+    money: float = 0.0
+    places: Counter[Place] = field(default_factory=Counter)
+
+    def take(self, change: Change) -> None:
+        if change.kind is ChangeKind.OPEN_TASK:
+            self.tasks += 1
+        elif change.kind is ChangeKind.SET_STAGE:
+            self.stages += 1
+            # A credit moved is money moved as well; it does not make room for more.
+            self.money += abs(change.amount or 0.0)
+            self.places[change.connection, change.object] += 1
+
+
+def check(
+    plan: Plan,
+    scopes: Sequence[Scope],
+    limits: Limits,
+    *,
+    today: Sequence[Change] = (),
+    freezes: Sequence[Freeze] = (),
+    now: datetime | None = None,
+) -> tuple[Refusal, ...]:
+    """What speaks against a plan; nothing means that it may be applied.
+
+    ``today`` are the changes that were made already on this day; ``now`` is needed where there are ``freezes``.
+    """
+    judged: Counter[Place] = Counter()
     for scope in scopes:
-        judged[(scope.connection, scope.object)] += scope.evaluated
-    for place, count in Counter((change.connection, change.object) for change in stages).items():
-        share = count / max(judged[place], 1)
-        if share > limits.share:
-            what = f"of the records of {place[0]} {place[1]} would change their stage ({count} of {judged[place]})"
-            refusals.append(_refusal("share", share, limits.share, what))
+        judged[scope.connection, scope.object] += scope.evaluated
+    counted = [change for change in plan.changes if change.rule != REVERT]
+    refusals = [*_broken(_tally(counted), limits.per_run, judged, "guard", "")]
+    groups: tuple[tuple[str, Bound, Callable[[Change], tuple[str, str]]], ...] = (
+        ("per_rule", limits.per_rule, lambda one: (one.rule, f" by rule {one.rule}")),
+        ("per_object", limits.per_object, lambda one: (one.object, f" in object {one.object}")),
+        (
+            "per_owner",
+            limits.per_owner,
+            lambda one: (one.owner or "", f" of {one.owner_name or one.owner or 'nobody'}"),
+        ),
+    )
+    for name, bound, group in groups:
+        members: dict[str, list[Change]] = defaultdict(list)
+        for one in counted if bound != NO_BOUND else ():
+            members[group(one)[0]].append(one)
+        for mine in members.values():
+            refusals += _broken(_tally(mine), bound, judged, f"guard.{name}", group(mine[0])[1])
+    if counted and limits.per_day != NO_BOUND:
+        before = [change for change in today if change.rule != REVERT]
+        refusals += _broken(
+            _tally([*before, *counted]), limits.per_day, judged, "guard.per_day", _so_far(_tally(before))
+        )
+    if plan.changes and now is not None:
+        refusals += _frozen(freezes, now)
     return tuple(refusals)
 
 
+def _tally(changes: Iterable[Change]) -> _Tally:
+    tally = _Tally()
+    for change in changes:
+        tally.take(change)
+    return tally
+
+
+def _so_far(made: _Tally) -> str:
+    return f" today ({made.stages:,} stages, {made.tasks:,} tasks and {made.money:,.0f} of it by earlier runs)"
+
+
+def _broken(tally: _Tally, bound: Bound, judged: Mapping[Place, int], name: str, whose: str) -> Iterable[Refusal]:
+    if bound.stage_changes is not None and tally.stages > bound.stage_changes:
+        what = f"stages would be changed{whose}"
+        yield _refusal(f"{name}.stage_changes", tally.stages, bound.stage_changes, what)
+    if bound.tasks is not None and tally.tasks > bound.tasks:
+        yield _refusal(f"{name}.tasks", tally.tasks, bound.tasks, f"tasks would be opened{whose}")
+    if bound.money is not None and tally.money > bound.money:
+        what = f"in amounts of deals{whose} would change their stage"
+        yield _refusal(f"{name}.money", tally.money, bound.money, what)
+    for place, count in tally.places.items() if bound.share is not None else ():
+        share, of = count / max(judged.get(place, 0), 1), judged.get(place, 0)
+        if bound.share is not None and share > bound.share:
+            what = f"of the records of {place[0]} {place[1]} would change their stage{whose} ({count} of {of})"
+            yield _refusal(f"{name}.share", share, bound.share, what)
+
+
 def _refusal(limit: str, wanted: float, allowed: float, what: str) -> Refusal:
-    form = "{:.1%}" if limit == "share" else "{:,.0f}"
-    message = (
-        f"{form.format(wanted)} {what}; the limit guard.{limit} is {form.format(allowed)}. "
-        f"Nothing was written. Look at the plan, then raise the limit or narrow the rules."
-    )
+    form = "{:.1%}" if limit.endswith(".share") else "{:,.0f}"
+    message = f"{form.format(wanted)} {what}; the limit {limit} is {form.format(allowed)}. {HOW_TO_PROCEED}"
     return Refusal(limit=limit, wanted=wanted, allowed=allowed, message=message)
+
+
+def _frozen(freezes: Sequence[Freeze], now: datetime) -> Iterable[Refusal]:
+    for freeze in freezes:
+        if freeze.holds(now):
+            message = (
+                f"{freeze.words(now)}. Nothing was written. Wait for the end; once and on record, --override REASON "
+                "lets it pass."
+            )
+            yield Refusal(limit=f"guard.freeze '{freeze.name}'", wanted=1, allowed=0, message=message)

@@ -19,11 +19,13 @@ from stagesync.model.crm import NativeStage, Owner
 from stagesync.model.findings import Finding, Kind, Verdict
 from stagesync.planning import texts
 from stagesync.planning.calendar import due_date, is_over
+from stagesync.planning.guard import Protected
 from stagesync.policy.durations import Duration
 from stagesync.policy.mappings import MappedObject
 
 UTC_ZONE = ZoneInfo("UTC")
 KIND_ORDER = {kind: position for position, kind in enumerate(Kind)}
+NOTHING_PROTECTED = Protected()
 CHANGE_ORDER = {kind: position for position, kind in enumerate(ChangeKind)}
 
 
@@ -43,7 +45,7 @@ class Situation:
     """What planning needs to know of a connection beside its findings.
 
     ``stages`` are the CRM's stages of today by object; ``now`` is UTC and ``today`` the date in ``time_zone``.
-    ``fallback_owner`` gets the tasks that no active person can be given.
+    ``fallback_owner`` gets the tasks that no active person can be given. ``protected`` is never written.
     """
 
     connection: str
@@ -55,6 +57,7 @@ class Situation:
     stages: Mapping[str, Sequence[NativeStage]] = field(default_factory=dict)
     open_tasks: Sequence[OpenTask] = ()
     fallback_owner: str | None = None
+    protected: Protected = NOTHING_PROTECTED
 
 
 def plan(judgements: Sequence[Judgement], situation: Situation) -> Plan:
@@ -114,8 +117,7 @@ class _Planner:
         for finding in findings:
             if finding.kind is Kind.PREMATURE and finding.mode is Mode.ENFORCE:
                 correction = self.correction(judgement, finding, modified)
-                if correction is not None:
-                    self.changes.append(correction)
+                if correction is not None and self.added(correction):
                     move = correction
         self.open_task(judgement, findings, move)
 
@@ -187,7 +189,7 @@ class _Planner:
             evidence.criterion for one in findings if one.kind is Kind.PREMATURE for evidence in one.evidence
         )
         moved = None if move is None else (str(move.stage_from), str(move.stage_to))
-        self.changes.append(
+        self.added(
             Change(
                 key=_key("task", *(f"{one.key}@{_day(one.since)}" for one in findings), *criteria),
                 kind=ChangeKind.OPEN_TASK,
@@ -235,9 +237,27 @@ class _Planner:
                 continue  # gone, hidden or left out: nothing says that what was asked for is there
             asked = {verdicts.get(criterion, Verdict.MET) for criterion in task.criteria}
             if asked <= {Verdict.MET}:
-                self.changes.append(_closing(judgement, task, "what the task asked for is there"))
+                self.added(_closing(judgement, task, "what the task asked for is there"))
             elif not judgement.is_worked_on(task.record):
-                self.changes.append(_closing(judgement, task, "the record is no longer worked on"))
+                self.added(_closing(judgement, task, "the record is no longer worked on"))
+
+    def added(self, change: Change) -> bool:
+        """Whether a change went into the plan; one of what is protected is named instead."""
+        reason = self.situation.protected.reason(change)
+        if reason is None:
+            self.changes.append(change)
+            return True
+        entry = LeftOut(
+            connection=change.connection,
+            object=change.object,
+            record=change.record,
+            record_name=change.record_name,
+            rule=change.rule,
+            reason=reason,
+        )
+        if entry not in self.left_out[-1:]:
+            self.left_out.append(entry)
+        return False
 
     def skip(self, finding: Finding, reason: str) -> None:
         self.left_out.append(

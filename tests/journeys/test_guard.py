@@ -1,0 +1,132 @@
+"""What keeps a run from writing: limits of a day, freeze windows, the pause switch, protected records; and who lets it
+pass."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from stagesync.agent import brake, cycle
+from stagesync.agent.connection import Agent
+from stagesync.agent.running import Override, RunResult
+from stagesync.errors import RefusedError
+from stagesync.ledger import EntryKind
+from stagesync.model.changes import ChangeKind, Result
+from stagesync.sandbox.server import Sandbox
+
+from .conftest import Deploy
+from .deployment import Deployment
+from .office import offices, stages, tasks
+
+
+def run(agent: Deployment, *, write: bool = True, override: Override | None = None, **options: Any) -> RunResult:
+    with agent.agent(**options) as opened:
+        return cycle.run(opened, command="run", write=write, override=override)
+
+
+def state(sandbox: Sandbox) -> dict[str, Any]:
+    return {office.name: office.rows() for office in offices(sandbox)}
+
+
+def test_a_freeze_stops_a_run_and_an_override_is_on_record(sandbox: Sandbox, deploy: Deploy) -> None:
+    sandbox.portal.lifecycle_sync = False
+    agent = deploy(sandbox)
+    agent.words["guard"]["freeze"] = [{"name": "audit", "start": "2000-01-01", "reason": "the books are closed"}]
+    agent.words["guard"]["stage_changes"] = 1
+    agent.save()
+    before = state(sandbox)
+
+    refused = run(agent)
+
+    assert refused.exit_code == 4
+    assert [one.limit for one in refused.refusals] == ["guard.stage_changes", "guard.freeze 'audit'"]
+    assert "without an end in sight (UTC): the books are closed" in refused.refusals[1].message
+    assert refused.applied is None
+    assert state(sandbox) == before
+    # A plan says the same and is no failure of the plan.
+    assert [one.limit for one in run(agent, write=False).refusals] == [one.limit for one in refused.refusals]
+
+    passed = run(agent, override=Override(by="Ana", reason="the board asked for it"))
+
+    assert passed.exit_code == 0
+    assert [one.limit for one in passed.overridden] == [one.limit for one in refused.refusals]
+    assert {outcome.result for outcome in passed.applied or ()} == {Result.APPLIED}
+    with agent.ledger() as ledger:
+        (entry,) = ledger.entries(kind=EntryKind.GUARD_OVERRIDDEN)
+        assert (entry.run, entry.body["facts"]["by"]) == (passed.run, "Ana")
+        assert entry.body["facts"]["reason"] == "the board asked for it"
+        assert len(entry.body["facts"]["refusals"]) == 2
+    # Nothing is left to do, so nothing is refused.
+    assert run(agent).exit_code == 0
+
+
+def test_a_pause_stops_everybody_between_two_batches(sandbox: Sandbox, deploy: Deploy) -> None:
+    sandbox.portal.lifecycle_sync = False
+    agent = deploy(sandbox)
+    first: list[str] = []
+
+    def somebody_pauses(connection: str, doing: str, _done: int) -> None:
+        if doing == ChangeKind.SET_STAGE and not first:
+            first.append(connection)
+            with agent.ledger() as ledger:
+                brake.pause(ledger, by="Ben", reason="the numbers look odd", at=opened.clock())
+
+    opened: Agent
+    with agent.agent(progress=somebody_pauses) as opened:
+        with pytest.raises(
+            RefusedError, match=r"paused since .*Ben: the numbers look odd\. \d+ changes were made"
+        ) as no:
+            cycle.run(opened, command="run", write=True)
+        assert no.value.exit_code == 4
+        with opened.ledger.only_writer("nobody holds it any more", opened.clock()):
+            pass
+    half = state(sandbox)
+    assert tasks(sandbox) == {}
+    with agent.ledger() as ledger:
+        assert ledger.run("last").result == "refused"
+    paused = run(agent, override=Override(by="Ana", reason="please"))
+    assert [one.limit for one in paused.refusals] == ["pause"]
+    assert (paused.exit_code, state(sandbox)) == (4, half)
+
+    done = agent.run("resume", "--by", "Ben", "--reason", "they are right")
+    assert "agents write again" in done.out, done.said
+    (agent.folder / "PAUSE").touch()
+    assert "PAUSE" in run(agent).refusals[0].message
+    assert state(sandbox) == half
+    assert "agents write again" in agent.run("resume").out
+    assert "Nothing was paused" in agent.run("resume").out
+    assert run(agent).exit_code == 0
+    assert run(agent, write=False).plan.changes == ()
+    with agent.ledger() as ledger:
+        assert ledger.verify().ok
+
+
+def test_a_day_has_a_limit_whatever_the_runs(sandbox: Sandbox, deploy: Deploy) -> None:
+    sandbox.portal.lifecycle_sync = False
+    agent = deploy(sandbox)
+    whole = run(agent, write=False).plan
+    protected = [one for one in whole.changes if one.kind is ChangeKind.SET_STAGE][1:]
+    agent.words["guard"]["protect"] = {"records": [one.record for one in protected]}
+    agent.words["guard"]["per_day"] = {"stage_changes": len(protected)}
+    agent.words["time_zone"] = "Asia/Kolkata"
+    agent.save()
+    before = stages(sandbox)
+
+    assert run(agent).exit_code == 0
+
+    after = stages(sandbox)
+    assert [place for place in after if after[place] != before[place]] == [" ".join(whole.changes[0].place)]
+    shielded = {" ".join((one.connection, one.record)) for one in protected}
+    assert not shielded & set(tasks(sandbox))
+    # The others are no longer protected: with the one of before they are one too many for this day.
+    del agent.words["guard"]["protect"]
+    agent.save()
+    refused = run(agent)
+    assert [one.limit for one in refused.refusals] == ["guard.per_day.stage_changes"]
+    assert "today (1 stages, " in refused.refusals[0].message
+    assert stages(sandbox) == after
+    with agent.agent() as opened:
+        tomorrow = opened.clock() + timedelta(days=1)
+    assert run(agent, clock=lambda: tomorrow).exit_code == 0
