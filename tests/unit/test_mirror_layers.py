@@ -103,6 +103,68 @@ def test_any_ticks_read_as_a_whole_pull_would(start: Org, later: list[list[tuple
             assert held(mirror) == org
 
 
+CALLS = Table(name="calls", key="id", columns={}, links=("deals",))
+ends = st.lists(st.integers(0, 3).map(str), unique=True, max_size=3)
+Tied = dict[str, list[str]]
+
+
+def pairs(tied: Tied) -> pl.DataFrame:
+    rows = [(key, to) for key, found in tied.items() for to in found]
+    return pl.DataFrame(rows, schema={"from": pl.String, "to": pl.String}, orient="row")
+
+
+@settings(max_examples=40)
+@given(
+    st.dictionaries(keys, ends),
+    st.lists(st.lists(st.tuples(keys, st.none() | ends), max_size=8), max_size=6),
+    st.integers(1, 4),
+)
+def test_associations_of_a_record_are_replaced_together(
+    start: Tied, later: list[list[tuple[str, list[str] | None]]], size: int
+) -> None:
+    with TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
+        patch.setattr("stagesync.mirror.store.ROWS_PER_FILE", size)
+        patch.setattr("stagesync.mirror.store.MOST_DELTAS", 2)
+        mirror, tied = Mirror(Path(folder)), dict(start)
+        with mirror.replace("crm", "run", "org") as snapshot:
+            snapshot.expect([CALLS], [])
+            for key in sorted(tied):
+                snapshot.add(Page(table="calls", rows=pl.DataFrame({"id": [key]})))
+                snapshot.add(Page(table="calls~deals", rows=pairs({key: tied[key]})))
+            snapshot.mark("calls", cursor="run", read="2026-11-20T09:00:00+00:00")
+        for number, tick in enumerate(later):
+            with mirror.replace("crm", f"run-{number}", "org") as snapshot:
+                snapshot.expect([CALLS], [])
+                held = snapshot.held("calls")
+                assert held is not None
+                snapshot.keep("calls")
+                snapshot.mark("calls", cursor="next", read=held.read)
+                for key, found in tick:
+                    if found is None:
+                        snapshot.gone("calls", [key])
+                        tied.pop(key, None)
+                    else:
+                        snapshot.change("calls", pl.DataFrame({"id": [key]}))
+                        snapshot.change_parts("calls~deals", [key], pairs({key: found}))
+                        tied[key] = found
+                wanted = {pair for pair in pairs(tied).rows() if pair[1] in {"1", "2"}}
+                assert set(snapshot.linked("calls~deals", ["1", "2"]).rows()) == wanted
+            rows = mirror.read("crm")[0]
+            assert rows["calls"]["id"].to_list() == sorted(tied)
+            assert sorted(rows["calls~deals"].rows()) == sorted(pairs(tied).rows())
+
+
+@pytest.mark.parametrize(("after", "upto", "found"), [("9", "10", ["10"]), ("", "9", ["9"]), ("10", None, ["101"])])
+def test_ids_that_are_numbers_are_above_shorter_ones(
+    tmp_path: Path, after: str, upto: str | None, found: list[str]
+) -> None:
+    mirror = Mirror(tmp_path)
+    whole(mirror, "run", dict.fromkeys(("9", "10", "101"), ("a", 1.0, False)))
+    with mirror.replace("crm", "run-2", "org") as snapshot:
+        begin(snapshot)
+        assert snapshot.keys_between("deals", after, upto) == set(found)
+
+
 @settings(max_examples=40)
 @given(st.dictionaries(keys, values.filter(lambda row: row is not None)), ticks)
 def test_a_tick_that_is_cut_off_leaves_rows_and_cursor(start: Org, later: list[list[tuple[str, Row | None]]]) -> None:

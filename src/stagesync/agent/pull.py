@@ -9,7 +9,7 @@ from functools import partial
 from threading import Event
 
 from stagesync.agent.connection import Manner, Progress
-from stagesync.connectors.base import Increments, Reader
+from stagesync.connectors.base import Associations, ChangedRows, Increments, Reader
 from stagesync.errors import ConfigurationError, Interrupted, Problem
 from stagesync.mirror import Held, Mirror, Snapshot
 from stagesync.model.crm import Identity, NativeStage, Owner
@@ -58,6 +58,7 @@ def pull(
         for table in mapping.tables:
             progress(name, table.name, 0)
             pulling.table(table)
+        pulling.relink()
         pulling.recheck()
     return Pulled(identity=identity, owners=owners, stages=stages, rows=dict(snapshot.rows))
 
@@ -73,6 +74,8 @@ class _Pulling:
     progress: Callable[[str, int], None]
     stop: Event | None
     kept: list[Table] = field(default_factory=list)
+    touched: dict[str, dict[str, None]] = field(default_factory=dict)
+    """By table the records that changes were read of, and those that are gone."""
 
     def table(self, table: Table) -> None:
         """A table by what changed, or whole."""
@@ -91,11 +94,45 @@ class _Pulling:
         self.snapshot.keep(table.name)
         for changed in changes.pages:
             self._go_on()
-            self.snapshot.change(table.name, changed.rows)
+            touched = self.touched.setdefault(table.name, {})
+            touched.update(dict.fromkeys((*self._change(table, changed), *changed.gone)))
             self.snapshot.gone(table.name, changed.gone)
             self.progress(table.name, self.snapshot.rows[table.name])
         self.snapshot.mark(table.name, cursor=changes.cursor, read=held.read)
         self.kept.append(table)
+
+    def relink(self) -> None:
+        """Ask for the associations of changed records from their side too: when two contacts become one, or somebody
+        ties a contact to a call, the call itself does not change.
+        """
+        increments = self.reader.increments
+        if not isinstance(increments, Associations):
+            return
+        for table in self.kept:
+            for link in table.links:
+                if ids := list(self.touched.get(link, ())):
+                    self._go_on()
+                    self._relink(increments, table, link, ids)
+
+    def _relink(self, increments: Associations, table: Table, link: str, ids: Sequence[str]) -> None:
+        """Compare the associations that lead to these records with those held."""
+        name = f"{table.name}~{link}"
+        held = set(self.snapshot.linked(name, ids).rows())
+        differing = held ^ set(increments.links_to(table, link, ids).rows())
+        stale = sorted({near for near, _ in differing})
+        if stale:
+            self.snapshot.change_parts(name, stale, increments.links_from(table, link, stale))
+
+    def _change(self, table: Table, changed: ChangedRows) -> Sequence[str]:
+        """Records as they are now, with their associations; their ids."""
+        ids = changed.records(table.record)
+        if table.history_of is None:
+            self.snapshot.change(table.name, changed.rows)
+        else:
+            self.snapshot.change_parts(table.name, ids, changed.rows)
+        for link, rows in changed.links.items():
+            self.snapshot.change_parts(f"{table.name}~{link}", ids, rows)
+        return ids
 
     def recheck(self) -> None:
         """Look again at a share of the records that only changes were read of, going on where the last pull ended.
@@ -122,10 +159,10 @@ class _Pulling:
     def _look_again(self, increments: Increments, table: Table, after: str, rows: int) -> list[str]:
         """Compare at most so many rows above an id with what is held; their ids."""
         ids: list[str] = []
-        for page in increments.portion(table, after, rows):
+        for changed in increments.portion(table, after, rows):
             self._go_on()
-            ids += page.rows[table.key].to_list()
-            self.snapshot.change(table.name, page.rows)
+            ids += self._change(table, changed)
+            self.snapshot.gone(table.name, changed.gone)
         upto = ids[-1] if len(ids) >= rows else None
         absent = self.snapshot.keys_between(table.name, after, upto) - set(ids)
         # Asked once more: an org that sorts ids otherwise than we do must not lose records here.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
 import polars as pl
@@ -30,10 +30,21 @@ Progress = Callable[[str, int], None]
 
 @dataclass(frozen=True, kw_only=True)
 class ChangedRows:
-    """Rows of one table that are new or changed, and the ids of records that are deleted."""
+    """Rows of one table that are new or changed, and the ids of records that are deleted.
+
+    ``of`` are the records that this tells of, where the rows do not have one for each: of a table of past values, all
+    values of those records are here. ``links`` are, by the other object, all associations of these records (``from``
+    and ``to``).
+    """
 
     rows: pl.DataFrame
     gone: Sequence[str] = ()
+    links: Mapping[str, pl.DataFrame] = field(default_factory=dict)
+    of: Sequence[str] | None = None
+
+    def records(self, key: str) -> Sequence[str]:
+        """The ids of the records that this tells of, in its order."""
+        return self.rows[key].to_list() if self.of is None else self.of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,11 +70,25 @@ class Increments(Protocol):
     def changes(self, table: Table, cursor: str) -> Changes | None:
         """What changed since a cursor; None when that cannot be told (any more) and the table must be read whole."""
 
-    def portion(self, table: Table, after: str, rows: int) -> Iterator[Page]:
-        """At most so many rows by ascending id above ``after``, as they are now; fewer when the table ends there."""
+    def portion(self, table: Table, after: str, rows: int) -> Iterator[ChangedRows]:
+        """At most so many records by ascending id above ``after``, as they are now; fewer when the table ends there."""
 
     def present(self, table: Table, ids: Sequence[str]) -> set[str]:
         """Which of these records there are, as far as this user sees them."""
+
+
+@runtime_checkable
+class Associations(Protocol):
+    """Increments of a CRM whose tables have links: ``from`` a record of a table ``to`` one of another object.
+
+    Errors: those of :class:`Reader`.
+    """
+
+    def links_from(self, table: Table, link: str, ids: Sequence[str]) -> pl.DataFrame:
+        """All associations with another object that these records of a table have."""
+
+    def links_to(self, table: Table, link: str, ids: Sequence[str]) -> pl.DataFrame:
+        """The same associations, asked for by the records that they lead to: those of ``link`` with these ids."""
 
 
 class Reader(Protocol):

@@ -2,6 +2,9 @@
 
 A delta file holds whole rows in their new state; what is gone has its key alone and ``GONE``. The newest entry of a
 key counts. Keys are texts without nulls, unique in the base.
+
+Tables of parts (past values of a record, its associations) have any number of rows for a key. There a file holds all
+rows of a key or none, so that the newest file with a key counts, and a record without a part has ``GONE``.
 """
 
 from __future__ import annotations
@@ -23,11 +26,12 @@ MOST_DELTAS = 16
 
 @dataclass(frozen=True, kw_only=True)
 class Layers:
-    """A table's files. ``key`` is the column of the record id."""
+    """A table's files. ``key`` is the column of the record id; ``parts`` says that a key may have many rows."""
 
     key: str
     base: Sequence[Path]
     deltas: Sequence[Path] = ()
+    parts: bool = False
 
     def read(self) -> pl.DataFrame:
         """All rows; sorted by key where there are deltas, as the base is by a CRM that reads by ascending id."""
@@ -35,13 +39,14 @@ class Layers:
         if not self.deltas:
             return base
         over = self.overlay()
-        rows = _joined([base.join(over, on=self.key, how="anti"), _present(over)]).sort(self.key)
+        rows = _joined([base.join(over, on=self.key, how="anti", maintain_order="left"), _present(over)])
+        rows = rows.sort(self.key, maintain_order=True)
         healed = [name for name in rows.columns if name.endswith(UNREADABLE) and not rows[name].any()]
         return rows.drop(healed)
 
     def overlay(self) -> pl.DataFrame:
         """The newest entry of each key in the deltas, with ``GONE``."""
-        return newest(_joined([_parquet(file) for file in self.deltas]), self.key)
+        return newest([_parquet(file) for file in self.deltas], self.key, parts=self.parts)
 
     def rows_of(self, keys: pl.Series) -> pl.DataFrame:
         """The rows of these keys, in any order; absent ones are left out. Holds one file at a time."""
@@ -49,26 +54,45 @@ class Layers:
         base = _joined([_scan(file).filter(wanted).collect() for file in self.base])
         if not self.deltas:
             return base
-        over = newest(_joined([_scan(file).filter(wanted).collect() for file in self.deltas]), self.key)
+        entries = [_scan(file).filter(wanted).collect() for file in self.deltas]
+        over = newest(entries, self.key, parts=self.parts)
         return _joined([base.join(over, on=self.key, how="anti"), _present(over)])
 
+    def rows_with(self, column: str, values: pl.Series) -> pl.DataFrame:
+        """The rows that hold one of these values in a column, in any order."""
+        wanted = pl.col(column).is_in(values.implode())
+        base = _joined([_scan(file).filter(wanted).collect() for file in self.base])
+        if not self.deltas:
+            return base
+        over = self.overlay()
+        kept = base.join(over, on=self.key, how="anti")
+        # Where all is gone, the overlay has no such column.
+        return _joined([kept, _present(over).filter(wanted)]) if column in over.columns else kept
+
     def keys_between(self, after: str, upto: str | None) -> pl.Series:
-        """The keys above ``after`` and up to and with ``upto``; to the end without one."""
-        within = pl.col(self.key) > after
+        """The keys above ``after`` and up to and with ``upto``; to the end without one. A shorter key is below a
+        longer one, as numbers are.
+        """
+        within = _above(self.key, after)
         if upto is not None:
-            within &= pl.col(self.key) <= upto
+            within &= ~_above(self.key, upto)
         keys = pl.concat(_scan(file).select(self.key).filter(within).collect() for file in self.base)
         if not self.deltas:
             return keys[self.key]
         entries = [_scan(file).select(self.key, GONE).filter(within).collect() for file in self.deltas]
-        over = newest(pl.concat(entries), self.key)
+        over = newest(entries, self.key, parts=self.parts)
         return pl.concat([keys.join(over, on=self.key, how="anti"), _present(over)])[self.key]
 
     def news(self, entries: pl.DataFrame) -> pl.DataFrame:
         """Of entries (one for each key, with ``GONE``) those that say something else than these layers hold."""
         held = self.rows_of(entries[self.key])
         gone = entries.filter(GONE).join(held, on=self.key, how="semi")
-        return _joined([_unlike(entries.filter(~pl.col(GONE)), held), gone])
+        present = entries.filter(~pl.col(GONE))
+        if not self.parts or not present.height:
+            return _joined([_unlike(present, held), gone])
+        # One part more, less or other, and all parts of the key are written anew.
+        altered = pl.concat([_unlike(present, held)[self.key], _unlike(held, present)[self.key]])
+        return _joined([present.filter(pl.col(self.key).is_in(altered.implode())), gone])
 
     def compacted(self, rows_per_file: int) -> Iterator[pl.DataFrame]:
         """All rows, as new base files: one old file at a time is held, and the deltas. A sorted base stays sorted."""
@@ -82,17 +106,27 @@ class Layers:
                 within &= pl.col(self.key) >= firsts[place]
             if place + 1 < len(files):
                 within &= pl.col(self.key) < firsts[place + 1]
-            kept = _parquet(file).join(over, on=self.key, how="anti")
-            rows = _joined([kept, present.filter(within)]).sort(self.key)
+            kept = _parquet(file).join(over, on=self.key, how="anti", maintain_order="left")
+            rows = _joined([kept, present.filter(within)]).sort(self.key, maintain_order=True)
             if rows.height:
                 yield from rows.iter_slices(rows_per_file)
         if not files and present.height:
-            yield from present.sort(self.key).iter_slices(rows_per_file)
+            yield from present.sort(self.key, maintain_order=True).iter_slices(rows_per_file)
 
 
-def newest(entries: pl.DataFrame, key: str) -> pl.DataFrame:
-    """The last entry of each key."""
-    return entries.unique(subset=key, keep="last", maintain_order=True)
+def newest(entries: Sequence[pl.DataFrame], key: str, *, parts: bool) -> pl.DataFrame:
+    """The last entry of each key; of a table of parts, all rows of the last frame that has the key."""
+    if not parts:
+        return _joined(entries).unique(subset=key, keep="last", maintain_order=True)
+    place = "?frame"
+    every = _joined([frame.with_columns(pl.lit(number).alias(place)) for number, frame in enumerate(entries)])
+    return every.filter(pl.col(place) == pl.col(place).max().over(key)).drop(place)
+
+
+def _above(key: str, than: str) -> pl.Expr:
+    length = pl.col(key).str.len_bytes()
+    size = len(than.encode())
+    return (length > size) | ((length == size) & (pl.col(key) > than))
 
 
 def _present(over: pl.DataFrame) -> pl.DataFrame:

@@ -87,16 +87,19 @@ class Mirror:
 class Files:
     """What the manifest says of one table: names of files, oldest first, and how they came about.
 
-    ``shape`` is what was asked for; another one cannot be built upon. ``cursor`` is the reader's word for where
-    changes go on, ``read`` when the table was last read whole (ISO, UTC), ``last`` the number of the newest file.
+    ``parts`` says that a key has any number of rows; ``rows`` and ``keys`` count those of the base. ``shape`` is what
+    was asked for; another one cannot be built upon. ``cursor`` is the reader's word for where changes go on, ``read``
+    when the table was last read whole (ISO, UTC), ``last`` the number of the newest file.
     """
 
     columns: list[str]
     key: str = ""
+    parts: bool = False
     shape: dict[str, Any] = field(default_factory=dict)
     base: list[str] = field(default_factory=list)
     deltas: list[str] = field(default_factory=list)
     rows: int = 0
+    keys: int = 0
     changed: int = 0
     cursor: str | None = None
     read: str | None = None
@@ -105,7 +108,10 @@ class Files:
     def layers(self, folder: Path) -> Layers:
         """The files in a folder."""
         return Layers(
-            key=self.key, base=[folder / name for name in self.base], deltas=[folder / name for name in self.deltas]
+            key=self.key,
+            base=[folder / name for name in self.base],
+            deltas=[folder / name for name in self.deltas],
+            parts=self.parts,
         )
 
 
@@ -221,10 +227,13 @@ class Snapshot:
             if table.key in gone:
                 continue
             found = {name: kind for name, kind in columns.items() if name not in gone}
+            blind = [link for link in table.links if f"{table.name}~{link}" in absent]
             shape = {"key": table.key, "columns": found, "links": list(table.links), "history_of": table.history_of}
-            self._declare(table.name, found, table.key, shape)
+            shape |= {"blind": blind} if blind else {}
+            self._declare(table.name, found, table.record, shape, parts=table.history_of is not None)
             for link in table.links:
-                self._declare(f"{table.name}~{link}", {"from": ColumnType.TEXT, "to": ColumnType.TEXT})
+                ends = {"from": ColumnType.TEXT, "to": ColumnType.TEXT}
+                self._declare(f"{table.name}~{link}", ends, "from", parts=True)
 
     def held(self, table: str) -> Held | None:
         """Where changes of a table can go on: None when it was not read before, or with other columns."""
@@ -232,13 +241,25 @@ class Snapshot:
         wanted = self._tables.get(table)
         if files is None or wanted is None or files.cursor is None or files.read is None:
             return None
-        folder = self._before.folder if self._before else self.folder
-        whole = all((folder / name).is_file() for name in (*files.base, *files.deltas))
         same = files.shape == wanted.shape and bool(files.shape)
+        whole = all(self._is_whole(name) for name in (table, *self._links(table)))
         return Held(cursor=files.cursor, read=files.read) if same and whole else None
 
+    def _links(self, table: str) -> list[str]:
+        return [f"{table}~{link}" for link in self._tables[table].shape.get("links", ())]
+
+    def _is_whole(self, table: str) -> bool:
+        files = self._before.tables.get(table) if self._before else None
+        if files is None or self._before is None or not files.key:
+            return False
+        return all((self._before.folder / name).is_file() for name in (*files.base, *files.deltas))
+
     def keep(self, table: str) -> None:
-        """Begin a table with all that the last snapshot holds of it; ``held`` said that there is something."""
+        """Begin a table and its associations with all that the last snapshot holds; ``held`` said that it is there."""
+        for name in (table, *self._links(table)):
+            self._keep(name)
+
+    def _keep(self, table: str) -> None:
         assert self._before is not None
         files = self._before.tables[table]
         with _writing(self.folder.parent):
@@ -261,20 +282,37 @@ class Snapshot:
         """Rows of a kept table that may have changed; what is held already costs nothing."""
         self._collect(table, rows.with_columns(pl.lit(value=False).alias(GONE)))
 
+    def change_parts(self, table: str, keys: Sequence[str], rows: pl.DataFrame) -> None:
+        """All parts that these keys of a kept table have; a key without a row has none (any more)."""
+        files = self._tables[table]
+        without = pl.DataFrame({files.key: pl.Series(keys, dtype=pl.String)}).join(rows, on=files.key, how="anti")
+        entries = [
+            frame.with_columns(pl.lit(value=gone).alias(GONE)) for frame, gone in ((rows, False), (without, True))
+        ]
+        self._collect(table, pl.concat(entries, how="diagonal"))
+
     def gone(self, table: str, keys: Sequence[str]) -> None:
-        """Keys that a kept table no longer has."""
-        rows = pl.DataFrame({self._tables[table].key: pl.Series(keys, dtype=pl.String)})
-        self._collect(table, rows.with_columns(pl.lit(value=True).alias(GONE)))
+        """Keys that a kept table no longer has; their associations go with them."""
+        for name in (table, *self._links(table)):
+            rows = pl.DataFrame({self._tables[name].key: pl.Series(keys, dtype=pl.String)})
+            self._collect(name, rows.with_columns(pl.lit(value=True).alias(GONE)))
 
     def size(self, table: str) -> int:
-        """About how many rows a table has: those of its base."""
-        return self._tables[table].rows
+        """About how many records a table is about: those of its base."""
+        return self._tables[table].keys
 
     def keys_between(self, table: str, after: str, upto: str | None) -> set[str]:
         """The keys of a kept table above ``after`` and up to and with ``upto``, to the end without one."""
         self._flush(table)
         with _reading(self.folder.parent):
             return set(self._tables[table].layers(self.folder).keys_between(after, upto).to_list())
+
+    def linked(self, table: str, to: Sequence[str]) -> pl.DataFrame:
+        """The associations of a kept table that lead to these records: ``from`` and ``to``."""
+        self._flush(table)
+        with _reading(self.folder.parent):
+            rows = self._tables[table].layers(self.folder).rows_with("to", pl.Series(to, dtype=pl.String))
+        return rows.select("from", "to")
 
     def finish(self) -> None:
         """Write what is pending, and the manifest."""
@@ -296,10 +334,16 @@ class Snapshot:
         (self.folder / MANIFEST).write_text(json.dumps(manifest), encoding="utf-8")
 
     def _declare(
-        self, name: str, columns: Mapping[str, ColumnType], key: str = "", shape: Mapping[str, Any] | None = None
+        self,
+        name: str,
+        columns: Mapping[str, ColumnType],
+        key: str,
+        shape: Mapping[str, Any] | None = None,
+        *,
+        parts: bool,
     ) -> None:
         self._schemas[name] = {column: POLARS[kind] for column, kind in columns.items()}
-        self._tables[name] = Files(columns=sorted(columns), key=key, shape=dict(shape or {}))
+        self._tables[name] = Files(columns=sorted(columns), key=key, parts=parts, shape=dict(shape or {}))
 
     def _collect(self, name: str, rows: pl.DataFrame) -> None:
         self.rows[name] = self.rows.get(name, 0) + rows.height
@@ -312,17 +356,19 @@ class Snapshot:
         parts = self._pending.pop(name, [])
         if not parts:
             return
-        rows = pl.concat(parts, how="diagonal")
         if name not in self._tables:
+            rows = pl.concat(parts, how="diagonal")
             self._tables[name] = Files(columns=sorted(rows.columns))
             self._schemas[name] = dict(rows.schema)
         files = self._tables[name]
         if name not in self._kept:
+            rows = pl.concat(parts, how="diagonal")
             files.base.append(self._write(name, rows))
             files.rows += rows.height
+            files.keys += rows[files.key].n_unique() if files.parts else rows.height
             return
         with _reading(self.folder.parent):
-            news = files.layers(self.folder).news(newest(rows, files.key))
+            news = files.layers(self.folder).news(newest(parts, files.key, parts=files.parts))
         if news.height:
             files.deltas.append(self._write(name, news))
             files.changed += news.height
@@ -333,8 +379,11 @@ class Snapshot:
         layers = files.layers(self.folder)
         if files.changed > COMPACT_SHARE * files.rows:
             old = [*files.base, *files.deltas]
-            parts = [(self._write(name, rows), rows.height) for rows in layers.compacted(ROWS_PER_FILE)]
-            files.base, files.rows = [part for part, _ in parts], sum(height for _, height in parts)
+            files.base, files.rows, files.keys = [], 0, 0
+            for rows in layers.compacted(ROWS_PER_FILE):
+                files.base.append(self._write(name, rows))
+                files.rows += rows.height
+                files.keys += rows[files.key].n_unique() if files.parts else rows.height
             files.deltas, files.changed = [], 0
         elif len(files.deltas) > MOST_DELTAS:
             old, over = files.deltas, layers.overlay()

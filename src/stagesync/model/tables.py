@@ -38,6 +38,11 @@ class Table:
     links: tuple[str, ...] = ()
     history_of: str | None = None
 
+    @property
+    def record(self) -> str:
+        """The column that says which record a row is of: the key, or ``record`` in a table of past values."""
+        return self.key if self.history_of is None else "record"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Missing:

@@ -88,6 +88,14 @@ class RowPage(_Answer):
     paging: Paging | None = None
 
 
+class SearchPage(_Answer):
+    """A page of a search. ``total`` counts what the filters let through, on this page and after it."""
+
+    total: int | None = None
+    results: list[Row] = []
+    paging: Paging | None = None
+
+
 class BatchAnswer(_Answer):
     """The answer to a batch, 200 or 207; results are in no particular order, absent ids are in ``errors``."""
 
@@ -191,6 +199,8 @@ class PropertyAnswer(_Answer):
     name: str
     options: list[OptionAnswer] = []
     has_unique_value: bool = False
+    calculated: bool = False
+    hubspot_defined: bool = False
     archived: bool = False
 
 

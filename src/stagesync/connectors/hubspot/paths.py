@@ -20,6 +20,7 @@ class Paths:
     """
 
     list: str
+    search: str
     create: str
     batch_read: str
     batch_update: str
@@ -37,6 +38,7 @@ class Paths:
 def _dated(version: str) -> Paths:
     return Paths(
         list=f"/crm/objects/{version}/{{object}}",
+        search=f"/crm/objects/{version}/{{object}}/search",
         create=f"/crm/objects/{version}/{{object}}",
         batch_read=f"/crm/objects/{version}/{{object}}/batch/read",
         batch_update=f"/crm/objects/{version}/{{object}}/batch/update",
@@ -54,6 +56,7 @@ def _dated(version: str) -> Paths:
 PATHS: Mapping[str, Paths] = {
     "v3": Paths(
         list="/crm/v3/objects/{object}",
+        search="/crm/v3/objects/{object}/search",
         create="/crm/v3/objects/{object}",
         batch_read="/crm/v3/objects/{object}/batch/read",
         batch_update="/crm/v3/objects/{object}/batch/update",

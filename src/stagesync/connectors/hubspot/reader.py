@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from urllib.parse import urlencode
 
 import polars as pl
@@ -13,20 +12,14 @@ from stagesync.connectors.hubspot.answers import (
     OwnerAnswer,
     OwnerPage,
     Pipelines,
-    PropertyAnswer,
     Row,
-    RowPage,
     TokenInfo,
 )
+from stagesync.connectors.hubspot.definitions import Definitions, Known, asked, object_of
 from stagesync.connectors.hubspot.faults import Refusal, ScopeMissing
 from stagesync.connectors.hubspot.frames import ID, history_frame, link_frame, record_frame
-from stagesync.connectors.hubspot.records import (
-    list_records,
-    pieces,
-    read_associations,
-    read_properties,
-    read_records,
-)
+from stagesync.connectors.hubspot.increments import HubSpotIncrements
+from stagesync.connectors.hubspot.records import list_records, pieces, read_associations, read_records
 from stagesync.connectors.hubspot.stages import PIPELINE_FIELDS, option_stages, pipeline_stages
 from stagesync.connectors.hubspot.tasks import find_by_key, find_by_marker, has_unique_key
 from stagesync.connectors.hubspot.transport import ReadTransport, Request
@@ -44,16 +37,16 @@ LONGEST_QUERY = 12_000  # characters; HubSpot answers 414 somewhere above 15,000
 class HubSpotReader:
     """A :class:`~stagesync.connectors.base.Reader` of one portal.
 
-    Property definitions are read once for each object and read again by :meth:`missing`.
+    Property definitions and what searches found are remembered until :meth:`missing` is called again.
     """
 
     crm: str = "hubspot"
-    increments = None
 
     def __init__(self, transport: ReadTransport) -> None:
         """Read through ``transport``."""
         self._transport = transport
-        self._definitions: dict[str, dict[str, PropertyAnswer] | str] = {}
+        self._definitions = Definitions(transport)
+        self.increments = HubSpotIncrements(transport, self._definitions)
 
     def identity(self) -> Identity:
         """The portal that the token belongs to."""
@@ -108,63 +101,12 @@ class HubSpotReader:
 
     def missing(self, tables: Sequence[Table]) -> Sequence[Missing]:
         """Absent properties; all columns of an object that may not be read, and both ends of links to it."""
-        self._definitions.clear()
-        refusals: dict[str, str | None] = {}
-        found: list[Missing] = []
-        for table in tables:
-            names = (_object(table), *table.links)
-            refusals.update({name: self._unreadable(name) for name in names if name not in refusals})
-            columns = self._missing_columns(table, refusals[_object(table)])
-            if columns:
-                found.append(Missing(table=table.name, columns=columns))
-            for link in table.links:
-                reason = refusals[_object(table)] or refusals[link]
-                if reason:
-                    found.append(Missing(table=f"{table.name}~{link}", columns={"from": reason, "to": reason}))
-        return tuple(found)
+        self.increments.forget()
+        return self._definitions.missing(tables)
 
-    def _missing_columns(self, table: Table, reason: str | None) -> Mapping[str, str]:
-        known = self._definitions.get(_object(table))
-        everything = dict.fromkeys((table.key, *table.columns))
-        if reason or not isinstance(known, dict):
-            return dict.fromkeys(everything, reason or str(known))
-        if table.history_of is None:
-            return {name: _absent(name, table) for name in table.columns if name not in known and name != table.key}
-        if table.history_of not in known:
-            return dict.fromkeys(everything, _absent(table.history_of, table))
-        return {}
-
-    def _unreadable(self, object_name: str) -> str | None:
-        """Why records of an object cannot be read; None when they can. Definitions have a scope of their own."""
-        known = self._known(object_name)
-        if isinstance(known, str):
-            return known
-        request = Request(
-            path=self._transport.paths.list, names={"object": object_name}, query={"limit": 1, "properties": ID}
-        )
-        try:
-            self._transport.ask(RowPage, request)
-        except ScopeMissing as error:
-            return error.reason
-        except Refusal as refusal:
-            return _no_object(object_name, refusal)
-        return None
-
-    def _known(self, object_name: str) -> dict[str, PropertyAnswer] | str:
-        """Definitions by name, or why there are none."""
-        if object_name not in self._definitions:
-            try:
-                self._definitions[object_name] = read_properties(self._transport, object_name)
-            except ScopeMissing as error:
-                self._definitions[object_name] = error.reason
-            except Refusal as refusal:
-                self._definitions[object_name] = _no_object(object_name, refusal)
-        return self._definitions[object_name]
-
-    def properties(self, object_name: str) -> dict[str, PropertyAnswer]:
+    def properties(self, object_name: str) -> Known:
         """The definitions of an object's properties by name; none when it cannot be read."""
-        known = self._known(object_name)
-        return {} if isinstance(known, str) else known
+        return self._definitions.properties(object_name)
 
     def pull(self, table: Table) -> Iterator[Page]:
         """All records, about 2,000 to a page, each page followed by the associations of its records.
@@ -172,30 +114,30 @@ class HubSpotReader:
         A table without records gives one empty page, so that its columns are known. An object that may not
         be read gives none: :meth:`missing` says why.
         """
-        known = self._known(_object(table))
+        known = self._definitions.known(object_of(table))
         if isinstance(known, str):
             return
         if table.history_of is not None:
             yield from self._pull_history(table, known)
             return
-        table = _present(table, known)
+        table = self._definitions.present(table)
         for rows in _gathered(self._rows(table)):
             yield Page(table=table.name, rows=record_frame(table, rows))
             for link in table.links:
                 pairs = read_associations(self._transport, table.name, link, [str(row.id) for row in rows])
                 yield Page(table=f"{table.name}~{link}", rows=link_frame(pairs))
 
-    def _pull_history(self, table: Table, known: Mapping[str, PropertyAnswer]) -> Iterator[Page]:
+    def _pull_history(self, table: Table, known: Known) -> Iterator[Page]:
         if table.history_of not in known:
             return
         query: dict[str, str | int] = {"limit": HISTORY_PAGE, "properties": ID}
         query["propertiesWithHistory"] = str(table.history_of)
-        for rows in _gathered(list_records(self._transport, _object(table), query)):
+        for rows in _gathered(list_records(self._transport, object_of(table), query)):
             yield Page(table=table.name, rows=history_frame(table, rows))
 
     def _rows(self, table: Table) -> Iterator[list[Row]]:
         """Pages of a list; with too many properties for a URL, of ids that are then read by POST."""
-        names = _asked(table)
+        names = asked(table)
         query: dict[str, str | int] = {"limit": PAGE, "properties": ",".join(names)}
         if len(urlencode(query)) <= LONGEST_QUERY:
             yield from list_records(self._transport, table.name, query)
@@ -205,8 +147,8 @@ class HubSpotReader:
 
     def current(self, table: Table, ids: Sequence[str]) -> pl.DataFrame:
         """These records as they are now, in no particular order; absent ones are gone or hidden."""
-        table = _present(table, self.properties(_object(table)))
-        return record_frame(table, read_records(self._transport, _object(table), ids, _asked(table)))
+        table = self._definitions.present(table)
+        return record_frame(table, read_records(self._transport, object_of(table), ids, asked(table)))
 
     def own_tasks(self, keys: Sequence[str], records: Sequence[str] = ()) -> Mapping[str, str]:  # noqa: ARG002
         """Keys that have a task, open or completed, to its id; tasks that were deleted are not found."""
@@ -218,28 +160,6 @@ class HubSpotReader:
     def close(self) -> None:
         """Give connections back."""
         self._transport.close()
-
-
-def _object(table: Table) -> str:
-    return table.name.partition(".")[0] if table.history_of is not None else table.name
-
-
-def _present(table: Table, known: Mapping[str, PropertyAnswer]) -> Table:
-    """``table`` with the columns that the portal has."""
-    return replace(table, columns={name: kind for name, kind in table.columns.items() if name in known})
-
-
-def _asked(table: Table) -> list[str]:
-    """The properties to ask for; asking for none would bring HubSpot's default ones."""
-    return list(dict.fromkeys((ID, *table.columns)))
-
-
-def _absent(name: str, table: Table) -> str:
-    return f"this portal has no property {name} on {_object(table)}"
-
-
-def _no_object(object_name: str, refusal: Refusal) -> str:
-    return f"this portal has no {object_name} that can be read: {refusal}"
 
 
 def _owner(answer: OwnerAnswer, *, active: bool) -> Owner:

@@ -14,11 +14,15 @@ from stagesync.connectors.hubspot.answers import (
     PropertyAnswer,
     Row,
     RowPage,
+    SearchPage,
 )
+from stagesync.connectors.hubspot.frames import ID
 from stagesync.connectors.hubspot.transport import ReadTransport, Request
 from stagesync.errors import ConnectionFailed
 
 BATCH = 100  # inputs of batch/read, batch/update, batch/upsert
+HISTORY_BATCH = 50  # inputs of batch/read with past values
+SEARCH_PAGE = 200
 ASSOCIATION_BATCH = 1000  # inputs of associations batch/read
 
 T = TypeVar("T")
@@ -52,19 +56,55 @@ def list_records(transport: ReadTransport, object_name: str, query: Mapping[str,
         after = {"after": cursor}
 
 
+def search_ids(
+    transport: ReadTransport, object_name: str, filters: Sequence[Mapping[str, str]], after: str = ""
+) -> Iterator[list[str]]:
+    """The ids of records that pass all filters, above ``after``, ascending as numbers; at least one page.
+
+    Each page is a search of its own for ids above the last one, so that neither the cap of 10,000 results for a search
+    nor records that come and go meanwhile lose a row. The index may lag behind: an id may be gone, or a newer state
+    not be found yet.
+    """
+    last = int(after or 0)
+    while True:
+        above = {"propertyName": ID, "operator": "GT", "value": str(last)}
+        body = {
+            "filterGroups": [{"filters": [*filters, above]}],
+            "sorts": [{"propertyName": ID, "direction": "ASCENDING"}],
+            "properties": [ID],
+            "limit": SEARCH_PAGE,
+        }
+        request = Request(path=transport.paths.search, names={"object": object_name}, body=body, search=True)
+        page = transport.ask(SearchPage, request)
+        ids = sorted({int(row.id) for row in page.results})
+        yield [str(each) for each in ids]
+        if len(page.results) < SEARCH_PAGE or page.total == len(page.results):
+            return
+        if ids[0] <= last:
+            raise ConnectionFailed(f"{transport.place}: the search of {object_name} repeats itself; try again later")
+        last = ids[-1]
+
+
 def read_records(
-    transport: ReadTransport, object_name: str, ids: Iterable[str], properties: Sequence[str], key: str | None = None
+    transport: ReadTransport,
+    object_name: str,
+    ids: Iterable[str],
+    properties: Sequence[str],
+    *,
+    key: str | None = None,
+    history: Sequence[str] = (),
 ) -> list[Row]:
     """These records as they are now, in no particular order; absent ones are left out (HTTP 207).
 
-    ``key`` names a property with unique values that ``ids`` are values of. Strongly consistent, unlike search.
+    ``key`` names a property with unique values that ``ids`` are values of, ``history`` properties whose past values
+    are wanted. Strongly consistent, unlike search. A merged record comes as the one that it became, with its id.
     """
     found: list[Row] = []
-    for piece in pieces(dict.fromkeys(ids), BATCH):
+    for piece in pieces(dict.fromkeys(ids), HISTORY_BATCH if history else BATCH):
         body: dict[str, Any] = {
             "inputs": [{"id": value} for value in piece],
             "properties": list(properties),
-            "propertiesWithHistory": [],
+            "propertiesWithHistory": list(history),
         }
         if key is not None:
             body["idProperty"] = key

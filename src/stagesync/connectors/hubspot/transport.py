@@ -15,7 +15,10 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from typing import Any, TypeVar
 
 import structlog
@@ -42,12 +45,13 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """One call: ``names`` fill the braces of ``path``; a ``body`` makes it a POST."""
+    """One call: ``names`` fill the braces of ``path``; a ``body`` makes it a POST. A ``search`` has its own limit."""
 
     path: str
     names: Mapping[str, str] = field(default_factory=dict)
     query: Mapping[str, str | int] = field(default_factory=dict)
     body: Mapping[str, Any] | None = None
+    search: bool = False
 
 
 class Client:
@@ -62,6 +66,8 @@ class Client:
         official = HubSpot(access_token=connection.access_token, host=url, base_url=url, retry=False)
         self._api = official.crm.objects.basic_api.api_client
         self._calls: deque[float] = deque(maxlen=CALLS_REMEMBERED)
+        self.server_time: datetime | None = None
+        """The portal's own clock (aware, whole seconds) at its latest answer; None before, or when it does not tell."""
 
     def call(self, request: Request) -> bytes:
         """Send one request and return the body of a 2xx.
@@ -104,7 +110,9 @@ class Client:
                 _preload_content=False,
                 _request_timeout=self.connection.timeout,
             )
-            return bytes(response.data)
+            body = bytes(response.data)
+            self._hear(response.headers.get("Date"))
+            return body
         except ApiException as error:
             raise self._refused(error) from error
         except UnicodeDecodeError as error:
@@ -113,6 +121,11 @@ class Client:
             if isinstance(error.__context__, ApiException):
                 raise self._refused(error.__context__) from error
             raise
+
+    def _hear(self, date: str | None) -> None:
+        with suppress(ValueError, TypeError):
+            moment = parsedate_to_datetime(date or "")
+            self.server_time = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
     def _refused(self, error: ApiException) -> Exception:
         if not error.status:  # the client's way of saying that TLS failed
@@ -155,6 +168,11 @@ class ReadTransport:
         Raises :class:`Refusal` (4xx), ``CredentialsRefused``, ``ConnectionFailed``.
         """
         return self._repeated(shape, request, always=True)
+
+    @property
+    def server_time(self) -> datetime | None:
+        """The portal's own clock at its latest answer."""
+        return self._client.server_time
 
     def close(self) -> None:
         """Give connections back."""

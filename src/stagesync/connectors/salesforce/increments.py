@@ -24,7 +24,6 @@ from stagesync.connectors.salesforce.records import Records
 from stagesync.connectors.salesforce.schema import Column, Resolved, Schema, SObject
 from stagesync.connectors.salesforce.session import OrgSession
 from stagesync.connectors.salesforce.soql import is_one_of, portions, quoted, select
-from stagesync.model.frames import Page
 from stagesync.model.tables import UNREADABLE, ColumnType, Table
 
 log = structlog.get_logger(__name__)
@@ -97,7 +96,7 @@ class SalesforceIncrements:
             return None
         return Changes(pages=(_changed(page, table.key) for page in chain([first], pages)), cursor=_text(now - LAG))
 
-    def portion(self, table: Table, after: str, rows: int) -> Iterator[Page]:
+    def portion(self, table: Table, after: str, rows: int) -> Iterator[ChangedRows]:
         """Rows by ascending id, as a whole pull would bring them."""
         resolved = self._schema.resolve(table)
 
@@ -107,7 +106,7 @@ class SalesforceIncrements:
             return select(fields(resolved.columns), table.name, where, "Id", max(rows - came, 1))
 
         for page in walk(self._session, Walk(table=table.name, columns=resolved.columns, soql=soql)):
-            yield Page(table=table.name, rows=page)
+            yield ChangedRows(rows=page)
 
     def present(self, table: Table, ids: Sequence[str]) -> set[str]:
         """Asked by query, which any object answers; a collections retrieve is not offered for all."""

@@ -114,6 +114,40 @@ def archive(portal: Portal, kind: ObjectType, record: Record) -> None:
             activity.removed(portal, kind, record)
 
 
+def restore(portal: Portal, kind: ObjectType, record_id: int) -> None:
+    """Bring a record back from the recycle bin, with its associations; no date moves."""
+    portal.database.execute(
+        f'UPDATE "{kind.name}" SET archived = 0, archived_at = NULL WHERE id = ? AND merged_into IS NULL', (record_id,)
+    )
+
+
+def erase(portal: Portal, kind: ObjectType, record_id: int) -> None:
+    """Delete for ever, as for a privacy request: the record, its history and associations leave no trace."""
+    with portal.database.transaction():
+        portal.remember_indexed(kind, record_id)
+        for where in ("from", "to"):
+            sql = f"DELETE FROM associations WHERE {where}_code = ? AND {where}_id = ?"
+            portal.database.execute(sql, (kind.code, record_id))
+        portal.database.execute("DELETE FROM history WHERE object_code = ? AND object_id = ?", (kind.code, record_id))
+        portal.database.execute(f'DELETE FROM "{kind.name}" WHERE id = ?', (record_id,))
+
+
+HIDDEN = 2
+"""In the column ``archived``: neither live nor archived, so that no reading shows the record."""
+
+
+def hide(portal: Portal, kind: ObjectType, record_id: int) -> None:
+    """Take a live record out of what the token sees; no date moves."""
+    sql = f'UPDATE "{kind.name}" SET archived = ? WHERE id = ? AND archived = 0'
+    portal.database.execute(sql, (HIDDEN, record_id))
+
+
+def show(portal: Portal, kind: ObjectType, record_id: int) -> None:
+    """Let the token see a hidden record again."""
+    sql = f'UPDATE "{kind.name}" SET archived = 0 WHERE id = ? AND archived = ?'
+    portal.database.execute(sql, (record_id, HIDDEN))
+
+
 def merge(portal: Portal, kind: ObjectType, primary: Record, other: Record, source: Source) -> Record:
     """Make one new record of two: the primary's values win, both old ids answer with the new one."""
     with portal.database.transaction():

@@ -1,0 +1,162 @@
+"""What changed in a portal since the last look, by the date that HubSpot moves with each write.
+
+A search says which records changed, and reading them by id says how they are now: the index that searches look into
+lags behind the records by seconds, sometimes by more. So each look begins well below the end of the last one. A search
+never says what is deleted; and new associations, restored records and what was hidden or shown move no date. That is
+found by ``portion``, a little at a time.
+
+Merging makes one record of two. It is found as a changed record, and names those that it was made of.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from itertools import islice
+
+import polars as pl
+
+from stagesync.connectors.base import ChangedRows, Changes
+from stagesync.connectors.hubspot.answers import PropertyAnswer, Row
+from stagesync.connectors.hubspot.definitions import Definitions, asked, object_of
+from stagesync.connectors.hubspot.frames import ID, history_frame, link_frame, record_frame
+from stagesync.connectors.hubspot.records import pieces, read_associations, read_records, search_ids
+from stagesync.connectors.hubspot.transport import ReadTransport
+from stagesync.model.tables import Table
+
+LAG = timedelta(minutes=1)
+"""How far the clocks of HubSpot's servers may differ."""
+OVERLAP = timedelta(minutes=10)
+"""How long a write is taken to be on its way into the index."""
+READ_AT_ONCE = 2_000
+MERGED = "hs_merged_object_ids"
+MODIFIED = {"contacts": "lastmodifieddate", "0-1": "lastmodifieddate"}
+"""The date that HubSpot moves with each write; ``hs_lastmodifieddate`` of all other objects."""
+
+_DRIFTING = ("hs_v2_time_in_", "hs_v2_cumulative_time_in_", "hs_v2_latest_time_in_", "hs_time_in_", "num_associated_")
+_DRIFTING_TOO = frozenset({"associatedcompanyid", "hs_primary_associated_company", "hs_primary_contact_id"})
+
+
+@dataclass(kw_only=True)
+class Found:
+    """The ids that a search for changes since a moment found; ``whole`` once all pages came."""
+
+    since: datetime
+    cursor: str
+    ids: list[str] = field(default_factory=list)
+    whole: bool = False
+
+
+class HubSpotIncrements:
+    """The :class:`~stagesync.connectors.base.Increments` of one portal, with its associations."""
+
+    def __init__(self, transport: ReadTransport, definitions: Definitions) -> None:
+        self._transport = transport
+        self._definitions = definitions
+        self._found: dict[str, Found] = {}
+
+    def forget(self) -> None:
+        """Search anew, where records and their past values otherwise share one search."""
+        self._found.clear()
+
+    def cursor(self, table: Table) -> str | None:
+        """The portal's clock, a little back; None for a table whose rows change without a date that says so."""
+        now = self._transport.server_time
+        return _text(now - LAG) if now and self._is_dated(table) else None
+
+    def changes(self, table: Table, cursor: str) -> Changes | None:
+        """The records whose date is at or above the cursor, less the overlap; None when the cursor lies ahead."""
+        now, since = self._transport.server_time, datetime.fromisoformat(cursor)
+        if now is None or since > now or not self._is_dated(table):
+            return None
+        found = self._found.get(object_of(table))
+        if found is None or not found.whole or found.since > since:
+            found = Found(since=since, cursor=_text(now - LAG))
+            self._found[object_of(table)] = found
+        return Changes(pages=self._changed(table, self._ids(table, found)), cursor=found.cursor)
+
+    def portion(self, table: Table, after: str, rows: int) -> Iterator[ChangedRows]:
+        """Records by ascending id as the index has them, each read as it is now; one that is not there is gone."""
+        ids = (each for page in search_ids(self._transport, object_of(table), (), after) for each in page)
+        for piece in pieces(islice(ids, rows), READ_AT_ONCE):
+            yield self._read(table, piece, found_only=piece)
+
+    def present(self, table: Table, ids: Sequence[str]) -> set[str]:
+        """Asked by id; a merged record is not there under its old one."""
+        found = read_records(self._transport, object_of(table), ids, [ID])
+        return {str(row.id) for row in found} & set(ids)
+
+    def links_from(self, table: Table, link: str, ids: Sequence[str]) -> pl.DataFrame:
+        """A call for each 1,000 records."""
+        return link_frame(read_associations(self._transport, table.name, link, ids))
+
+    def links_to(self, table: Table, link: str, ids: Sequence[str]) -> pl.DataFrame:
+        """A call for each 1,000 records."""
+        return link_frame((far, near) for near, far in read_associations(self._transport, link, table.name, ids))
+
+    def _is_dated(self, table: Table) -> bool:
+        known = self._definitions.properties(object_of(table))
+        columns = [known[name] for name in table.columns if name in known] if table.history_of is None else []
+        return modified(object_of(table)) in known and not any(_drifts(column) for column in columns)
+
+    def _ids(self, table: Table, found: Found) -> Iterator[str]:
+        if found.whole:
+            yield from found.ids
+            return
+        since = int((found.since - OVERLAP).timestamp() * 1000)
+        new = {"propertyName": modified(object_of(table)), "operator": "GTE", "value": str(since)}
+        for page in search_ids(self._transport, object_of(table), [new]):
+            found.ids += page
+            yield from page
+        found.whole = True
+
+    def _changed(self, table: Table, ids: Iterator[str]) -> Iterator[ChangedRows]:
+        for piece in pieces(ids, READ_AT_ONCE):
+            yield self._read(table, piece)
+
+    def _read(self, table: Table, ids: Sequence[str], found_only: Sequence[str] | None = None) -> ChangedRows:
+        """Records as they are now. With ``found_only`` what they were merged into is left for its own turn."""
+        table = self._definitions.present(table)
+        name = object_of(table)
+        wanted = [*asked(table), MERGED] if MERGED in self._definitions.properties(name) else asked(table)
+        if table.history_of is not None:
+            wanted = [one for one in wanted if one in {ID, MERGED}]
+        history = [table.history_of] if table.history_of is not None else []
+        rows = read_records(self._transport, name, ids, wanted, history=history)
+        if found_only is not None:
+            rows = [row for row in rows if str(row.id) in set(found_only)]
+        there = [str(row.id) for row in rows]
+        frame = record_frame(table, rows) if table.history_of is None else history_frame(table, rows)
+        return ChangedRows(
+            rows=frame,
+            gone=sorted({*ids, *_merged(rows)} - set(there)),
+            links={link: self.links_from(table, link, there) for link in table.links},
+            of=list(found_only) if found_only is not None else there,
+        )
+
+
+def modified(object_name: str) -> str:
+    """The property with the date of the last write to a record of an object."""
+    return MODIFIED.get(object_name, "hs_lastmodifieddate")
+
+
+def _drifts(known: PropertyAnswer) -> bool:
+    """Whether a value changes without a write to its record: with time, or with what the record is associated with.
+
+    Calculations of HubSpot itself follow the record's own values, but for the ones named here; what a portal calculates
+    for itself may follow anything.
+    """
+    if known.name.startswith(_DRIFTING) or known.name in _DRIFTING_TOO:
+        return True
+    return known.calculated and not known.hubspot_defined
+
+
+def _merged(rows: Sequence[Row]) -> Iterator[str]:
+    """The ids of records that others were made of."""
+    for row in rows:
+        yield from (part.strip() for part in str(row.properties.get(MERGED) or "").split(";") if part.strip())
+
+
+def _text(moment: datetime) -> str:
+    return moment.isoformat()
