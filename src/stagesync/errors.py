@@ -7,7 +7,7 @@ StageSyncError
 ├── RefusedError         the guard said no; let a person decide, exit 4
 ├── ConnectionFailed     a CRM cannot be reached or refuses the credentials; wait or fix, exit 5
 │   ├── CredentialsRefused  the credentials are wrong; waiting does not help
-│   └── LimitReached     the calls that a CRM allows are used up; go on after a while, exit 3
+│   └── LimitReached     a CRM wants to be left alone, mostly because its calls are used up; go on later, exit 3
 ├── Busy                 another agent is writing with the same ledger; wait and try again, exit 3
 ├── LedgerError          the ledger cannot be trusted or opened; stop before writing, exit 3
 └── Interrupted          a person or the system asked to stop; what was begun is finished, exit 3
@@ -18,6 +18,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
+from typing import Self
 
 
 class StageSyncError(Exception):
@@ -80,12 +81,17 @@ class CredentialsRefused(ConnectionFailed):
 class LimitReached(ConnectionFailed):
     """The calls that a CRM allows are used up, or the share of them that StageSync may use; nothing was sent.
 
-    ``wait`` is how long to leave the CRM alone: the pool fills up as calls of a day ago stop counting, so nobody can
-    say when it is enough.
+    ``wait`` is how long to leave the CRM alone, an hour where nobody can say when it is enough: a pool that fills up as
+    calls of a day ago stop counting.
     """
 
     exit_code = 3
     wait = timedelta(hours=1)
+
+    def waiting(self, wait: timedelta) -> Self:
+        """The same error of a CRM that says when it can be asked again."""
+        self.wait = wait
+        return self
 
 
 class Busy(StageSyncError):

@@ -75,7 +75,7 @@ class Timeouts(Strict):
 
 
 class Budget(Strict):
-    """How much of the API calls that an org allows in 24 hours may be used, by all, before StageSync stops."""
+    """How much of the API calls that an org allows in a day may be used, by all, before StageSync stops."""
 
     share: Annotated[float, Field(gt=0, le=1)] = 0.8
 
@@ -151,15 +151,53 @@ class SalesforceSettings(Strict):
         return self
 
 
+class Rate(Strict):
+    """How fast HubSpot is asked."""
+
+    calls: Annotated[
+        int | None,
+        Field(ge=1, description="calls in any ten seconds; without it, as many as the portal says that it allows"),
+    ] = None
+    searches: Annotated[int, Field(ge=1, description="searches in a second, of the 5 that all integrations share")] = 4
+
+
+RENEWED = ("client_id", "client_secret", "refresh_token")
+"""What an OAuth app takes to renew its access token."""
+
+
 class HubSpotSettings(Strict):
-    """A HubSpot portal, reached with a service key or the token of a private app."""
+    """A HubSpot portal, reached with a service key, the token of a private app, or an OAuth app that renews its own."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "oneOf": [
+                {"required": ["token"], "properties": dict.fromkeys(RENEWED, False)},
+                {"required": [*RENEWED], "properties": {"token": False}},
+            ]
+        }
+    )
 
     crm: Literal["hubspot"]
     mapping: Words
-    token: Secret
+    token: Secret | None = Field(None, description="a service key, or the token of a private app")
+    client_id: Secret | None = Field(None, description="OAuth: the id of the app")
+    client_secret: Secret | None = Field(None, description="OAuth: the app's secret")
+    refresh_token: Secret | None = Field(None, description="OAuth: given once, when the app was installed")
     base_url: Words = "https://api.hubapi.com"
     api_version: Literal["v3", "2026-03", "2026-09"] = "v3"
+    timeouts: Timeouts = Timeouts()
+    budget: Budget = Budget()
+    rate: Rate = Rate()
     fallback_owner: Words | None = None
+
+    @model_validator(mode="after")
+    def _one_way_in(self) -> HubSpotSettings:
+        given = [name for name in RENEWED if getattr(self, name) is not None]
+        if self.token is not None and given:
+            raise ValueError(f"{' and '.join(given)} cannot stand beside token; remove one or the other")
+        if self.token is None and len(given) != len(RENEWED):
+            raise ValueError(f"there is no way to log in: give token; or {', '.join(RENEWED)}")
+        return self
 
 
 ConnectionSettings = Annotated[SalesforceSettings | HubSpotSettings, Field(discriminator="crm")]

@@ -210,14 +210,29 @@ def _hubspot(connection: HubSpotConnection) -> tuple[Reader, Writer]:
 def _hubspot_connection(
     folder: Path, name: str, words: HubSpotSettings, own_tasks: tuple[str, str] | None
 ) -> HubSpotConnection:
-    from stagesync.connectors.hubspot import HubSpotConnection
+    from stagesync.connectors.hubspot import HubSpotConnection, OAuthApp
+
+    def read(secret: Secret | None, what: str) -> str:
+        return secret.read(folder, f"connection '{name}', {what}") if secret else ""
 
     task_table, task_key = own_tasks or ("tasks", "stagesync_key")
+    app = None
+    if words.token is None:
+        app = OAuthApp(
+            client_id=read(words.client_id, "client_id"),
+            client_secret=read(words.client_secret, "client_secret"),
+            refresh_token=read(words.refresh_token, "refresh_token"),
+        )
     return HubSpotConnection(
         connection=name,
-        access_token=words.token.read(folder, f"connection '{name}', token"),
+        access_token=read(words.token, "token"),
+        oauth=app,
         base_url=words.base_url,
         api_version=words.api_version,
+        timeout=(words.timeouts.connect, words.timeouts.read),
+        budget=words.budget.share,
+        calls=words.rate.calls,
+        searches=words.rate.searches,
         task_table=task_table,
         task_key=task_key,
     )

@@ -8,6 +8,7 @@ import pytest
 
 from stagesync.agent import cycle, pauses
 from stagesync.errors import LimitReached
+from stagesync.sandbox.hubspot.limits import Limits
 from stagesync.sandbox.server import Sandbox
 
 from .conftest import Deploy
@@ -18,6 +19,13 @@ from .deployment import Deployment
 def agent(sandbox: Sandbox, deploy: Deploy) -> Deployment:
     made = deploy(sandbox)
     made.only("salesforce")
+    return made
+
+
+@pytest.fixture
+def hubspot(sandbox: Sandbox, deploy: Deploy) -> Deployment:
+    made = deploy(sandbox)
+    made.only("hubspot")
     return made
 
 
@@ -68,6 +76,32 @@ def test_the_daemon_stops_at_the_budget_and_waits(sandbox: Sandbox, agent: Deplo
     sandbox.org.calls_used = 10
     with agent.agent(clock=clock) as opened:
         assert cycle.run(opened, command="daemon", write=True, unattended=True).exit_code == 0
+
+
+def test_a_portal_is_left_alone_until_its_day_ends(sandbox: Sandbox, hubspot: Deployment) -> None:
+    limiter = sandbox.portal.limiter
+    hubspot.words["connections"]["hubspot"]["budget"] = {"share": 0.5}
+    hubspot.save()
+    limiter.limits, limiter.used_today = Limits(daily=1_000), 495
+    clock = Clock()
+    with hubspot.agent(clock=clock) as opened:
+        stopped = cycle.run(opened, command="daemon", write=True, unattended=True)
+    error = stopped.errors["hubspot"]
+    assert isinstance(error, LimitReached)
+    assert "500 of the 1,000 API calls" in str(error)
+    assert timedelta(minutes=1) <= error.wait <= timedelta(hours=25)
+    assert limiter.used_today == 500
+
+    clock.now += error.wait - timedelta(seconds=30)
+    with hubspot.agent(clock=clock) as opened:
+        waiting = cycle.run(opened, command="daemon", write=True, unattended=True)
+    assert isinstance(waiting.errors["hubspot"], pauses.Paused)
+    assert limiter.used_today == 500, "nothing was asked"
+
+    clock.now += timedelta(minutes=1)
+    limiter.used_today = 10
+    with hubspot.agent(clock=clock) as opened:
+        assert cycle.run(opened, command="daemon", write=False, unattended=True).exit_code == 0
 
 
 def test_a_person_is_not_bound_by_the_pause_and_a_clock_set_back_ends_it(sandbox: Sandbox, agent: Deployment) -> None:

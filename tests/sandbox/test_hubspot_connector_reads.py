@@ -257,7 +257,7 @@ def test_a_moving_portal_is_left_alone(office: Office) -> None:
     assert office.waits == []
 
 
-def test_the_ten_second_window_is_waited_out(serve: Serve) -> None:
+def test_a_window_that_another_agent_of_the_app_used_up_is_waited_out(serve: Serve) -> None:
     seconds = [0.0]
     limits = Limits(ten_secondly=3)
     portal = Portal(":memory:", clock=lambda: NOW, limits=limits, timer=lambda: seconds[0])
@@ -269,11 +269,14 @@ def test_the_ten_second_window_is_waited_out(serve: Serve) -> None:
 
     waits: list[float] = []
     connection = HubSpotConnection(connection="acme", base_url=serve(routes(portal)), access_token=CREDENTIAL)
-    reader, _ = connect(connection, sleep=sleep)
-    for _ in range(5):
-        reader.owners()
-    assert waits
-    assert all(9 < wait <= 11 for wait in waits)
+    other, _ = connect(connection, sleep=sleep, timer=lambda: seconds[0])
+    reader, _ = connect(connection, sleep=sleep, timer=lambda: seconds[0])
+    for _ in range(3):
+        other.identity()
+    reader.identity()
+    assert portal.limiter.refused == {"TEN_SECONDLY_ROLLING": 1}
+    assert len(waits) == 1
+    assert 9 < waits[0] <= 11.1
 
 
 def test_a_used_up_day_is_said_at_once(serve: Serve) -> None:

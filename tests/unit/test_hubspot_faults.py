@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 import json
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from stagesync.connectors.hubspot.answers import Properties, Rejection, RowPage, Undecodable, decode
-from stagesync.connectors.hubspot.faults import BadStatus, Fault, OutcomeUnknown, Refusal, ScopeMissing, meaning
+from stagesync.connectors.hubspot.faults import (
+    BadStatus,
+    Fault,
+    OutcomeUnknown,
+    PortalMoving,
+    Refusal,
+    ScopeMissing,
+    meaning,
+)
 from stagesync.errors import ConnectionFailed, CredentialsRefused
 
 
@@ -56,7 +65,8 @@ def test_a_lock_is_left_alone_for_two_seconds() -> None:
 
 def test_a_moving_portal_is_neither_retried_nor_blamed_on_the_credentials() -> None:
     error = of(477, b"", retry_after="3600")
-    assert type(error) is ConnectionFailed
+    assert type(error) is PortalMoving
+    assert error.wait == timedelta(hours=1)
     assert "60 more minutes" in str(error)
 
 

@@ -43,7 +43,7 @@ def remember(agent: Agent, run: str, connection: str, error: StageSyncError, lef
     facts = {"until": until.isoformat(), "left": left}
     agent.ledger.note(text, at=now, facts=facts, run=run, connection=connection, key=KEY)
     log.warning("connection_paused", connection=connection, until=until.isoformat())
-    return LimitReached(f"{text}. The daemon goes on at {_shown(until)}")
+    return LimitReached(f"{text}. The daemon goes on at {_shown(until)}").waiting(error.wait)
 
 
 def _shown(moment: datetime) -> str:

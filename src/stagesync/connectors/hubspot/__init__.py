@@ -12,20 +12,24 @@ from collections.abc import Callable
 from stagesync.connectors.hubspot.connection import HubSpotConnection
 from stagesync.connectors.hubspot.discovery import HubSpotDiscovery
 from stagesync.connectors.hubspot.reader import HubSpotReader
+from stagesync.connectors.hubspot.tokens import OAuthApp
 from stagesync.connectors.hubspot.transport import Client, ReadTransport, WriteTransport
 from stagesync.connectors.hubspot.writer import HubSpotWriter
 
-__all__ = ["HubSpotConnection", "HubSpotReader", "HubSpotWriter", "connect", "discover"]
+__all__ = ["HubSpotConnection", "HubSpotReader", "HubSpotWriter", "OAuthApp", "connect", "discover"]
 
 
 def connect(
-    connection: HubSpotConnection, *, sleep: Callable[[float], None] = time.sleep
+    connection: HubSpotConnection,
+    *,
+    sleep: Callable[[float], None] = time.sleep,
+    timer: Callable[[], float] = time.monotonic,
 ) -> tuple[HubSpotReader, HubSpotWriter]:
     """A reader and a writer that share one pool of connections. Nothing is sent before the first call.
 
-    ``sleep`` waits between retries, in seconds.
+    ``sleep`` waits between calls and retries, in seconds, as ``timer`` counts them.
     """
-    client = Client(connection, sleep)
+    client = Client(connection, sleep, timer)
     return HubSpotReader(ReadTransport(client)), HubSpotWriter(WriteTransport(client))
 
 

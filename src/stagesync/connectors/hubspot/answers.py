@@ -232,12 +232,38 @@ class Account(_Answer):
 
     portal_id: int
     ui_domain: str = "app.hubspot.com"
+    time_zone: str | None = None
+    account_type: str | None = None
 
 
 class TokenInfo(_Answer):
     """What a private app's token is good for."""
 
     hub_id: int
+    scopes: list[str] = []
+
+
+class Granted(msgspec.Struct):
+    """An access token of OAuth, good for ``expires_in`` seconds."""
+
+    access_token: str
+    expires_in: float
+    hub_id: int | None = None
+    scopes: list[str] = []
+
+
+class TokenRefusal(msgspec.Struct):
+    """Why there is no token; ``status`` is a word such as BAD_REFRESH_TOKEN, and so is ``error`` in newer versions."""
+
+    status: str | None = None
+    error: str | None = None
+    message: str | None = None
+    error_description: str | None = None
+
+    def words(self) -> str:
+        """HubSpot's own words."""
+        said = (self.status or self.error, self.message or self.error_description)
+        return ": ".join(part for part in said if part) or "no reason given"
 
 
 def decode(body: bytes, shape: type[T]) -> T:

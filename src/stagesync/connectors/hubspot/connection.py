@@ -7,6 +7,7 @@ from ipaddress import ip_address
 from urllib.parse import urlsplit
 
 from stagesync.connectors.hubspot.paths import PATHS
+from stagesync.connectors.hubspot.tokens import OAuthApp
 from stagesync.errors import ConfigurationError
 
 
@@ -15,7 +16,10 @@ class HubSpotConnection:
     """One portal, as the settings describe it.
 
     ``connection`` is the name that people gave it; every message begins with it. ``access_token`` is a service
-    key's or a private app's bearer token, ``timeout`` the seconds to connect and to wait for bytes.
+    key's or a private app's bearer token; ``oauth`` stands in its place for an app that renews its tokens. ``timeout``
+    is the seconds to connect and to wait for bytes. ``budget`` is the share of the day's calls after which StageSync
+    stops, because other integrations draw from the same pool; ``calls`` in ten seconds and ``searches`` in a second
+    are never exceeded (without ``calls`` the portal's answers say how many).
     ``task_table`` is the object that tasks are written to and ``task_key`` its property for a change's key,
     made with ``hasUniqueValue`` (without one, keys are written into the bodies of tasks instead).
 
@@ -23,9 +27,13 @@ class HubSpotConnection:
     """
 
     connection: str
-    access_token: str = field(repr=False)
+    access_token: str = field(default="", repr=False)
+    oauth: OAuthApp | None = None
     base_url: str = "https://api.hubapi.com"
     timeout: tuple[float, float] = (5, 60)
+    budget: float = 0.8
+    calls: int | None = None
+    searches: int = 4
     task_table: str = "tasks"
     task_key: str = "stagesync_key"
     api_version: str = "v3"
@@ -33,7 +41,8 @@ class HubSpotConnection:
     def __post_init__(self) -> None:
         """Refuse a token in clear text over a network, an unknown version, a token with a line break."""
         object.__setattr__(self, "base_url", self.base_url.rstrip("/"))
-        fault = _token_fault(self.access_token) or _url_fault(self.base_url) or _version_fault(self.api_version)
+        token = _app_fault(self.oauth) if self.oauth is not None else _token_fault(self.access_token)
+        fault = token or _url_fault(self.base_url) or _version_fault(self.api_version)
         if fault:
             raise ConfigurationError(f"connection {self.connection}: {fault}")
 
@@ -44,6 +53,11 @@ def _token_fault(token: str) -> str | None:
     if not token.isascii() or not token.isprintable() or " " in token:
         return "the access token holds a blank, a line break or a character that no token has; copy it again"
     return None
+
+
+def _app_fault(app: OAuthApp) -> str | None:
+    missing = [name for name in ("client_id", "client_secret", "refresh_token") if not getattr(app, name)]
+    return f"to renew the access token, {' and '.join(missing)} must be given too" if missing else None
 
 
 def _url_fault(url: str) -> str | None:

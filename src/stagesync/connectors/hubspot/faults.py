@@ -8,19 +8,27 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 
 import msgspec
 
-from stagesync.connectors.hubspot.answers import Rejection
-from stagesync.errors import ConnectionFailed, CredentialsRefused
+from stagesync.connectors.hubspot.answers import Rejection, TokenRefusal
+from stagesync.connectors.hubspot.limits import WINDOW_SECONDS
+from stagesync.errors import ConnectionFailed, CredentialsRefused, LimitReached
 
-WINDOW_SECONDS = 10.0
 LOCK_SECONDS = 2.0
 LONGEST_PAUSE_SECONDS = 60.0
+LONGEST_MOVE = timedelta(hours=24)
+"""How long HubSpot says that a portal may be on its way."""
+DAILY, SECONDLY = "DAILY", "SECONDLY"
 
 
 class OutcomeUnknown(ConnectionFailed):
     """A request was sent and no answer came that tells whether it took."""
+
+
+class TokenExpired(CredentialsRefused):
+    """401 EXPIRED_AUTHENTICATION: the token was good once."""
 
 
 class ScopeMissing(CredentialsRefused):
@@ -31,12 +39,24 @@ class ScopeMissing(CredentialsRefused):
         self.reason = reason
 
 
-class Refusal(Exception):
-    """HubSpot understood and said no (4xx); the caller decides what that means for its records."""
+class DayUsedUp(LimitReached):
+    """429 DAILY: no call is worth trying before midnight in the portal's time zone."""
 
-    def __init__(self, status: int, rejection: Rejection) -> None:
+
+class PortalMoving(LimitReached):
+    """477: the portal is on its way to another data centre. No failure; it is back where it was asked for."""
+
+
+class Refusal(Exception):
+    """HubSpot understood and said no (4xx); the caller decides what that means for its records.
+
+    ``token_words`` is what the endpoint for tokens says, in a form of its own.
+    """
+
+    def __init__(self, status: int, rejection: Rejection, token_words: str = "") -> None:
         self.status = status
         self.rejection = rejection
+        self.token_words = token_words
         super().__init__(f"{rejection.words()} (HTTP {status})")
 
 
@@ -63,6 +83,7 @@ class BadStatus:
     body: bytes
     headers: Mapping[str, str]
     window: float = WINDOW_SECONDS
+    until_midnight: timedelta = LimitReached.wait
 
 
 def meaning(place: str, answer: BadStatus) -> Exception:
@@ -74,10 +95,11 @@ def meaning(place: str, answer: BadStatus) -> Exception:
     if status in {401, 403, 530}:
         return _unauthorised(place, status, rejection)
     if status == 477:
-        return ConnectionFailed(
-            f"{place}: HubSpot is moving this portal to another data centre (HTTP 477){_until(answer)}; "
-            "StageSync goes on by itself at the next run after that"
-        )
+        asked = _retry_after(answer)
+        wait = LimitReached.wait if asked is None else min(timedelta(seconds=asked), LONGEST_MOVE)
+        return PortalMoving(
+            f"{place}: HubSpot is moving this portal to another data centre (HTTP 477){_until(answer)}"
+        ).waiting(wait)
     if status == 423:
         error = ConnectionFailed(f"{place}: HubSpot keeps the records locked (HTTP 423); try again in a minute")
         return Fault(error, landed=False, pause=max(LOCK_SECONDS, _asked(answer) or 0.0), name="locked")
@@ -88,22 +110,23 @@ def meaning(place: str, answer: BadStatus) -> Exception:
         return Fault(unknown, landed=True, pause=_asked(answer), name="unavailable")
     if 300 <= status < 400:
         return ConnectionFailed(f"{place}: the server sends the caller elsewhere (HTTP {status}); check the address")
-    return Refusal(status, rejection)
+    return Refusal(status, rejection, _token_words(answer.body))
 
 
 def _limited(place: str, rejection: Rejection, answer: BadStatus) -> Exception:
     policy = rejection.policy_name or ""
-    if policy == "DAILY":
-        return ConnectionFailed(
+    if policy == DAILY:
+        return DayUsedUp(
             f"{place}: the portal has used up its API calls for today (HTTP 429, DAILY); the count starts again at "
             "midnight in the portal's time zone, and no call is worth trying before"
-        )
-    pause = 1.0 if policy == "SECONDLY" else answer.window
+        ).waiting(answer.until_midnight)
+    pause = 1.0 if policy == SECONDLY else answer.window
     error = ConnectionFailed(
         f"{place}: HubSpot's call limit stayed exhausted (HTTP 429{', ' + policy if policy else ''}); "
         "other integrations may be using it, try again later"
     )
-    return Fault(error, landed=False, pause=_asked(answer) or pause, name="limited")
+    name = "searches" if policy == SECONDLY else "limited"
+    return Fault(error, landed=False, pause=_asked(answer) or pause, name=name)
 
 
 def _unauthorised(place: str, status: int, rejection: Rejection) -> CredentialsRefused:
@@ -114,7 +137,7 @@ def _unauthorised(place: str, status: int, rejection: Rejection) -> CredentialsR
             f"{place}: {reason}; add it to the service key, or leave the object out of the mapping", reason
         )
     if rejection.category == "EXPIRED_AUTHENTICATION":
-        return CredentialsRefused(f"{place}: the access token has expired; put a new one in its place")
+        return TokenExpired(f"{place}: the access token has expired; put a new one in its place")
     return CredentialsRefused(
         f"{place}: HubSpot refused the access token (HTTP {status}); check that it is whole, belongs to this "
         "portal and was not revoked"
@@ -127,6 +150,13 @@ def _rejection(body: bytes) -> Rejection:
         return msgspec.json.decode(body, type=Rejection)
     except (msgspec.DecodeError, UnicodeDecodeError):
         return Rejection()
+
+
+def _token_words(body: bytes) -> str:
+    try:
+        return msgspec.json.decode(body, type=TokenRefusal).words()
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return "no reason given"
 
 
 def _asked(answer: BadStatus) -> float | None:

@@ -32,6 +32,8 @@ class Paths:
     properties: str
     owners: str
     account: str
+    usage: str
+    token: str
     token_info: str = "/oauth/v2/private-apps/get/access-token-info"  # noqa: S105 - an address, not a token
 
 
@@ -50,6 +52,8 @@ def _dated(version: str) -> Paths:
         properties=f"/crm/properties/{version}/{{object}}",
         owners=f"/crm/owners/{version}",
         account=f"/account-info/{version}/details",
+        usage=f"/account-info/{version}/api-usage/daily/private-apps",
+        token=f"/oauth/{version}/token",
     )
 
 
@@ -68,6 +72,8 @@ PATHS: Mapping[str, Paths] = {
         properties="/crm/v3/properties/{object}",
         owners="/crm/v3/owners",
         account="/account-info/v3/details",
+        usage="/account-info/v3/api-usage/daily/private-apps",
+        token="/oauth/v1/token",  # noqa: S106 - an address, not a token
     ),
     "2026-03": _dated("2026-03"),
     "2026-09": _dated("2026-09"),

@@ -24,7 +24,7 @@ from stagesync.connectors.hubspot.stages import PIPELINE_FIELDS, option_stages, 
 from stagesync.connectors.hubspot.tasks import find_by_key, find_by_marker, has_unique_key
 from stagesync.connectors.hubspot.transport import ReadTransport, Request
 from stagesync.errors import ConnectionFailed
-from stagesync.model.crm import Identity, NativeStage, Owner
+from stagesync.model.crm import Calls, Identity, NativeStage, Owner
 from stagesync.model.frames import Page
 from stagesync.model.tables import Missing, Table
 
@@ -54,6 +54,7 @@ class HubSpotReader:
             account = self._transport.ask(Account, Request(path=self._transport.paths.account))
         except (Refusal, ScopeMissing):
             account = self._account_of_token()
+        self._transport.set_time_zone(account.time_zone)
         return Identity(
             crm=self.crm,
             key=str(account.portal_id),
@@ -62,7 +63,7 @@ class HubSpotReader:
         )
 
     def _account_of_token(self) -> Account:
-        body = {"tokenKey": self._transport.connection.access_token}
+        body = {"tokenKey": self._transport.access_token()}
         try:
             info = self._transport.ask(TokenInfo, Request(path=self._transport.paths.token_info, body=body))
         except Refusal as refusal:
@@ -156,6 +157,10 @@ class HubSpotReader:
             return {}
         find = find_by_key if has_unique_key(self._transport) else find_by_marker
         return find(self._transport, keys)
+
+    def calls(self) -> Calls:
+        """The calls of the session, which the writer shares, and the portal's pool of a day."""
+        return self._transport.calls()
 
     def close(self) -> None:
         """Give connections back."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -27,6 +27,8 @@ class RateLimiter:
         """Start with empty windows."""
         self.limits = limits
         self.used_today = 0
+        self.refused: Counter[str] = Counter()
+        """Refusals so far by policy."""
         self._app_id = app_id
         self._timer = timer
         self._calls: deque[float] = deque()
@@ -67,6 +69,7 @@ class RateLimiter:
             window.append(now)
 
     def _refusal(self, policy: str, message: str) -> ApiError:
+        self.refused[policy] += 1
         group = "daily" if policy == "DAILY" else "ten-secondly" if policy.startswith("TEN") else "search"
         body = {
             "status": "error",

@@ -1,0 +1,235 @@
+"""One connection to one portal: requests go out at the pace that HubSpot allows, bytes or plain errors come back.
+
+The official client carries the requests: its ``ApiClient`` brings TLS, the pool, authorisation and encoding of
+parameters. Its generated methods are not used, for three reasons. They spell v3 and v4 paths, whose support
+ends in 2027, while our paths come from one table by version. Each property access builds another client with
+another pool, so an ``ApiClient`` is kept instead. And their models cost 17 to 45 times plain decoding
+(``_preload_content=False`` hands over the bytes).
+
+The client's own retries are off (``retry=False``): they would repeat the creation of a task. A kept ``ApiClient`` keeps
+its token too, which is therefore set before each call.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from hubspot import HubSpot
+from hubspot.crm.objects.exceptions import ApiException
+from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionError, ReadTimeoutError
+
+from stagesync.connectors.hubspot.answers import Granted, Undecodable, decode
+from stagesync.connectors.hubspot.connection import HubSpotConnection
+from stagesync.connectors.hubspot.faults import (
+    BadStatus,
+    DayUsedUp,
+    Fault,
+    OutcomeUnknown,
+    Refusal,
+    TokenExpired,
+    meaning,
+)
+from stagesync.connectors.hubspot.limits import Headers, Meter, Pace, until_midnight
+from stagesync.connectors.hubspot.paths import PATHS
+from stagesync.connectors.hubspot.tokens import OAuthApp, Tokens
+from stagesync.errors import ConnectionFailed, CredentialsRefused, LimitReached
+
+JSON = "application/json"
+FORM = "application/x-www-form-urlencoded"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """One call: ``names`` fill the braces of ``path``; a ``body`` makes it a POST. A ``search`` has its own limit."""
+
+    path: str
+    names: Mapping[str, str] = field(default_factory=dict)
+    query: Mapping[str, str | int] = field(default_factory=dict)
+    body: Mapping[str, Any] | None = None
+    search: bool = False
+
+    @property
+    def method(self) -> str:
+        """GET, or POST with a body."""
+        return "GET" if self.body is None else "POST"
+
+
+class Client:
+    """The kept ``ApiClient`` of one portal, shared by its reader and writer; ``timer`` counts seconds."""
+
+    def __init__(
+        self,
+        connection: HubSpotConnection,
+        sleep: Callable[[float], None] = time.sleep,
+        timer: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Build the client; nothing is sent yet."""
+        self.connection = connection
+        self.sleep = sleep
+        self.place = f"{connection.connection} ({connection.base_url})"
+        self.meter = Meter(connection.connection, connection.budget)
+        self.server_time: datetime | None = None
+        """The portal's own clock (aware, whole seconds) at its latest answer; None before, or when it does not tell."""
+        self._zone: ZoneInfo | None = None
+        self._pace = Pace(calls=connection.calls, searches=connection.searches, sleep=sleep, timer=timer)
+        self._tokens = Tokens(connection.oauth or connection.access_token, self._granted, timer)
+        url = connection.base_url
+        official = HubSpot(access_token=connection.access_token, host=url, base_url=url, retry=False)
+        self._api = official.crm.objects.basic_api.api_client
+
+    def call(self, request: Request) -> bytes:
+        """Send one request and return the body of a 2xx.
+
+        Raises :class:`Fault` for what may pass, and what :func:`meaning` makes of other answers.
+        """
+        token = self._token(self._tokens.current)
+        try:
+            return self._counted(request, token)
+        except TokenExpired:
+            if not self._tokens.renewable:
+                raise
+            return self._counted(request, self._token(lambda: self._tokens.renew(token)))
+
+    def access_token(self) -> str:
+        """The token that the next call would use."""
+        return self._token(self._tokens.current)
+
+    def set_time_zone(self, name: str | None) -> None:
+        """Where the portal is: its day ends there."""
+        with suppress(ZoneInfoNotFoundError, ValueError, OSError):
+            self._zone = ZoneInfo(name) if name else None
+
+    def close(self) -> None:
+        """Give the pooled connections back; harmless when repeated."""
+        self._api.rest_client.pool_manager.clear()
+
+    def _counted(self, request: Request, token: str) -> bytes:
+        """Send within the limits; an answer tells more of them."""
+        try:
+            self.meter.sending(f"{request.method} {request.path.format_map(dict(request.names))}")
+        except LimitReached as error:
+            raise error.waiting(until_midnight(self.server_time, self._zone)) from None
+        ended = self._pace.begin(search=request.search)
+        try:
+            return self._sent(request, token)
+        except Fault as fault:
+            if fault.name == "searches":
+                self._pace.slow_down()
+            raise
+        except DayUsedUp as error:
+            self.meter.refused(error)
+            raise
+        finally:
+            ended()
+            self.meter.ended()
+
+    def _sent(self, request: Request, token: str) -> bytes:
+        self._api.configuration.access_token = token
+        headers = {"Accept": JSON, "Content-Type": JSON}
+        return self._settled(
+            lambda: self._api.call_api(
+                request.path,
+                request.method,
+                path_params=dict(request.names),
+                query_params=dict(request.query),
+                # The client asks for no compression; a tenth of the bytes.
+                header_params={**headers, "Accept-Encoding": "gzip"},
+                body=request.body,
+                auth_settings=["oauth2"],
+                _preload_content=False,
+                _request_timeout=self.connection.timeout,
+            )
+        )
+
+    def _token(self, ask: Callable[[], str]) -> str:
+        """A token. Where asking for one fails, the call that needs it has not been sent."""
+        try:
+            return ask()
+        except Fault as fault:
+            raise Fault(fault.error, landed=False, pause=fault.pause, name=fault.name) from fault
+
+    def _granted(self, app: OAuthApp) -> Granted:
+        path = PATHS[self.connection.api_version].token
+        try:
+            body = self._settled(
+                lambda: self._api.call_api(
+                    path,
+                    "POST",
+                    header_params={"Accept": JSON, "Content-Type": FORM},
+                    post_params=list(app.form().items()),
+                    auth_settings=[],
+                    _preload_content=False,
+                    _request_timeout=self.connection.timeout,
+                )
+            )
+            return decode(body, Granted)
+        except Refusal as refusal:
+            raise CredentialsRefused(
+                f"{self.place}: HubSpot gave no access token: {refusal.token_words}; check client_id, client_secret "
+                "and refresh_token, and that the app is still installed in this portal"
+            ) from refusal
+        except Undecodable as error:
+            unknown = ConnectionFailed(f"{self.place} sent a token that cannot be read: {error}")
+            raise Fault(unknown, landed=False, name="undecodable") from error
+
+    def _settled(self, send: Callable[[], Any]) -> bytes:
+        """The body of a 2xx; everything else is an error of ours."""
+        try:
+            response = send()
+            body = bytes(response.data)
+            self._hear({name.lower(): value for name, value in response.headers.items()})
+            return body
+        except ApiException as error:
+            raise self._refused(error) from error
+        except UnicodeDecodeError as error:
+            # The client decodes error bodies as UTF-8; when an edge answers in another encoding, the answer
+            # is in the context of the decoder's error.
+            if isinstance(error.__context__, ApiException):
+                raise self._refused(error.__context__) from error
+            raise
+        except NewConnectionError as error:  # refused, unreachable or unknown host: nothing was sent
+            raise self._unreachable(f"cannot connect to {self.place}", error) from error
+        except ConnectTimeoutError as error:
+            raise self._unreachable(f"{self.place} did not accept a connection in time", error) from error
+        except ReadTimeoutError as error:
+            seconds = self.connection.timeout[1]
+            unknown = OutcomeUnknown(f"{self.place} did not answer within {seconds:g} seconds; try again later")
+            raise Fault(unknown, landed=True, name="timeout") from error
+        except HTTPError as error:
+            unknown = OutcomeUnknown(f"{self.place} broke the connection off ({type(error).__name__}); try again later")
+            raise Fault(unknown, landed=True, name="broken") from error
+
+    def _hear(self, headers: Headers) -> None:
+        self.meter.heard(headers)
+        self._pace.heard(headers)
+        with suppress(ValueError, TypeError):
+            moment = parsedate_to_datetime(headers.get("date", ""))
+            self.server_time = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+    def _refused(self, error: ApiException) -> Exception:
+        if not error.status:  # the client's way of saying that TLS failed
+            reason = str(error.reason).replace("\n", " ")
+            return ConnectionFailed(f"{self.place}: the secure connection failed: {reason}")
+        body = error.body or b""
+        headers = {name.lower(): value for name, value in (error.headers or {}).items()}
+        self._hear(headers)
+        answer = BadStatus(
+            status=error.status,
+            body=body.encode() if isinstance(body, str) else body,
+            headers=headers,
+            window=self._pace.window(),
+            until_midnight=until_midnight(self.server_time, self._zone),
+        )
+        return meaning(self.place, answer)
+
+    def _unreachable(self, what: str, error: HTTPError) -> Fault:
+        cause = type(error).__name__
+        failed = ConnectionFailed(f"{what} ({cause}); check the address, the network and the firewall")
+        return Fault(failed, landed=False, name="unreachable")
