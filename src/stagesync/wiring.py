@@ -17,6 +17,7 @@ from zoneinfo import ZoneInfo
 from stagesync import __version__
 from stagesync.agent import written
 from stagesync.agent.connection import Agent, Connected, Manner, Progress, silent
+from stagesync.audit.explain import Explanation
 from stagesync.connectors.base import Discovery, Reader, Writer
 from stagesync.mirror import Mirror
 from stagesync.model.waivers import Waiver
@@ -119,6 +120,21 @@ def stages_written(settings: Settings, connection: str) -> Mapping[str, Mapping[
 
     with Ledger.open(settings.ledger_url) as ledger:
         return written.stages_written(ledger, connection, settings.mappings[connection])
+
+
+def stops(settings: Settings, one: Explanation) -> list[str]:
+    """Why rules have stopped for a record, newest first: those with a finding that is still there.
+
+    Raises LedgerError for a ledger that cannot be opened.
+    """
+    from stagesync.ledger import EntryKind, Ledger
+
+    rules = {finding.rule for finding in one.findings}
+    with Ledger.open(settings.ledger_url) as ledger:
+        entries = ledger.entries(
+            kind=EntryKind.RULE_STOPPED, connection=one.connection, object=one.object, record=one.record
+        )
+        return [f"{entry.rule}: {entry.body['text']}" for entry in entries if entry.rule in rules]
 
 
 @contextmanager

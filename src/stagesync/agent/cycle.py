@@ -12,7 +12,7 @@ from stagesync.agent.connection import Agent, Connected
 from stagesync.agent.pull import Pulled, pull
 from stagesync.agent.running import Override, Running, RunResult, guarded, running
 from stagesync.agent.settle import settle
-from stagesync.agent.written import stages_written
+from stagesync.agent.written import corrections, stages_written
 from stagesync.audit.engine import Judgement, judge
 from stagesync.audit.evidence import Tables
 from stagesync.audit.masks import Frame
@@ -146,4 +146,5 @@ def _situation(agent: Agent, connected: Connected, pulled: Pulled, as_of: dateti
         ],
         fallback_owner=connected.fallback_owner,
         protected=agent.protected,
+        corrections=corrections(agent.ledger, connected.name, connected.mapping),
     )

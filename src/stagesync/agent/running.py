@@ -18,7 +18,7 @@ from stagesync.agent.connection import Agent
 from stagesync.audit.engine import Judgement
 from stagesync.errors import IncompleteError, Interrupted, RefusedError, StageSyncError
 from stagesync.ledger import EntryKind
-from stagesync.model.changes import Change, Outcome, Plan, Result
+from stagesync.model.changes import Change, LeftOut, Outcome, Plan, Result
 from stagesync.model.crm import Calls, Identity
 from stagesync.model.findings import Scope
 from stagesync.planning import guard
@@ -55,6 +55,11 @@ class RunResult:
     def scopes(self) -> list[Scope]:
         """How much of each object was judged."""
         return [judgement.scope for judgement in self.judgements]
+
+    @property
+    def stopped(self) -> list[LeftOut]:
+        """Records for which a rule has stopped, because its correction came back."""
+        return [entry for entry in self.plan.left_out if entry.stop is not None]
 
     @property
     def incomplete(self) -> bool:
@@ -144,6 +149,7 @@ def guarded(
     result.refusals = _refusals(agent, result, scopes)
     if run.hold is None:
         return
+    _tell_of_stops(agent, result)
     passed = tuple(refusal for refusal in result.refusals if override is not None and not refusal.final)
     if override is not None and passed and passed == result.refusals:
         text = f"overridden by {override.by}: {override.reason}"
@@ -161,6 +167,23 @@ def guarded(
             brake.check(agent, len(applied), planned - len(applied))
 
         apply(agent, result.run, result.plan, applied, result.errors, gate=gate, moved_on={**moved_on, **protected})
+
+
+def _tell_of_stops(agent: Agent, result: RunResult) -> None:
+    """For which records a rule has stopped stands in the ledger, once."""
+    for entry in result.stopped:
+        if not agent.ledger.count(kind=EntryKind.RULE_STOPPED, key=entry.stop):
+            agent.ledger.note(
+                entry.reason,
+                at=agent.clock(),
+                kind=EntryKind.RULE_STOPPED,
+                run=result.run,
+                connection=entry.connection,
+                object=entry.object,
+                record=entry.record,
+                rule=entry.rule,
+                key=entry.stop,
+            )
 
 
 def _refusals(agent: Agent, result: RunResult, scopes: Sequence[Scope]) -> tuple[guard.Refusal, ...]:
@@ -216,6 +239,7 @@ def _summary(result: RunResult) -> Mapping[str, object]:
         "scope": scope,
         "planned": len(result.plan.changes),
         "settled": result.settled,
+        "stopped": [f"{one.connection} {one.object} {one.record}: {one.reason}" for one in result.stopped],
         "outcomes": outcomes,
         "calls": {name: asdict(calls) for name, calls in result.calls.items()},
         "refusals": [refusal.message for refusal in result.refusals],

@@ -29,7 +29,7 @@ from stagesync.model.crm import Owner
 from stagesync.model.findings import Kind, Verdict
 from stagesync.policy.document import nearest
 from stagesync.settings import Settings, load_settings
-from stagesync.wiring import granted_waivers, stages_written, utc_now
+from stagesync.wiring import granted_waivers, stages_written, stops, utc_now
 
 MARKS = {Verdict.MET: ("+", "green"), Verdict.NOT_MET: ("-", "red"), Verdict.UNKNOWN: ("?", "yellow")}
 
@@ -75,13 +75,18 @@ def explain(config: Path, wanted: str, output: Format) -> int:
     explanations = [one for judgement, record in found if (one := _explained(settings, judgement, record)) is not None]
     match output:
         case Format.JSON:
-            documents = [to_builtins(one, builtin_types=(date, datetime)) for one in explanations]
+            documents = [
+                {**to_builtins(one, builtin_types=(date, datetime)), "stopped": stops(settings, one)}
+                for one in explanations
+            ]
             sys.stdout.write(json.dumps(documents, ensure_ascii=False, indent=2, default=str) + "\n")
         case Format.TABLE:
             for number, one in enumerate(explanations):
                 if number:
                     show.out.print()
                 _tell(one)
+                for said in stops(settings, one):
+                    show.out.print(Text(f"Stopped: {said}"), soft_wrap=True)
         case _:
             raise UsageError(f"an explanation is shown as table or json, not as {output}")
     return 0

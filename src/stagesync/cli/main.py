@@ -430,6 +430,25 @@ def run(  # noqa: PLR0917  (typer passes options by name)
 
 
 @app.command()
+def revert(  # noqa: PLR0917  (typer passes options by name)
+    run_id: Annotated[str, typer.Argument(metavar="RUN", help="A run's id, how it begins, or `last`.")],
+    config: Config = DEFAULT_CONFIG,
+    only: Only = None,
+    by: By = None,
+    note: Annotated[str, typer.Option(help="Why; the ledger keeps it.")] = "",
+    limit: Limit = 40,
+    override: Overriding = None,
+) -> None:
+    """Take a run back: old stages where ours still stand, our open tasks closed; and say what was left, and why."""
+    from stagesync.cli import plans as command
+    from stagesync.cli.run import overriding
+
+    passing = overriding(override, by)
+    done = command.revert(config, run_id, only=only or [], by=by, note=note, limit=limit, override=passing)
+    raise typer.Exit(done)
+
+
+@app.command()
 def pause(
     reason: Annotated[str, typer.Option(help="Why; everybody who is refused reads it.")],
     config: Config = DEFAULT_CONFIG,

@@ -9,6 +9,7 @@ from pathlib import Path
 from rich.text import Text
 
 from stagesync.agent import plan_files
+from stagesync.agent import revert as reverting
 from stagesync.agent.running import Override
 from stagesync.cli import show
 from stagesync.cli.options import Grouping, PlanFormat
@@ -70,6 +71,32 @@ def apply(config: Path, file: Path, *, limit: int, override: Override | None) ->
         show.out.print("\nDone:")
         show.outcomes(result.plan.changes, result.applied)
     show.out.print(f"\nRun {result.run}; `stagesync revert {result.run}` takes it back.", markup=False)
+    return end(result)
+
+
+def revert(
+    config: Path, run: str, *, only: Sequence[str], by: str | None, note: str, limit: int, override: Override | None
+) -> int:
+    """Take a run back."""
+    settings = load_settings(config)
+    name = (by or this_user()).strip()
+    with (
+        stopping() as stop,
+        show.progress() as progress,
+        opened(settings, write=True, progress=progress, stop=stop) as agent,
+    ):
+        done = reverting.revert(agent, run, only=only, by=name, note=note, override=override)
+    result = done.result
+    show.plan(result.plan, limit)
+    if result.applied:
+        show.out.print("\nDone:")
+        show.outcomes(result.plan.changes, result.applied)
+    if done.left:
+        show.out.print(f"\nLeft as it is ({len(done.left):,}):")
+    for change, why in done.left[: limit or None]:
+        _say(f"  {change.kind} {change.object} {change.record} ({change.record_name}): {why}")
+    show.left_out(len(done.left) - (limit or len(done.left)), "changes")
+    show.out.print(f"\nRun {result.run} took back run {done.of.id}.", markup=False)
     return end(result)
 
 

@@ -69,6 +69,9 @@ def run_once(config: Path, *, full: bool, output: Format, limit: int, override: 
         if result.applied:
             show.out.print("\nDone:")
             show.outcomes(result.plan.changes, result.applied)
+        for entry in result.stopped:
+            place = f"{entry.connection} {entry.object} {entry.record} ({entry.record_name})"
+            show.out.print(f"Stopped: {entry.rule} for {place}: {entry.reason}.", markup=False, soft_wrap=True)
         for name, calls in result.calls.items():
             show.out.print(f"{name}: {show.calls(**asdict(calls))}.", markup=False)
         show.out.print(f"\nRun {result.run}; `stagesync log show {result.run}` shows it again.", markup=False)

@@ -8,6 +8,8 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, TypedDict
 
+from stagesync.model.changes import Change
+
 
 class EntryKind(StrEnum):
     """What an entry tells."""
@@ -113,6 +115,15 @@ class TrackedTask:
     criteria: tuple[str, ...]
     text_hash: str | None
     opened: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
+class MadeChange:
+    """A change that was applied, in which run, and when that was recorded (UTC)."""
+
+    change: Change
+    run: str | None
+    at: datetime
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -19,6 +19,7 @@ from stagesync.ledger.entry import (
     Entry,
     EntryKind,
     FindingChanges,
+    MadeChange,
     RunRecord,
     TrackedTask,
     Verification,
@@ -234,6 +235,10 @@ class Ledger:
     def stages_written(self, connection: str) -> Mapping[tuple[str, str], Mapping[str, str | None]]:
         """By object and record, the values of the newest correction of its stage that was applied, or found so."""
         return reading.stages_written(self._database, connection)
+
+    def corrections(self, connection: str) -> list[MadeChange]:
+        """The changes of stages that were applied, reverts too, oldest first."""
+        return reading.corrections(self._database, connection)
 
     def written_since(self, moment: datetime) -> list[Change]:
         """The changes that were applied since then, or may have been, newest first."""

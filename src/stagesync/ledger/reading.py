@@ -12,7 +12,7 @@ from sqlalchemy import ColumnElement, Connection, Row, func, or_, select
 from stagesync.errors import UsageError
 from stagesync.ledger import codec
 from stagesync.ledger.database import Database
-from stagesync.ledger.entry import Entry, EntryKind, RunRecord, TrackedTask, Where
+from stagesync.ledger.entry import Entry, EntryKind, MadeChange, RunRecord, TrackedTask, Where
 from stagesync.ledger.tables import entries, open_intents, open_tasks
 from stagesync.model.changes import Change, ChangeKind, Outcome, Result
 
@@ -162,26 +162,45 @@ def _task(change: Change, row: Row[*tuple[Any, ...]]) -> TrackedTask:
 
 def stages_written(database: Database, connection_name: str) -> dict[tuple[str, str], Mapping[str, str | None]]:
     """By object and record, the fields of the newest correction of its stage that is so in the CRM."""
-    # Bodies are canonical JSON: a quote within a text is escaped, so that the patterns find members alone.
     newest = (
         select(func.max(entries.c.seq))
-        .where(
-            entries.c.kind == EntryKind.OUTCOME,
-            entries.c.connection == connection_name,
-            entries.c.body.contains(f'"change_kind":"{ChangeKind.SET_STAGE}"', autoescape=True),
-            or_(*(entries.c.body.contains(f'"result":"{result}"', autoescape=True) for result in _SO)),
-        )
+        .where(*_outcomes_of_stages(connection_name, _SO))
         .group_by(entries.c.object, entries.c.record)
     )
     with database.reading() as connection:
-        bodies = connection.scalars(select(entries.c.body).where(entries.c.seq.in_(newest)))
-        intents = [codec.OUTCOME.decode(body).intent for body in bodies]
-        found = {}
-        for batch in in_batches(intents, _KEYS):
-            for body in connection.scalars(select(entries.c.body).where(entries.c.seq.in_(batch))):
-                change = codec.INTENT.decode(body).change
-                found[change.object, change.record] = change.after
-    return found
+        rows = connection.execute(select(entries).where(entries.c.seq.in_(newest))).all()
+        made = _with_intents(connection, rows)
+    return {(one.change.object, one.change.record): one.change.after for one in made}
+
+
+def corrections(database: Database, connection_name: str) -> list[MadeChange]:
+    """The changes of stages that were applied, oldest first."""
+    query = select(entries).where(*_outcomes_of_stages(connection_name, (Result.APPLIED,))).order_by(entries.c.seq)
+    with database.reading() as connection:
+        return _with_intents(connection, connection.execute(query).all())
+
+
+def _outcomes_of_stages(connection_name: str, results: Sequence[Result]) -> list[ColumnElement[bool]]:
+    # Bodies are canonical JSON: a quote within a text is escaped, so that the patterns find members alone.
+    return [
+        entries.c.kind == EntryKind.OUTCOME,
+        entries.c.connection == connection_name,
+        entries.c.body.contains(f'"change_kind":"{ChangeKind.SET_STAGE}"', autoescape=True),
+        or_(*(entries.c.body.contains(f'"result":"{result}"', autoescape=True) for result in results)),
+    ]
+
+
+def _with_intents(connection: Connection, outcomes: Sequence[Row[*tuple[Any, ...]]]) -> list[MadeChange]:
+    """The changes of outcomes, in their order."""
+    numbers = [codec.OUTCOME.decode(row.body).intent for row in outcomes]
+    found: dict[int, Change] = {}
+    for batch in in_batches(numbers, _KEYS):
+        intents = connection.execute(select(entries.c.seq, entries.c.body).where(entries.c.seq.in_(batch)))
+        found.update((row.seq, codec.INTENT.decode(row.body).change) for row in intents)
+    return [
+        MadeChange(change=found[number], run=row.run, at=codec.time_of(row.at))
+        for number, row in zip(numbers, outcomes, strict=True)
+    ]
 
 
 def written_since(database: Database, since: str) -> list[Change]:

@@ -142,7 +142,10 @@ class Outcome:
 
 @dataclass(frozen=True, kw_only=True)
 class LeftOut:
-    """A finding whose rule asks for a change that was not planned, and why."""
+    """A finding whose rule asks for a change that was not planned, and why.
+
+    ``stop`` is a stable key where the rule has stopped for this record, because its correction came back.
+    """
 
     connection: str
     object: str
@@ -150,6 +153,7 @@ class LeftOut:
     record_name: str
     rule: str
     reason: str
+    stop: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

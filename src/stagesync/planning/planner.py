@@ -19,13 +19,16 @@ from stagesync.model.crm import NativeStage, Owner
 from stagesync.model.findings import Finding, Kind, Verdict
 from stagesync.planning import texts
 from stagesync.planning.calendar import due_date, is_over
-from stagesync.planning.guard import Protected
-from stagesync.policy.durations import Duration
+from stagesync.planning.disputes import Correction, Dispute, dispute, writer
+from stagesync.planning.guard import REVERT, Protected
+from stagesync.policy.durations import Duration, Unit
 from stagesync.policy.mappings import MappedObject
 
 UTC_ZONE = ZoneInfo("UTC")
 KIND_ORDER = {kind: position for position, kind in enumerate(Kind)}
 NOTHING_PROTECTED = Protected()
+GRACE_OF_A_RETRY = Duration(1, Unit.BUSINESS_DAYS)
+"""For rules that have no grace of their own: who put a record back has a working day to bring the evidence."""
 CHANGE_ORDER = {kind: position for position, kind in enumerate(ChangeKind)}
 
 
@@ -46,6 +49,7 @@ class Situation:
 
     ``stages`` are the CRM's stages of today by object; ``now`` is UTC and ``today`` the date in ``time_zone``.
     ``fallback_owner`` gets the tasks that no active person can be given. ``protected`` is never written.
+    ``corrections`` are those that were applied earlier, oldest first, by object and record.
     """
 
     connection: str
@@ -58,6 +62,7 @@ class Situation:
     open_tasks: Sequence[OpenTask] = ()
     fallback_owner: str | None = None
     protected: Protected = NOTHING_PROTECTED
+    corrections: Mapping[tuple[str, str], Sequence[Correction]] = field(default_factory=dict)
 
 
 def plan(judgements: Sequence[Judgement], situation: Situation) -> Plan:
@@ -113,15 +118,47 @@ class _Planner:
         return False
 
     def correct(self, judgement: Judgement, findings: Sequence[Finding], modified: datetime | None) -> None:
-        move = None
+        move, asked = None, []
         for finding in findings:
-            if finding.kind is Kind.PREMATURE and finding.mode is Mode.ENFORCE:
-                correction = self.correction(judgement, finding, modified)
-                if correction is not None and self.added(correction):
-                    move = correction
-        self.open_task(judgement, findings, move)
+            if finding.kind is not Kind.PREMATURE or finding.mode is not Mode.ENFORCE:
+                asked.append(finding)
+                continue
+            corrections = self.situation.corrections.get((finding.object, finding.record), ())
+            between = dispute(corrections, finding.native_stage)
+            if between is not None and self.leaves_alone(judgement, finding, between):
+                continue
+            asked.append(finding)
+            correction = self.correction(judgement, finding, modified, tries=between.tries if between else 0)
+            if correction is not None and self.added(correction):
+                move = correction
+        if asked:
+            self.open_task(judgement, asked, move)
 
-    def correction(self, judgement: Judgement, finding: Finding, modified: datetime | None) -> Change | None:
+    def leaves_alone(self, judgement: Judgement, finding: Finding, between: Dispute) -> bool:
+        """Whether a correction that came back is not made once more, for now or for good; the plan says why."""
+        if not between.over:
+            grace = judgement.definition.rule(finding.rule).grace or GRACE_OF_A_RETRY
+            since = max(finding.since or between.last, between.last)
+            days, zone = judgement.definition.working_days, self.situation.time_zone
+            if is_over(since, grace, self.situation.now, zone, days):
+                return False
+            self.skip(finding, f"its correction was put back; it is tried once more after {grace}")
+            return True
+        where = f"leaves this record alone in '{self.label(judgement.mapped, finding.pipeline, finding.native_stage)}'"
+        if between.reverted is not None:
+            reason = f"its correction was {between.reverted}; the rule {where}"
+        else:
+            who = writer(_moved_by(judgement, finding.record), self.owners)
+            when = f" on {_day(finding.since)}" if finding.since else ""
+            reason = (
+                f"its correction was put back twice, last by {who}{when}; the rule {where}. Talk to them, or waive it"
+            )
+        self.skip(finding, reason, stop=_key("stop", finding.key, str(finding.native_stage), between.last.isoformat()))
+        return True
+
+    def correction(
+        self, judgement: Judgement, finding: Finding, modified: datetime | None, *, tries: int
+    ) -> Change | None:
         mapped, target = judgement.mapped, _target(judgement, finding)
         if target is None:
             self.skip(finding, "there is no earlier stage in this pipeline to move the record to; a task asks instead")
@@ -136,7 +173,7 @@ class _Planner:
             before[mapped.pipeline_field] = finding.pipeline
             after[mapped.pipeline_field] = finding.pipeline
         return Change(
-            key=_key("stage", finding.key, str(finding.native_stage), target, finding.since),
+            key=_key("stage", finding.key, str(finding.native_stage), target, finding.since, *[tries] * bool(tries)),
             kind=ChangeKind.SET_STAGE,
             connection=finding.connection,
             object=finding.object,
@@ -259,7 +296,7 @@ class _Planner:
             self.left_out.append(entry)
         return False
 
-    def skip(self, finding: Finding, reason: str) -> None:
+    def skip(self, finding: Finding, reason: str, *, stop: str | None = None) -> None:
         self.left_out.append(
             LeftOut(
                 connection=finding.connection,
@@ -268,6 +305,7 @@ class _Planner:
                 record_name=finding.record_name,
                 rule=finding.rule,
                 reason=reason,
+                stop=stop,
             )
         )
 
@@ -293,6 +331,54 @@ def _target(judgement: Judgement, finding: Finding) -> str | None:
     rung = max(reached) if reached else min(position for position, _ in below)
     natives = [native for position, native in below if position == rung]
     return natives[-1] if reached else natives[0]
+
+
+def taking_back(change: Change, run: str, why: str) -> Change:
+    """The change that writes back what a correction of a run found."""
+    return Change(
+        key=_key("revert", change.key, run),
+        kind=ChangeKind.SET_STAGE,
+        connection=change.connection,
+        object=change.object,
+        record=change.record,
+        record_name=change.record_name,
+        rule=REVERT,
+        mode=change.mode,
+        reason=why,
+        owner=change.owner,
+        owner_name=change.owner_name,
+        findings=change.findings,
+        before=change.after,
+        after={name: change.before.get(name) for name in change.after},
+        amount=change.amount,
+        stage_from=change.stage_to,
+        stage_to=change.stage_from,
+    )
+
+
+def closing(change: Change, task: str, run: str, why: str) -> Change:
+    """The change that closes a task which a change of a run opened."""
+    return Change(
+        key=_key("revert", change.key, run),
+        kind=ChangeKind.CLOSE_TASK,
+        connection=change.connection,
+        object=change.object,
+        record=change.record,
+        record_name=change.record_name,
+        rule=REVERT,
+        mode=change.mode,
+        reason=why,
+        owner=change.owner,
+        owner_name=change.owner_name,
+        findings=change.findings,
+        crm_id=task,
+    )
+
+
+def _moved_by(judgement: Judgement, record: str) -> str | None:
+    row = judgement.row_of(record)
+    found = None if row is None else judgement.records["moved_by"][row]
+    return None if found is None else str(found)
 
 
 def _grounds(findings: Sequence[Finding]) -> tuple[Ground, ...]:
