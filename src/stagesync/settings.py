@@ -348,6 +348,9 @@ class TaskSettings(Strict):
     """How tasks are written."""
 
     due: Length = Duration(3, Unit.BUSINESS_DAYS)
+    per_owner_and_day: (
+        Annotated[int, Field(ge=0, description="how many tasks an owner gets in a day, most money first")] | None
+    ) = None
 
 
 class SettingsFile(Strict):

@@ -71,6 +71,7 @@ def opened(
                 ledger=ledger,
                 mirror=Mirror(settings.mirror_folder),
                 limits=_limits(settings),
+                tasks_a_day=settings.words.tasks.per_owner_and_day,
                 freezes=_freezes(settings),
                 protected=_protected(settings),
                 pause_file=settings.pause_file,

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
+import polars as pl
 import pytest
 from msgspec import structs
 
@@ -337,6 +338,36 @@ def test_a_long_name_is_cut_in_the_subject(tmp_path: Path) -> None:
     (finding,) = judged(tmp_path, deal("1", "Offer")).each()
     assert len(texts.subject([structs.replace(finding, record_name="x" * 500)])) < 160
     assert "(+1 more)" in texts.subject([finding, structs.replace(finding, kind=Kind.STALLED)])
+
+
+# The cap ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("cap", "opened", "kept"),
+    [
+        (None, {}, {"1", "2", "3", "4"}),
+        (2, {}, {"2", "3", "4"}),
+        (2, {"ann": 1}, {"3", "4"}),
+        (2, {"ann": 5, "boss": 1}, {"4"}),
+        (0, {}, set()),
+    ],
+)
+@pytest.mark.parametrize("mode", ["suggest", "enforce"])
+def test_an_owner_gets_so_many_tasks_a_day_and_most_money_first(
+    tmp_path: Path, mode: str, cap: int | None, opened: dict[str, int], kept: set[str]
+) -> None:
+    amounts = {"1": 10.0, "2": 20.0, "3": 30.0, "4": None}
+    deals = [deal(name, "Offer", owner="boss" if name == "4" else "ann") for name in amounts]
+    judgement = judged(tmp_path, *deals, rules={"premature": {"mode": mode}})
+    money = judgement.records["record"].replace_strict(amounts, return_dtype=pl.Float64).alias("amount")
+    judgement = replace(judgement, records=judgement.records.with_columns(money))
+    planned = plan([judgement], situation(tasks_a_day=cap, opened_today=opened))
+    assert {one.record for one in of(ChangeKind.OPEN_TASK, planned)} == kept
+    # Nobody is moved without a word.
+    assert {one.record for one in of(ChangeKind.SET_STAGE, planned)} == (kept if mode == "enforce" else set())
+    assert {entry.record for entry in planned.left_out} == set(amounts) - kept
+    assert all(f"gets {cap} tasks a day" in entry.reason for entry in planned.left_out)
 
 
 # The guard --------------------------------------------------------------------------------------------------------

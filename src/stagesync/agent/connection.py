@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime, time, timedelta
 from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING
@@ -71,6 +71,7 @@ class Agent:
     time_zone: ZoneInfo
     clock: Callable[[], datetime]
     manner: Manner = Manner()
+    tasks_a_day: int | None = None
     freezes: Sequence[Freeze] = ()
     protected: Protected = field(default_factory=Protected)
     pause_file: Path | None = None
@@ -78,3 +79,7 @@ class Agent:
     facts: Mapping[str, object] = field(default_factory=dict)
     progress: Progress = silent
     stop: Event = field(default_factory=Event)
+
+    def midnight(self, now: datetime) -> datetime:
+        """When the day of a moment began, in the time zone of the settings."""
+        return datetime.combine(now.astimezone(self.time_zone).date(), time(), tzinfo=self.time_zone)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
@@ -17,7 +18,7 @@ from stagesync.audit.engine import Judgement, judge
 from stagesync.audit.evidence import Tables
 from stagesync.audit.masks import Frame
 from stagesync.errors import IncompleteError, Interrupted, StageSyncError
-from stagesync.model.changes import Plan
+from stagesync.model.changes import ChangeKind, Plan
 from stagesync.planning import planner
 
 log = structlog.get_logger(__name__)
@@ -125,6 +126,15 @@ def _record(agent: Agent, result: RunResult, connected: Connected, judgements: S
     )
 
 
+def _opened_today(agent: Agent, connected: Connected, as_of: datetime) -> Counter[str]:
+    """How many tasks each owner has got since midnight."""
+    if agent.tasks_a_day is None:
+        return Counter()
+    made = agent.ledger.written_since(agent.midnight(as_of))
+    tasks = [one for one in made if one.kind is ChangeKind.OPEN_TASK and one.connection == connected.name]
+    return Counter(str(one.owner) for one in tasks)
+
+
 def _situation(agent: Agent, connected: Connected, pulled: Pulled, as_of: datetime) -> planner.Situation:
     return planner.Situation(
         connection=connected.name,
@@ -147,4 +157,6 @@ def _situation(agent: Agent, connected: Connected, pulled: Pulled, as_of: dateti
         fallback_owner=connected.fallback_owner,
         protected=agent.protected,
         corrections=corrections(agent.ledger, connected.name, connected.mapping),
+        tasks_a_day=agent.tasks_a_day,
+        opened_today=_opened_today(agent, connected, as_of),
     )

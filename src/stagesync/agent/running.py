@@ -7,7 +7,7 @@ import socket
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field
-from datetime import datetime, time
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 import structlog
@@ -189,9 +189,7 @@ def _tell_of_stops(agent: Agent, result: RunResult) -> None:
 def _refusals(agent: Agent, result: RunResult, scopes: Sequence[Scope]) -> tuple[guard.Refusal, ...]:
     today: list[Change] = []
     if agent.limits.per_day != guard.NO_BOUND:
-        local = result.as_of.astimezone(agent.time_zone)
-        midnight = datetime.combine(local.date(), time(), tzinfo=agent.time_zone)
-        today = agent.ledger.written_since(midnight)
+        today = agent.ledger.written_since(agent.midnight(result.as_of))
     refusals = guard.check(result.plan, scopes, agent.limits, today=today, freezes=agent.freezes, now=agent.clock())
     why = brake.paused(agent)
     if why is None or not result.plan.changes:

@@ -50,6 +50,8 @@ class Situation:
     ``stages`` are the CRM's stages of today by object; ``now`` is UTC and ``today`` the date in ``time_zone``.
     ``fallback_owner`` gets the tasks that no active person can be given. ``protected`` is never written.
     ``corrections`` are those that were applied earlier, oldest first, by object and record.
+    ``tasks_a_day`` is how many tasks an owner may get in a day (None: any number), ``opened_today`` how many each has
+    got since midnight.
     """
 
     connection: str
@@ -63,6 +65,8 @@ class Situation:
     fallback_owner: str | None = None
     protected: Protected = NOTHING_PROTECTED
     corrections: Mapping[tuple[str, str], Sequence[Correction]] = field(default_factory=dict)
+    tasks_a_day: int | None = None
+    opened_today: Mapping[str, int] = field(default_factory=dict)
 
 
 def plan(judgements: Sequence[Judgement], situation: Situation) -> Plan:
@@ -70,6 +74,7 @@ def plan(judgements: Sequence[Judgement], situation: Situation) -> Plan:
     planner = _Planner(situation)
     for judgement in judgements:
         planner.take(judgement)
+    planner.keep_to_the_cap()
     changes = sorted(planner.changes, key=lambda one: (CHANGE_ORDER[one.kind], one.object, one.record, one.key))
     left_out = sorted(planner.left_out, key=lambda one: (one.object, one.record, one.rule, one.reason))
     return Plan(changes=tuple(changes), left_out=tuple(left_out))
@@ -255,6 +260,27 @@ class _Planner:
             )
         )
 
+    def keep_to_the_cap(self) -> None:
+        """Of each owner's tasks only as many as a day has room for, those with most money first.
+
+        A correction waits together with the task that tells of it: nobody is moved without a word.
+        """
+        cap = self.situation.tasks_a_day
+        if cap is None:
+            return
+        tasks = [change for change in self.changes if change.kind is ChangeKind.OPEN_TASK]
+        room = {change.owner: cap - self.situation.opened_today.get(str(change.owner), 0) for change in tasks}
+        waiting: set[tuple[ChangeKind, str, str]] = set()
+        for task in sorted(tasks, key=lambda one: (-(one.amount or 0.0), one.key)):
+            room[task.owner] -= 1
+            if room[task.owner] < 0:
+                waiting.add((ChangeKind.OPEN_TASK, task.object, task.record))
+                if task.tells_of_a_move:
+                    waiting.add((ChangeKind.SET_STAGE, task.object, task.record))
+                reason = f"{task.owner_name or task.owner} gets {cap} tasks a day, those with most money first"
+                self.left_out.append(_left_out(task, f"{reason}; this one waits for another day"))
+        self.changes = [one for one in self.changes if (one.kind, one.object, one.record) not in waiting]
+
     def assignee(self, finding: Finding) -> str | None:
         if not self.owners:
             return finding.owner or self.situation.fallback_owner
@@ -284,14 +310,7 @@ class _Planner:
         if reason is None:
             self.changes.append(change)
             return True
-        entry = LeftOut(
-            connection=change.connection,
-            object=change.object,
-            record=change.record,
-            record_name=change.record_name,
-            rule=change.rule,
-            reason=reason,
-        )
+        entry = _left_out(change, reason)
         if entry not in self.left_out[-1:]:
             self.left_out.append(entry)
         return False
@@ -308,6 +327,17 @@ class _Planner:
                 stop=stop,
             )
         )
+
+
+def _left_out(change: Change, reason: str) -> LeftOut:
+    return LeftOut(
+        connection=change.connection,
+        object=change.object,
+        record=change.record,
+        record_name=change.record_name,
+        rule=change.rule,
+        reason=reason,
+    )
 
 
 def _target(judgement: Judgement, finding: Finding) -> str | None:
