@@ -5,6 +5,8 @@ Clients of CRMs are imported when they are needed: each costs more to load than 
 
 from __future__ import annotations
 
+import hashlib
+import platform
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime, time
@@ -309,7 +311,38 @@ def run_facts(settings: Settings) -> Mapping[str, object]:
     """What a run was made with, for the ledger."""
     return {
         "version": __version__,
+        "python": platform.python_version(),
         "definition": settings.definition.name,
         "definition_sha256": settings.definition.digest,
+        "definition_commit": _commit_of(settings.definition.file),
         "mappings_sha256": {name: mapping.digest for name, mapping in settings.mappings.items()},
+        "settings_sha256": hashlib.sha256(settings.file.read_bytes()).hexdigest(),
     }
+
+
+def _commit_of(file: Path) -> str | None:
+    """The commit that is checked out where a file lies, read from git's own files: a container has no git. None where
+    it lies in no repository."""
+    for folder in file.resolve().parents:
+        place = folder / ".git"
+        try:
+            if place.is_file():  # a worktree
+                place = folder / place.read_text(encoding="utf-8").partition("gitdir:")[2].strip()
+            if place.is_dir():
+                return _head_of(place)
+        except (OSError, UnicodeDecodeError):
+            return None
+    return None
+
+
+def _head_of(repository: Path) -> str | None:
+    head = (repository / "HEAD").read_text(encoding="utf-8").strip()
+    if not head.startswith("ref: "):
+        return head
+    name, shared = head.removeprefix("ref: "), repository / "commondir"
+    common = repository / shared.read_text(encoding="utf-8").strip() if shared.is_file() else repository
+    if (common / name).is_file():
+        return (common / name).read_text(encoding="utf-8").strip()
+    packed = common / "packed-refs"
+    lines = packed.read_text(encoding="utf-8").splitlines() if packed.is_file() else []
+    return next((line.partition(" ")[0] for line in lines if line.partition(" ")[2] == name), None)

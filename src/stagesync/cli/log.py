@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from stagesync import report
 from stagesync.cli import listing, show
-from stagesync.cli.options import Format
+from stagesync.cli.options import Exported, Format
 from stagesync.errors import LedgerError, UsageError
-from stagesync.ledger import Entry, EntryKind, Ledger, RunRecord
+from stagesync.ledger import Entry, EntryKind, Ledger, RunRecord, Where
 from stagesync.policy.document import nearest
 from stagesync.settings import load_settings
 
@@ -82,18 +85,83 @@ def show_record(config: Path, record: str, *, output: Format, limit: int) -> int
     return 0
 
 
-def list_entries(config: Path, kind: str, *, output: Format, limit: int) -> int:
-    """The newest entries of a kind."""
-    kinds = [str(known) for known in EntryKind]
-    if kind not in kinds:
-        raise UsageError(f"there is no kind of entry '{kind}'{nearest(kind, kinds)}; there are {', '.join(kinds)}")
+def list_entries(config: Path, where: Where, *, output: Format, limit: int) -> int:
+    """The newest entries for which all that is asked holds."""
+    _check_kind(where.get("kind"))
     with _ledger(config) as ledger:
-        entries = list(ledger.entries(kind=kind, limit=limit))
-        total = ledger.count(kind=kind)
+        entries = list(ledger.entries(limit=limit, **where))
+        total = ledger.count(**where)
     rows = [{**_entry(entry), "record": entry.record or ""} for entry in entries]
     columns = ("seq", "at", "run", "kind", "record", "rule", "says")
-    listing.write(rows, columns, output, _kind_line, title=f"Entries {kind}", left=total - len(rows), what="entries")
+    line = _kind_line if where.get("kind") else _any_line
+    listing.write(rows, columns, output, line, title="Entries", left=total - len(rows), what="entries")
     return 0
+
+
+EXPORTED = ("seq", "at", "run", "kind", "connection", "object", "record", "rule", "owner", "key", "body", "hash")
+
+
+def export(config: Path, where: Where, *, out: Path, form: Exported) -> int:
+    """All entries for which all that is asked holds, oldest first, with everything that they say, into a file."""
+    _check_kind(where.get("kind"))
+    count = 0
+
+    def counted(entries: Iterator[Entry]) -> Iterator[Entry]:
+        nonlocal count
+        for entry in entries:
+            count += 1
+            yield entry
+
+    with _ledger(config) as ledger:
+        try:
+            _WRITERS[form](counted(ledger.entries(newest_first=False, **where)), out)
+        except OSError as error:
+            raise UsageError(f"{out}: the export cannot be written: {error.strerror}") from error
+    show.out.print(f"{count:,} entries are in {out}.", markup=False, soft_wrap=True)
+    return 0
+
+
+def _plain(entry: Entry) -> dict[str, Any]:
+    # The body as its text: a column of a table has one type, and only the text can be hashed again.
+    row = {name: getattr(entry, name) for name in EXPORTED}
+    return {**row, "at": entry.at.isoformat(), "kind": str(entry.kind), "body": _body_text(entry)}
+
+
+def _body_text(entry: Entry) -> str:
+    return json.dumps(entry.body, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+
+
+def _write_csv(entries: Iterator[Entry], out: Path) -> None:
+    texts = ({name: "" if value is None else str(value) for name, value in _plain(entry).items()} for entry in entries)
+    with out.open("w", encoding="utf-8", newline="") as file:
+        file.writelines(report.lines_of_csv(EXPORTED, texts))
+
+
+def _write_json_lines(entries: Iterator[Entry], out: Path) -> None:
+    with out.open("w", encoding="utf-8") as file:
+        for entry in entries:
+            file.write(json.dumps({**_plain(entry), "body": entry.body}, ensure_ascii=False) + "\n")
+
+
+def _write_parquet(entries: Iterator[Entry], out: Path) -> None:
+    import polars as pl
+
+    schema = dict.fromkeys(EXPORTED, pl.String) | {"seq": pl.Int64}
+    parts = [pl.DataFrame(schema=schema)]
+    while part := list(islice(entries, PART)):
+        parts.append(pl.DataFrame([_plain(entry) for entry in part], schema=schema, orient="row"))
+    table = pl.concat(parts).with_columns(pl.col("at").str.to_datetime(time_unit="us", time_zone="UTC"))
+    table.write_parquet(out)
+
+
+PART = 5_000
+_WRITERS = {Exported.CSV: _write_csv, Exported.JSONL: _write_json_lines, Exported.PARQUET: _write_parquet}
+
+
+def _check_kind(kind: str | None) -> None:
+    kinds = [str(known) for known in EntryKind]
+    if kind is not None and kind not in kinds:
+        raise UsageError(f"there is no kind of entry '{kind}'{nearest(kind, kinds)}; there are {', '.join(kinds)}")
 
 
 def verify(config: Path) -> int:
@@ -150,6 +218,10 @@ def _entry_line(row: dict[str, Any]) -> str:
 
 def _kind_line(row: dict[str, Any]) -> str:
     return f"{row['seq']:>6}  {row['at']}  {row['record']} {row['rule']}: {row['says']}"
+
+
+def _any_line(row: dict[str, Any]) -> str:
+    return f"{row['seq']:>6}  {row['at']}  {row['kind']:<16} {row['record']} {row['rule']}: {row['says']}"
 
 
 def _says(entry: Entry) -> str:

@@ -11,7 +11,7 @@ import typer
 from typer.core import TyperGroup
 
 from stagesync import __version__
-from stagesync.cli.options import Crm, FailOn, Format, Grouping, PlanFormat
+from stagesync.cli.options import Crm, Exported, FailOn, Format, Grouping, PlanFormat
 from stagesync.cli.output import outlive_the_reader
 from stagesync.errors import Interrupted, StageSyncError
 
@@ -495,19 +495,64 @@ def log(
         log_list(config, limit, output)
 
 
+Filter = Annotated[str | None, typer.Option()]
+Since = Annotated[str | None, typer.Option(help="From this day or moment on (ISO, UTC), it included.")]
+Until = Annotated[str | None, typer.Option(help="Up to the beginning of this day or moment (ISO, UTC).")]
+
+
+def _where(since: str | None, until: str | None, **where: str | None) -> Any:
+    """The entries that options ask for, as the ledger takes them."""
+    from stagesync.cli.options import moment_of
+
+    moments = {"since": since, "until": until}
+    times = {
+        name: moment_of(text, option=f"--{name}", begins=True) for name, text in moments.items() if text is not None
+    }
+    return {**where, **times}
+
+
 @log_app.command("list")
-def log_list(
+def log_list(  # noqa: PLR0917  (typer passes options by name)
     config: Config = DEFAULT_CONFIG,
     limit: Annotated[int, typer.Option(min=1, help="How many runs or entries to show.")] = 20,
     output: FormatOption = Format.TABLE,
     kind: Annotated[str | None, typer.Option(help="Entries of this kind instead, such as waiver.granted.")] = None,
+    record: Filter = None,
+    rule: Filter = None,
+    owner: Filter = None,
+    connection: Filter = None,
+    run_id: Annotated[str | None, typer.Option("--run", help="Of this run, by its whole id.")] = None,
+    since: Since = None,
+    until: Until = None,
 ) -> None:
-    """The runs, or the entries of a kind; newest first."""
+    """The runs; or, with any of the filters, the entries for which all of them hold. Newest first."""
     from stagesync.cli import log as command
 
-    if kind is not None:
-        raise typer.Exit(command.list_entries(config, kind, limit=limit, output=output))
+    where = _where(since, until, kind=kind, record=record, rule=rule, owner=owner, connection=connection, run=run_id)
+    if any(where.values()):
+        raise typer.Exit(command.list_entries(config, where, limit=limit, output=output))
     raise typer.Exit(command.list_runs(config, limit=limit, output=output))
+
+
+@log_app.command("export")
+def log_export(  # noqa: PLR0917  (typer passes options by name)
+    out: Annotated[Path, typer.Option("--out", "-o", help="The file to write.")],
+    config: Config = DEFAULT_CONFIG,
+    form: Annotated[Exported, typer.Option("--format", "-f", help="What to write.")] = Exported.JSONL,
+    kind: Filter = None,
+    record: Filter = None,
+    rule: Filter = None,
+    owner: Filter = None,
+    connection: Filter = None,
+    run_id: Annotated[str | None, typer.Option("--run", help="Of this run, by its whole id.")] = None,
+    since: Since = None,
+    until: Until = None,
+) -> None:
+    """Write entries with all that they say into a file, oldest first; without a filter the whole ledger."""
+    from stagesync.cli import log as command
+
+    where = _where(since, until, kind=kind, record=record, rule=rule, owner=owner, connection=connection, run=run_id)
+    raise typer.Exit(command.export(config, where, out=out, form=form))
 
 
 @log_app.command("show")

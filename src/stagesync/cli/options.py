@@ -30,6 +30,14 @@ class PlanFormat(StrEnum):
     HTML = "html"
 
 
+class Exported(StrEnum):
+    """Into what entries of the ledger are written."""
+
+    CSV = "csv"
+    JSONL = "jsonl"
+    PARQUET = "parquet"
+
+
 class Grouping(StrEnum):
     """By what the rows of a plan are put together."""
 
@@ -54,16 +62,18 @@ class FailOn(StrEnum):
     HIGH = "high"
 
 
-def moment_of(text: str) -> datetime:
-    """The moment (UTC) that ``--as-of`` names: the end of a day, or an ISO moment, in UTC unless it says otherwise."""
+def moment_of(text: str, *, option: str = "--as-of", begins: bool = False) -> datetime:
+    """The moment (UTC) that an option names: a day's end (its beginning, if it ``begins``), or an ISO moment, in UTC
+    unless it says otherwise."""
+    clock = time.min if begins else time.max.replace(microsecond=0)
     try:
         if len(text) == len("2026-01-31"):
-            moment = datetime.combine(date.fromisoformat(text), time.max.replace(microsecond=0), tzinfo=UTC)
+            moment = datetime.combine(date.fromisoformat(text), clock, tzinfo=UTC)
         else:
             moment = datetime.fromisoformat(text)
     except ValueError:
-        raise UsageError(f"--as-of {text}: write a day as 2026-01-31 or a moment as 2026-01-31T12:00:00Z") from None
+        raise UsageError(f"{option} {text}: write a day as 2026-01-31 or a moment as 2026-01-31T12:00:00Z") from None
     # Definitions look back and ahead by up to two centuries, which must stay within what a calendar can count.
     if moment.year not in YEARS:
-        raise UsageError(f"--as-of {text}: the year must lie between {YEARS.start} and {YEARS.stop - 1}")
+        raise UsageError(f"{option} {text}: the year must lie between {YEARS.start} and {YEARS.stop - 1}")
     return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
