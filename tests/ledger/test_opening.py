@@ -270,15 +270,15 @@ def test_an_installed_package_carries_its_migrations(tmp_path: Path, url: str) -
         assert ledger.verify().ok
 
 
-def first_schema(url: str) -> None:
-    """An empty ledger as the first version left it."""
+def earlier_schema(url: str, revision: str) -> None:
+    """An empty ledger as an earlier version left it."""
     Ledger.open(url).close()
     tables = (*metadata.tables, "alembic_version")
     execute(url, *(f"DROP TABLE {name}" for name in tables))
     if not url.startswith("sqlite"):
         execute(url, "DROP FUNCTION refuse() CASCADE")
     with open_engine(url) as connection:
-        command.upgrade(configuration(connection), "0001_entries")
+        command.upgrade(configuration(connection), revision)
 
 
 @contextmanager
@@ -292,8 +292,9 @@ def open_engine(url: str) -> Iterator[Connection]:
     engine.dispose()
 
 
-def test_a_ledger_of_the_first_schema_is_migrated_with_all_that_it_holds(url: str) -> None:
-    first_schema(url)
+@pytest.mark.parametrize("revision", revisions()[1:])
+def test_a_ledger_of_an_earlier_schema_is_migrated_with_all_that_it_holds(url: str, revision: str) -> None:
+    earlier_schema(url, revision)
     drafts = [
         Draft(
             at=time_text(later(number)),
