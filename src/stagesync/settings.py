@@ -307,6 +307,10 @@ class PullSettings(Strict):
     recheck_runs: Annotated[
         int, Field(ge=0, description="in how many runs every record is looked at once more; 0: only in a full reading")
     ] = 24
+    bulk_above: Annotated[
+        int,
+        Field(ge=0, description="Salesforce: a table of more records is read whole by Bulk API 2.0, others by REST"),
+    ] = 50_000
 
     @property
     def longest(self) -> timedelta:

@@ -9,6 +9,7 @@ import hashlib
 import platform
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, time
 from functools import partial
 from pathlib import Path
@@ -169,7 +170,8 @@ def _connected(settings: Settings, name: str, words: ConnectionSettings, *, writ
     mapping = settings.mappings[name]
     match words:
         case SalesforceSettings():
-            reader, writer = _salesforce(_salesforce_connection(settings.folder, name, words, mapping.own_tasks))
+            connection = _salesforce_connection(settings.folder, name, words, mapping.own_tasks)
+            reader, writer = _salesforce(replace(connection, bulk_above=settings.words.pull.bulk_above))
         case HubSpotSettings():
             reader, writer = _hubspot(_hubspot_connection(settings.folder, name, words, mapping.own_tasks))
         case _:

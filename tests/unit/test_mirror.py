@@ -6,13 +6,14 @@ import resource
 import signal
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import polars as pl
 import pytest
 
 from stagesync.errors import ConnectionFailed, StageSyncError
-from stagesync.mirror import Mirror
+from stagesync.mirror import Mirror, store
 from stagesync.model.frames import Page
 from stagesync.model.tables import UNREADABLE, ColumnType, Missing, Table
 
@@ -120,6 +121,24 @@ def test_what_one_page_could_not_read_stays_marked_beside_pages_that_could(
     assert read["amount"].to_list() == [1.0, None, 3.0]
     assert read[flag].fill_null(value=False).to_list() == [False, True, False]
     assert snapshot.rows == {"deals": 3}
+
+
+@pytest.mark.parametrize("rows_per_file", [1, 100])
+def test_a_table_whose_reading_begins_again_holds_no_row_twice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rows_per_file: int
+) -> None:
+    monkeypatch.setattr(store, "ROWS_PER_FILE", rows_per_file)
+    mirror = Mirror(tmp_path)
+    with mirror.replace("crm", "run") as snapshot:
+        snapshot.expect([Table(name="deals", key="id", columns={})], ())
+        snapshot.add(page(id=["1", "2"]))
+        snapshot.add(page(id=["3"]))
+        snapshot.add(replace(page(id=["1"]), anew=True))
+        snapshot.add(page(id=["2", "3"]))
+    assert ids(mirror) == ["1", "2", "3"]
+    assert snapshot.rows == {"deals": 3}
+    files = [file for file in (tmp_path / "crm" / "run").iterdir() if file.suffix == ".parquet"]
+    assert len(files) == (2 if rows_per_file == 1 else 1)
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
@@ -85,10 +86,11 @@ class _Pulling:
         if changes is None or held is None:
             # Taken before the first page: what changes while the table is read is brought by the next pull.
             cursor = increments.cursor(table) if increments else None
-            for page in self.reader.pull(table):
-                self._go_on()
-                self.snapshot.add(page)
-                self.progress(page.table, self.snapshot.rows[page.table])
+            with closing(self.reader.pull(table)) as pages:
+                for page in pages:
+                    self._go_on()
+                    self.snapshot.add(page)
+                    self.progress(page.table, self.snapshot.rows[page.table])
             self.snapshot.mark(table.name, cursor=cursor, read=self.now.isoformat())
             return
         self.snapshot.keep(table.name)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
@@ -116,10 +116,11 @@ class Reader(Protocol):
     def missing(self, tables: Sequence[Table]) -> Sequence[Missing]:
         """Which of the wanted columns cannot be read, and why. They are then not asked for by ``pull``."""
 
-    def pull(self, table: Table) -> Iterator[Page]:
+    def pull(self, table: Table) -> Generator[Page, None, None]:
         """All rows of a table, page by page, with the columns that are not missing, typed as ``Table`` says.
 
-        Pages of ``<name>~<link>`` come in between. Memory does not grow with the number of rows.
+        Pages of ``<name>~<link>`` come in between. Memory does not grow with the number of rows. A page may be empty:
+        it comes while the CRM is still busy, so that a caller may stop. Close it to stop before the end.
         """
 
     def current(self, table: Table, ids: Sequence[str]) -> pl.DataFrame:

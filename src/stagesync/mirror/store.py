@@ -276,6 +276,8 @@ class Snapshot:
 
     def add(self, page: Page) -> None:
         """Add rows of a table that is read whole."""
+        if page.anew:
+            self._forget(page.table)
         self._collect(page.table, page.rows)
 
     def change(self, table: str, rows: pl.DataFrame) -> None:
@@ -344,6 +346,16 @@ class Snapshot:
     ) -> None:
         self._schemas[name] = {column: POLARS[kind] for column, kind in columns.items()}
         self._tables[name] = Files(columns=sorted(columns), key=key, parts=parts, shape=dict(shape or {}))
+
+    def _forget(self, name: str) -> None:
+        """Drop the rows of a table that is read whole."""
+        self._pending.pop(name, None)
+        self.rows[name] = 0
+        if name in self._tables:
+            files = self._tables[name]
+            for part in files.base:
+                (self.folder / part).unlink()
+            files.base, files.rows = [], 0
 
     def _collect(self, name: str, rows: pl.DataFrame) -> None:
         self.rows[name] = self.rows.get(name, 0) + rows.height

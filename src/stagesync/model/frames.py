@@ -38,7 +38,11 @@ POLARS: Mapping[ColumnType, pl.DataType] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Page:
-    """Rows of one table as they arrived; ``table`` is the table's name or ``<name>~<link>``."""
+    """Rows of one table as they arrived; ``table`` is the table's name or ``<name>~<link>``.
+
+    ``anew`` says that the reading of the table begins again: what came of it before is to be forgotten.
+    """
 
     table: str
     rows: pl.DataFrame
+    anew: bool = False

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from urllib.parse import urlencode
 
 import polars as pl
@@ -109,7 +109,7 @@ class HubSpotReader:
         """The definitions of an object's properties by name; none when it cannot be read."""
         return self._definitions.properties(object_name)
 
-    def pull(self, table: Table) -> Iterator[Page]:
+    def pull(self, table: Table) -> Generator[Page, None, None]:
         """All records, about 2,000 to a page, each page followed by the associations of its records.
 
         A table without records gives one empty page, so that its columns are known. An object that may not

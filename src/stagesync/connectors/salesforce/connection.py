@@ -21,6 +21,7 @@ class SalesforceConnection:
     or a ready ``access_token`` with its ``instance_url``, which cannot be renewed. ``timeout`` is (connect, read) in
     seconds for each call. ``proxy`` is a URL, perhaps with a password in it. ``budget`` is the share of the calls of
     24 hours that the org allows after which StageSync stops, because other integrations draw from the same pool.
+    A whole reading of a table of more records than ``bulk_above`` goes by Bulk API 2.0.
     """
 
     connection: str
@@ -37,6 +38,7 @@ class SalesforceConnection:
     ca_bundle: Path | None = None
     proxy: str | None = field(default=None, repr=False)
     budget: float = 0.8
+    bulk_above: int = 50_000
     task_table: str = "Task"
     task_key: str = "StageSync_Key__c"
     fallback_owner: str | None = None

@@ -28,8 +28,9 @@ NUMBER = re.compile(r"[+-]?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?")
 EXACT_INTEGERS = float(2**53)
 # 2026-10-01T12:00:00.000+0000; %#z also reads a trailing Z and an offset with a colon.
 MOMENT = "%Y-%m-%dT%H:%M:%S%.f%#z"
-# What REST writes. Polars reads a spelling of fixed length five times as fast as one with an offset.
+# What REST and Bulk write. Polars reads a spelling of fixed length five times as fast as one with an offset.
 USUAL_MOMENT = "%Y-%m-%dT%H:%M:%S.000+0000"
+BULK_MOMENT = "%Y-%m-%dT%H:%M:%S.000Z"
 FIRST, LAST = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
 DAY = "%Y-%m-%d"
 RECORDS, BETWEEN = b'"records":[', b'},{"attributes":'
@@ -247,14 +248,14 @@ def native_text(value: Any) -> str:
     return str(value).encode("utf-8", "replace").decode()
 
 
-def typed(wires: Sequence[Wire], columns: Sequence[Column]) -> pl.DataFrame:
+def typed(wires: Sequence[Wire], columns: Sequence[Column], moment: str = USUAL_MOMENT) -> pl.DataFrame:
     """The typed frame of columns as they came: blanks are null, unreadable values are null and marked.
 
     All columns are read as they usually are in one go, since each call of polars has its price; a column in which
-    more is null afterwards is looked at again.
+    more is null afterwards is looked at again. ``moment`` is how moments are spelled, mostly.
     """
     given = pl.DataFrame([wire.values for wire in wires])
-    rows = given.select(_usually(tuple(columns)))
+    rows = given.select(_usually(tuple(columns), moment))
     marks = []
     for wire, column, value in zip(wires, columns, rows.get_columns(), strict=True):
         as_given, bad = wire.values, wire.bad
@@ -271,11 +272,11 @@ def typed(wires: Sequence[Wire], columns: Sequence[Column]) -> pl.DataFrame:
 
 
 @lru_cache(maxsize=64)
-def _usually(columns: tuple[Column, ...]) -> list[pl.Expr]:
-    return [_usual(column) for column in columns]
+def _usually(columns: tuple[Column, ...], moment: str) -> list[pl.Expr]:
+    return [_usual(column, moment) for column in columns]
 
 
-def _usual(column: Column) -> pl.Expr:
+def _usual(column: Column, moment: str) -> pl.Expr:
     """The value as its type, null for a blank, and where it cannot be read or is spelled in an unusual way."""
     value = pl.col(column.name)
     if column.type is ColumnType.TEXT:
@@ -289,7 +290,7 @@ def _usual(column: Column) -> pl.Expr:
     if column.type is ColumnType.DATE:
         return _day(value)
     if column.type is ColumnType.DATETIME:
-        return _utc(value, USUAL_MOMENT)
+        return _utc(value, moment)
     return value
 
 
@@ -297,7 +298,7 @@ def _thorough(given: pl.Series, column: Column) -> pl.Series:
     """A column's values by whichever way reads them, null where none does."""
     value = pl.col(column.name)
     day, moment = _day(value), _utc(value, MOMENT)
-    reading = _usual(column)
+    reading = _usual(column, MOMENT)
     if column.type is ColumnType.DATE:
         either = pl.coalesce(day, moment.dt.date())
         reading = pl.when(either.is_between(date.min, date.max)).then(either)

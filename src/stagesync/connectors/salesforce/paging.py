@@ -39,30 +39,38 @@ def fields(columns: Sequence[Column]) -> list[str]:
     return list(dict.fromkeys(".".join(column.path) for column in columns))
 
 
+def opened(session: OrgSession, way: Walk) -> tuple[int, Iterator[pl.DataFrame]]:
+    """How many rows a query has, by its first page, and all of its pages as :func:`walk` gives them."""
+    first = _page(session, way, None, None, 0)
+    return first.total, _pages(session, way, first)
+
+
 def walk(session: OrgSession, way: Walk) -> Iterator[pl.DataFrame]:
     """The pages of a query, typed as its columns say; at least one, which may be empty.
 
     A locator may expire between two pages (15 minutes or 2 days, the documentation says both). The query is then
     asked anew from the last row that was handed out: no row is lost.
     """
+    yield from opened(session, way)[1]
+
+
+def _pages(session: OrgSession, way: Walk, page: Decoded) -> Iterator[pl.DataFrame]:
     last: dict[str, Any] | None = None
     came = 0
-    path: str | None = None
     while True:
-        try:
-            page = _page(session, way, path, last, came)
-        except Refusal as error:
-            if path is None or error.error.code != EXPIRED_LOCATOR:
-                raise
-            log.info("salesforce.locator.expired", connection=session.connection.connection, table=way.table)
-            page = _page(session, way, None, last, came)
         if page.rows.height or last is None:
             yield page.rows
         if page.rows.height:
             last, came = page.rows.row(-1, named=True), came + page.rows.height
-        path = page.next_path
-        if path is None:
+        if page.next_path is None:
             return
+        try:
+            page = _page(session, way, page.next_path, last, came)
+        except Refusal as error:
+            if error.error.code != EXPIRED_LOCATOR:
+                raise
+            log.info("salesforce.locator.expired", connection=session.connection.connection, table=way.table)
+            page = _page(session, way, None, last, came)
 
 
 def _page(session: OrgSession, way: Walk, path: str | None, last: dict[str, Any] | None, came: int) -> Decoded:

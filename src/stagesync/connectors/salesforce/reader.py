@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import closing
 from typing import Any
 
 import polars as pl
+import structlog
 
+from stagesync.connectors.salesforce.bulk import NotByBulk, bulk_pages
 from stagesync.connectors.salesforce.increments import SalesforceIncrements
 from stagesync.connectors.salesforce.metadata import native_stages, org_owners, organization
-from stagesync.connectors.salesforce.paging import Walk, fields, walk
+from stagesync.connectors.salesforce.paging import Walk, fields, opened
 from stagesync.connectors.salesforce.records import Records
 from stagesync.connectors.salesforce.schema import Schema
 from stagesync.connectors.salesforce.session import OrgSession
@@ -17,6 +20,8 @@ from stagesync.connectors.salesforce.soql import quoted, select
 from stagesync.model.crm import Calls, Identity, NativeStage, Owner
 from stagesync.model.frames import Page
 from stagesync.model.tables import Missing, Table
+
+log = structlog.get_logger(__name__)
 
 
 class SalesforceReader:
@@ -48,8 +53,12 @@ class SalesforceReader:
         resolved = [self._schema.resolve(table) for table in tables]
         return [Missing(table=one.table.name, columns=one.missing) for one in resolved if one.missing]
 
-    def pull(self, table: Table) -> Iterator[Page]:
-        """All rows by ascending id, page by page; an empty table gives one empty page, an unreadable one none."""
+    def pull(self, table: Table) -> Generator[Page, None, None]:
+        """All rows, page by page; an empty table gives one empty page, an unreadable one none.
+
+        The first page of the query says how many there are. Up to ``bulk_above`` they come by REST, by ascending id.
+        More come by Bulk API 2.0 in any order, with empty pages while its job runs, or by REST where that fails.
+        """
         resolved = self._schema.resolve(table)
         if not resolved.columns:
             return
@@ -58,8 +67,21 @@ class SalesforceReader:
             where = f"Id > {quoted(last[table.key])}" if last else ""
             return select(fields(resolved.columns), table.name, where, "Id")
 
-        for rows in walk(self._session, Walk(table=table.name, columns=resolved.columns, soql=soql)):
-            yield Page(table=table.name, rows=rows)
+        total, pages = opened(self._session, Walk(table=table.name, columns=resolved.columns, soql=soql))
+        anew = False
+        if total > self._session.connection.bulk_above:
+            try:
+                with closing(bulk_pages(self._session, table.name, resolved.columns)) as bulk:
+                    for page in bulk:
+                        anew = True
+                        yield page
+                return
+            except NotByBulk as reason:
+                name = self._session.connection.connection
+                log.warning("salesforce.bulk.not_used", connection=name, table=table.name, reason=str(reason))
+        for rows in pages:
+            yield Page(table=table.name, rows=rows, anew=anew)
+            anew = False
 
     def current(self, table: Table, ids: Sequence[str]) -> pl.DataFrame:
         """These records as they are now, without the fields of their parents."""

@@ -35,6 +35,7 @@ log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
 Decode = Callable[[bytes], T]
+DecodeAnswer = Callable[[bytes, Mapping[str, str]], T]
 Sleep = Callable[[float], None]
 
 
@@ -80,6 +81,10 @@ class OrgSession:
         Errors: :class:`~stagesync.connectors.salesforce.failures.Refusal`, ``Unreachable``, ``CutOff``,
         ``CredentialsRefused`` and ``LimitReached``: all are :class:`~stagesync.errors.ConnectionFailed`.
         """
+        return self.answer(call, lambda body, _headers: decode(body))
+
+    def answer(self, call: Call, decode: DecodeAnswer[T]) -> T:
+        """As :meth:`call`, for an answer that says something in its headers too."""
         self._token()
         return self._patiently(lambda: self._authorised(call, decode), reads=call.reads)
 
@@ -129,7 +134,7 @@ class OrgSession:
             status=getattr(error, "status", None),
         )
 
-    def _authorised(self, call: Call, decode: Decode[T]) -> T:
+    def _authorised(self, call: Call, decode: DecodeAnswer[T]) -> T:
         """One try, and a second one with a new token when the first was stale: the same headers both times."""
         token = self._tokens.current()
         try:
@@ -144,7 +149,7 @@ class OrgSession:
                 ) from error
         return self._once(self._login(lambda: self._tokens.renew(token)), call, decode)
 
-    def _once(self, token: Token, call: Call, decode: Decode[T]) -> T:
+    def _once(self, token: Token, call: Call, decode: DecodeAnswer[T]) -> T:
         client, base = self._client_for(token)
         path = call.path if call.path.startswith("/services/") else self.versioned(call.path)
         url = base + path
@@ -160,7 +165,7 @@ class OrgSession:
             raise unreachable(error, token.instance + path) from error
         self._hear(response.headers.get("Date"))
         try:
-            return decode(response.content)
+            return decode(response.content, response.headers)
         except ValueError as error:
             raise cut_off(token.instance + path, len(response.content)) from error
 

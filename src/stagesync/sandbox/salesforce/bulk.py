@@ -5,13 +5,14 @@ from __future__ import annotations
 import base64
 import binascii
 import csv
+import gzip
 import io
 from typing import Any
 
 from stagesync.sandbox.salesforce import moments
 from stagesync.sandbox.salesforce.call import Answer, Call
 from stagesync.sandbox.salesforce.errors import ApiError, SoqlError, not_found
-from stagesync.sandbox.salesforce.query import flat, heads
+from stagesync.sandbox.salesforce.query import flat, heads, kinds
 from stagesync.sandbox.salesforce.soql_plan import ChildPlan, Plan
 
 DELIMITERS = {"COMMA": ",", "SEMICOLON": ";", "TAB": "\t", "PIPE": "|", "CARET": "^", "BACKQUOTE": "`"}
@@ -29,7 +30,13 @@ def create(call: Call) -> Answer:
         raise ApiError(400, "INVALIDJOB", "operation and query are required")
     if delimiter not in list(DELIMITERS) or ending not in list(LINE_ENDINGS):
         raise ApiError(400, "INVALIDJOB", "columnDelimiter or lineEnding is not supported")
+    if call.org.bulk_jobs_used >= call.org.bulk_jobs_limit:
+        message = f"Max bulk v2 query jobs ({call.org.bulk_jobs_limit}) per 24 hrs has been reached"
+        raise ApiError(400, "LIMIT_EXCEEDED", message)
     ready = _prepare(call, soql, operation)
+    if ready.sobject.name in call.org.faults.bulk_unsupported:
+        raise ApiError(400, "INVALIDENTITY", f"Entity '{ready.sobject.name}' is not supported by the Bulk API.")
+    call.org.bulk_jobs_used += 1
     job_id = call.org.next_id("750")
     total = call.reader.keep(job_id, ready)
     row = (job_id, operation, soql, ready.sobject.name, "JobComplete", call.org.stamp(), call.user_id, call.version)
@@ -78,9 +85,20 @@ def _job_body(job: Job) -> Job:
 
 def read(call: Call) -> Answer:
     """``GET /jobs/query/{id}``."""
-    job = _job(call, call.captured["id"])
+    job = _ended(call, _job(call, call.captured["id"]))
+    if call.org.faults.strikes("bulk_looks"):
+        return Answer(body={**_job_body(job), "state": "InProgress", "numberRecordsProcessed": 0, "retries": 0})
+    failure = {"errorMessage": job["error"]} if job["error"] else {}
     counts = {"numberRecordsProcessed": job["total"], "retries": 0, "totalProcessingTime": 10}
-    return Answer(body={**_job_body(job), **counts, "isPkChunkingSupported": True})
+    return Answer(body={**_job_body(job), **counts, **failure, "isPkChunkingSupported": True})
+
+
+def _ended(call: Call, job: Job) -> Job:
+    end = call.org.faults.bulk_end
+    if end is None:
+        return job
+    call.org.database.execute("UPDATE _job SET state = ?, error = ? WHERE id = ?", (*end, job["id"]))
+    return _job(call, job["id"])
 
 
 def every(call: Call) -> Answer:
@@ -90,13 +108,20 @@ def every(call: Call) -> Answer:
 
 
 def results(call: Call) -> Answer:
-    """``GET /jobs/query/{id}/results?maxRecords&locator``: CSV with a header line in every chunk."""
+    """``GET /jobs/query/{id}/results?maxRecords&locator``: CSV with a header line in every chunk, by gzip."""
     job = _job(call, call.captured["id"])
     if job["version"] != call.version:
         raise ApiError(409, "API_ERROR", "Results must be read with the API version that created the job")
     if job["state"] != "JobComplete":
         raise ApiError(400, "INVALIDJOBSTATE", f"the job is {job['state']}")
+    faults = call.org.faults
     start = _start(call.query.get("locator"))
+    if start and faults.strikes("lost_result_locators"):
+        raise ApiError(400, "INVALID_QUERY_LOCATOR", "invalid query locator")
+    if start and faults.strikes("lost_results"):
+        raise not_found()
+    if faults.strikes("page_for_results"):
+        return Answer(200, "<html><body>Salesforce is being updated.</body></html>", {"Content-Type": "text/html"})
     most = call.query.get("maxRecords", "")
     end = min(start + max(int(most) if most.isdigit() else CHUNK, 1), job["total"])
     ready = _prepare(call, job["soql"], job["operation"])
@@ -107,15 +132,26 @@ def results(call: Call) -> Answer:
         lineterminator=LINE_ENDINGS[job["line_ending"]],
         quoting=csv.QUOTE_ALL,
     )
-    writer.writerow(heads(ready))
+    if start == 0 or not faults.one_header:
+        writer.writerow(heads(ready))
     rows = call.reader.kept(job["id"], ready, start, end)
-    writer.writerows([_cell(value) for value in row] for row in flat(ready, rows))
+    moments_at = {place for place, kind in enumerate(kinds(ready)) if kind == "datetime" and faults.bulk_zulu}
+    writer.writerows(
+        [_zulu(value) if place in moments_at else _cell(value) for place, value in enumerate(row)]
+        for row in flat(ready, rows)
+    )
     headers = {
         "Content-Type": "text/csv; charset=UTF-8",
         "Sforce-NumberOfRecords": str(len(rows)),
         "Sforce-Locator": base64.urlsafe_b64encode(str(end).encode()).decode() if end < job["total"] else "null",
     }
-    return Answer(200, out.getvalue(), headers)
+    content = out.getvalue().encode()
+    if faults.strikes("short_results"):
+        content = content[: len(content) // 2]
+    if "gzip" in call.headers.get("accept-encoding", ""):
+        content = gzip.compress(content, compresslevel=1)
+        headers["Content-Encoding"] = "gzip"
+    return Answer(200, content, headers, broken=faults.strikes("broken_results"))
 
 
 def _start(locator: str | None) -> int:
@@ -125,6 +161,10 @@ def _start(locator: str | None) -> int:
         return int(base64.urlsafe_b64decode(str(locator)))
     except (ValueError, binascii.Error):
         raise ApiError(400, "INVALID_QUERY_LOCATOR", "invalid query locator") from None
+
+
+def _zulu(value: str | None) -> str:
+    return (value or "").replace("+0000", "Z")
 
 
 def _cell(value: Any) -> str:

@@ -100,6 +100,8 @@ class Answer:
     body: Any = None
     headers: Mapping[str, str] = field(default_factory=dict)
     committed: bool = False
+    broken: bool = False
+    """The connection is to be closed in the middle of the body."""
 
 
 def failed(error: ApiError) -> Answer:

@@ -61,6 +61,26 @@ class Faults:
     """``/limits`` answers 403, as for a user without View Setup and Configuration."""
     ui_api_forbidden: bool = False
     """The UI API answers 403, so that nobody says what a record type offers."""
+    bulk_looks: int = 0
+    """The next n looks at a bulk job find it InProgress."""
+    bulk_end: tuple[str, str] | None = None
+    """Every bulk job ends in this state, Failed or Aborted, with this message."""
+    bulk_unsupported: set[str] = field(default_factory=set)
+    """Objects that the Bulk API does not know: 400 when a job is made."""
+    broken_results: int = 0
+    """The connection breaks in the middle of each of the next n pages of bulk results."""
+    short_results: int = 0
+    """Something on the way ends each of the next n pages of bulk results early, and says that this is all."""
+    page_for_results: int = 0
+    """The next n pages of bulk results are a page in HTML, with status 200."""
+    lost_result_locators: int = 0
+    """The next n pages of bulk results that are asked for by locator answer 400 INVALID_QUERY_LOCATOR."""
+    lost_results: int = 0
+    """The next n pages of bulk results that are asked for by locator find their job gone: 404."""
+    one_header: bool = False
+    """Only the first page of bulk results begins with the names of the columns."""
+    bulk_zulu: bool = False
+    """Bulk results spell moments with a Z at the end instead of +0000."""
     latency_seconds: float = 0.0
     """Each call waits this long before it is answered."""
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)

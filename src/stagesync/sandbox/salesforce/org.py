@@ -20,6 +20,7 @@ from stagesync.sandbox.salesforce.sessions import Sessions
 ORG_ID = ids.make_id("00D", 1)
 INTEGRATION_USER_ID = ids.make_id("005", 0)
 DAILY_CALLS = 100_000
+DAILY_BULK_JOBS = 10_000
 
 
 class Org:
@@ -28,7 +29,8 @@ class Org:
     ``clock`` returns aware datetimes; the org keeps whole seconds in UTC. ``base_url`` is the address that
     tokens and SOAP logins name as their instance; when empty, the address of the request is used.
 
-    Open to tests: ``faults``, ``rules``, ``calls`` (answered calls by ``"METHOD /path"``, with the version left out and
+    Open to tests: ``faults``, ``rules``, ``bulk_jobs_used`` and ``bulk_jobs_limit`` (bulk queries of a day),
+    ``calls`` (answered calls by ``"METHOD /path"``, with the version left out and
     ids as ``{id}``, such as ``"PATCH /sobjects/Lead/{id}"``), ``calls_used`` and ``calls_limit`` (the
     ``Sforce-Limit-Info`` header), ``assignment_owner_id`` (who gets a Lead when assignment rules run; None
     means that no rule is active), ``password`` (SOAP login of every user), ``page_size`` (rows per query page
@@ -62,6 +64,8 @@ class Org:
         self.calls: Counter[str] = Counter()
         self.calls_used = 0
         self.calls_limit = DAILY_CALLS
+        self.bulk_jobs_used = 0
+        self.bulk_jobs_limit = DAILY_BULK_JOBS
         self.page_size: int | None = None
         self.public_key: str | None = None
         self.app_calls_limit: int | None = None

@@ -239,6 +239,11 @@ def heads(ready: Plan) -> list[str]:
     return [name for name, _, _ in _leaves(ready.shape)] if ready.shape else []
 
 
+def kinds(ready: Plan) -> list[str]:
+    """The field types of :func:`flat`."""
+    return [kind for _, _, kind in _leaves(ready.shape)] if ready.shape else []
+
+
 def _leaves(shape: Shape, prefix: str = "") -> Iterator[tuple[str, int, str]]:
     for key, entry in shape.entries.items():
         if isinstance(entry, tuple):

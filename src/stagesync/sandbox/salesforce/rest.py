@@ -46,6 +46,9 @@ def limits(call: Call) -> Answer:
         raise ApiError(403, "INSUFFICIENT_ACCESS", "You do not have access to this resource")
     body = {name: {"Max": 10_000, "Remaining": 10_000} for name in LIMITS}
     left = max(call.org.calls_limit - call.org.calls_used, 0)
+    org = call.org
+    jobs = max(org.bulk_jobs_limit - org.bulk_jobs_used, 0)
+    body["DailyBulkV2QueryJobs"] = {"Max": org.bulk_jobs_limit, "Remaining": jobs}
     body["DailyApiRequests"] = {"Max": call.org.calls_limit, "Remaining": left}
     return Answer(body=body)
 

@@ -45,6 +45,14 @@ class _Dropped(Response):
         await send({"type": "http.response.body", "body": b""})
 
 
+class _Broken(Response):
+    """Announces its whole body and sends half of it: the server then closes the connection."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002
+        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+        await send({"type": "http.response.body", "body": self.body[: len(self.body) // 2]})
+
+
 def routes(org: Org) -> list[BaseRoute]:
     """The routes of one org: all paths below ``/services`` and ``/id``."""
 
@@ -217,7 +225,8 @@ def _response(org: Org, answer: Answer) -> Response:
         return Response(status_code=answer.status, headers=headers)
     if isinstance(answer.body, str | bytes):
         headers.setdefault("Content-Type", "text/plain")
-        return Response(answer.body, answer.status, headers)
+        kind = _Broken if answer.broken else Response
+        return kind(answer.body, answer.status, headers)
     headers["Content-Type"] = JSON
     text = json.dumps(answer.body, ensure_ascii=False, separators=(",", ":"))
     return Response(text.encode(), answer.status, headers)
