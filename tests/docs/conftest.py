@@ -24,6 +24,7 @@ DEMO_DAY = "2026-11-20"
 
 # The org of the documents, in whose place the embedded one answers.
 ORG = "https://acme.my.salesforce.com"
+PORTAL = "--crm hubspot"
 
 
 def terminal(folder: Path, known: Mapping[str, str] | None = None) -> Terminal:
@@ -82,7 +83,10 @@ def connected(tmp_path: Path, embedded: Callable[[], SandboxProcess]) -> Termina
     def run(line: str) -> subprocess.CompletedProcess[str]:
         crms = embedded()
         secrets = {"SALESFORCE_CLIENT_ID": crms.client_id, "SALESFORCE_CLIENT_SECRET": crms.client_secret}
-        done = terminal(tmp_path, secrets)(line.replace(ORG, crms.url))
+        secrets["HUBSPOT_TOKEN"] = crms.hubspot_token
+        # HubSpot has one address for all portals, so that no document gives it.
+        there = line.replace(ORG, crms.url).replace(PORTAL, f"{PORTAL} --base-url {crms.url}")
+        done = terminal(tmp_path, secrets)(there)
         done.stdout = done.stdout.replace(crms.url, ORG)
         return done
 

@@ -83,12 +83,19 @@ class RecordType:
 
 @dataclass(frozen=True, kw_only=True)
 class Service:
-    """How the org serves us: which versions of its API (none where it does not say), and the calls of its day."""
+    """How the org serves us: which versions of its API (none where it does not say), and the calls of its day.
+
+    ``period`` says which day that is, ``remark`` what there is to know of the version, and ``silence`` what follows
+    when the calls are not told.
+    """
 
     version: str
     versions: tuple[str, ...] = ()
     calls_limit: int | None = None
     calls_left: int | None = None
+    period: str = "in 24 hours"
+    remark: str = ""
+    silence: str = "the right View Setup and Configuration would show it; nothing else needs it"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -21,6 +21,10 @@ SCARCE = 0.2
 """Fewer of the day's calls than this share are worth a word."""
 TASK_FIELDS: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "salesforce": (("Subject", "Description", "Status", "ActivityDate", "OwnerId", "WhoId", "WhatId"), ("Status",)),
+    "hubspot": (
+        ("hs_task_subject", "hs_task_body", "hs_task_status", "hs_timestamp", "hubspot_owner_id"),
+        ("hs_task_status",),
+    ),
 }
 """By CRM: the fields that a new task is given, and those that are changed to complete it."""
 
@@ -92,19 +96,18 @@ def _service(service: Service) -> Iterator[Line]:
         )
         return
     newest = f"served; the newest is {service.versions[-1]}" if service.versions else "as the settings say"
-    yield Line(subject="API version", state=State.OK, says=f"{version}: {newest}")
+    yield Line(subject="API version", state=State.OK, says=f"{version}: {newest}", follows=service.remark)
     if service.calls_limit is None or service.calls_left is None:
-        follows = "the right View Setup and Configuration would show it; nothing else needs it"
-        yield Line(
-            subject="API calls", state=State.UNKNOWN, says="the CRM does not say how many are left", follows=follows
-        )
+        says = "the CRM does not say how many are left"
+        yield Line(subject="API calls", state=State.UNKNOWN, says=says, follows=service.silence)
         return
     used = service.calls_limit - service.calls_left
     scarce = service.calls_left < SCARCE * service.calls_limit
     yield Line(
         subject="API calls",
         state=State.NOTE if scarce else State.OK,
-        says=f"{used:,} of {service.calls_limit:,} used in 24 hours by all integrations, {service.calls_left:,} left",
+        says=f"{used:,} of {service.calls_limit:,} used {service.period} by all integrations, "
+        f"{service.calls_left:,} left",
         follows="few are left: run less often, or find who uses them" if scarce else "",
     )
 

@@ -35,5 +35,5 @@ def connect(
 
 def discover(connection: HubSpotConnection, *, sleep: Callable[[float], None] = time.sleep) -> HubSpotDiscovery:
     """What the portal is made of. It can only read; nothing is sent before the first call."""
-    reader = HubSpotReader(ReadTransport(Client(connection, sleep)))
-    return HubSpotDiscovery(reader, connection.api_version)
+    transport = ReadTransport(Client(connection, sleep))
+    return HubSpotDiscovery(HubSpotReader(transport), transport)

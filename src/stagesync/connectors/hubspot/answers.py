@@ -193,14 +193,23 @@ class OptionAnswer(_Answer):
     hidden: bool = False
 
 
+class Modification(_Answer):
+    """What may be changed of a property, by anybody."""
+
+    read_only_value: bool = False
+
+
 class PropertyAnswer(_Answer):
     """The definition of a property."""
 
     name: str
+    label: str = ""
+    type: str = ""
     options: list[OptionAnswer] = []
     has_unique_value: bool = False
     calculated: bool = False
     hubspot_defined: bool = False
+    modification_metadata: Modification = msgspec.field(default_factory=Modification)
     archived: bool = False
 
 
@@ -234,6 +243,27 @@ class Account(_Answer):
     ui_domain: str = "app.hubspot.com"
     time_zone: str | None = None
     account_type: str | None = None
+
+
+class UsedCalls(_Answer):
+    """The calls of a day."""
+
+    usage_limit: int | None = None
+    current_usage: int | None = None
+
+
+class Usage(_Answer):
+    """How many calls of the day are used, by kind of app."""
+
+    results: list[UsedCalls] = []
+
+
+class Disposition(_Answer):
+    """An outcome that a call may have."""
+
+    id: str
+    label: str = ""
+    deleted: bool = False
 
 
 class TokenInfo(_Answer):

@@ -16,7 +16,8 @@ from dataclasses import dataclass
 class Paths:
     """Templates; ``{object}``, ``{source}``, ``{target}`` and ``{id}`` are filled in percent-encoded.
 
-    ``account`` says which portal a token belongs to; ``token_info`` stands in where it does not answer.
+    ``account`` says which portal a token belongs to; ``token_info`` stands in where it does not answer, and says what
+    the token may do. It and ``dispositions`` have no successor in the dated versions.
     """
 
     list: str
@@ -34,6 +35,7 @@ class Paths:
     account: str
     usage: str
     token: str
+    dispositions: str = "/calling/v1/dispositions"
     token_info: str = "/oauth/v2/private-apps/get/access-token-info"  # noqa: S105 - an address, not a token
 
 

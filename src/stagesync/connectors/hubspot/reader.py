@@ -23,7 +23,7 @@ from stagesync.connectors.hubspot.records import list_records, pieces, read_asso
 from stagesync.connectors.hubspot.stages import PIPELINE_FIELDS, option_stages, pipeline_stages
 from stagesync.connectors.hubspot.tasks import find_by_key, find_by_marker, has_unique_key
 from stagesync.connectors.hubspot.transport import ReadTransport, Request
-from stagesync.errors import ConnectionFailed
+from stagesync.errors import ConnectionFailed, CredentialsRefused
 from stagesync.model.crm import Calls, Identity, NativeStage, Owner
 from stagesync.model.frames import Page
 from stagesync.model.tables import Missing, Table
@@ -71,6 +71,15 @@ class HubSpotReader:
                 f"{self._transport.place}: HubSpot does not say which portal the access token belongs to: {refusal}"
             ) from refusal
         return Account(portal_id=info.hub_id)
+
+    def scopes(self) -> frozenset[str] | None:
+        """What the token may do; None where HubSpot does not say: it knows private apps alone."""
+        body = {"tokenKey": self._transport.access_token()}
+        try:
+            info = self._transport.ask(TokenInfo, Request(path=self._transport.paths.token_info, body=body))
+        except (Refusal, CredentialsRefused):
+            return None
+        return frozenset(info.scopes) or None
 
     def stages(self, object_name: str, stage_field: str) -> Sequence[NativeStage]:
         """Stages of all pipelines, or the options of ``stage_field`` where it does not hold one of those."""

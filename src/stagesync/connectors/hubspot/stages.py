@@ -49,6 +49,7 @@ def _stage(pipeline: PipelineAnswer, stage: StageAnswer, position: int) -> Nativ
         won=closed and _is_won(stage),
         active=not (stage.archived or pipeline.archived),
         writable=stage.write_permissions not in _LOCKED,
+        probability=_percent(stage),
     )
 
 
@@ -63,7 +64,12 @@ def _is_closed(stage: StageAnswer) -> bool:
 
 
 def _is_won(stage: StageAnswer) -> bool:
+    return _percent(stage) == 100.0
+
+
+def _percent(stage: StageAnswer) -> float | None:
+    """HubSpot counts from 0 to 1, in text."""
     try:
-        return float(stage.metadata.get("probability") or 0) == 1.0
-    except ValueError:
-        return False
+        return round(float(stage.metadata["probability"]) * 100, 4)
+    except (KeyError, TypeError, ValueError):
+        return None

@@ -27,6 +27,7 @@ from stagesync.sandbox.hubspot.portal import Portal
 _WORTH_COMPRESSING = 1_000
 _LONGEST_URL = 16_000
 _HTML = "<html><head><title>{0} Bad Gateway</title></head><body><h1>{0} Bad Gateway</h1></body></html>"
+_LISTS = frozenset({"properties", "propertiesWithHistory", "associations"})
 _METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"]
 
 
@@ -52,7 +53,7 @@ def _endpoint(
             url=str(request.url.replace(query="")),
             length=len(str(request.url)),
             path=request.path_params,
-            query=dict(request.query_params),
+            query=_query(request),
             content=await request.body(),
         )
         portal.calls[f"{operation.method} {template}"] += 1
@@ -82,6 +83,14 @@ def _answer(call: Call, operation: Operation, planned: Outage | None, bearer: st
     except ApiError as refusal:
         return Reply(status=refusal.status, body=refusal.body, headers={**headers, **refusal.headers})
     return Reply(status=reply.status, body=reply.body, headers={**headers, **reply.headers}, cut=reply.cut)
+
+
+def _query(request: Request) -> dict[str, str]:
+    """The last value of each parameter; lists come as ``a,b`` or, from the official client, as a parameter each."""
+    found: dict[str, str] = {}
+    for name, value in request.query_params.multi_items():
+        found[name] = f"{found[name]},{value}" if name in _LISTS and name in found else value
+    return found
 
 
 def _bearer(request: Request) -> str | None:
