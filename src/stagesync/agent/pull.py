@@ -213,13 +213,18 @@ def _unknown_stages(mapping: CrmMapping, mapped: MappedObject, known: Sequence[N
         # A CRM lists stages by pipeline, never by record type. "*" and a blank pipeline may hold any of them.
         pipeline = group if mapped.pipeline_field is not None else None
         anywhere = pipeline in (EVERY_OTHER, "")
-        values = [stage.value for stage in known if anywhere or stage.pipeline == pipeline]
+        offered = [stage for stage in known if anywhere or stage.pipeline == pipeline]
+        values = [stage.value for stage in offered]
         # "" stands for a record without a stage.
         if native == "" or native in values:
             continue
         line, column = mapped.stage_lines[group, native]
         if pipeline is not None and not anywhere and pipeline not in pipelines:
             message = f"{mapped.name} has no pipeline '{pipeline}'"
+        elif shown := [stage.value for stage in offered if stage.label == native]:
+            message = (
+                f"'{native}' is only what {mapped.name} shows; write the value of that stage, {' or '.join(shown)}"
+            )
         else:
             message = f"{mapped.name} has no stage '{native}'{nearest(native, values)}; it has {', '.join(values)}"
         problems.append(Problem(file=mapping.file, line=line, column=column, message=message))
