@@ -66,6 +66,11 @@ def test_every_version_of_the_api_reads_alike(office: Office, version: str) -> N
     assert reader.identity().key == "48151623"
     assert len(reader.stages("deals", "dealstage")) == 11
     assert reader.current(DEALS, deals[:1])["hs_object_id"].to_list() == deals[:1]
+    changes = reader.increments.changes(replace(DEALS, links=("contacts",)), "2026-11-20T00:00:00+00:00")
+    assert changes is not None
+    (page,) = changes.pages
+    assert sorted(page.rows["hs_object_id"]) == sorted(deals)
+    assert page.links["contacts"].rows() == [(deals[0], contacts[0])]
 
 
 def test_pages_are_gathered_and_memory_is_bounded(office: Office) -> None:
