@@ -166,12 +166,12 @@ def test_under_load_the_tier_is_never_exceeded(crm: Portals, tier: int, slowest:
     seed(crm.portal, "deals", 3_000)
     reader = crm.reader()
     reader.identity()
-    for _ in range(6):
+    for _ in range(3):
         assert sum(page.rows.height for page in reader.pull(DEALS)) == 3_000
     assert changes(reader) == 3_000
     assert crm.portal.limiter.refused == {}
     made = sum(crm.portal.calls.values())
-    assert made > 200
+    assert made > 120
     # Nor is it slower than it must be.
     assert crm.seconds <= 10 * (made / tier + 1) + made * slowest * 10
 
