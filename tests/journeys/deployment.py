@@ -5,9 +5,8 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,22 +20,7 @@ from stagesync.sandbox.server import Sandbox
 from stagesync.settings import load_settings, shipped_configuration
 from stagesync.wiring import opened
 
-STAGESYNC = [sys.executable, "-c", "from stagesync.cli.main import main; main()"]
-PATIENCE = 180.0
-"""Seconds that a command may take before the test gives up: a limit against hanging, no claim about speed."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Finished:
-    """A command that has ended."""
-
-    code: int
-    out: str
-    err: str
-
-    @property
-    def said(self) -> str:
-        return self.out + self.err
+from .terminal import PATIENCE, STAGESYNC, Finished, run_here
 
 
 @dataclass(kw_only=True)
@@ -78,6 +62,11 @@ class Deployment:
 
     def run(self, *arguments: str, environment: Mapping[str, str | None] | None = None) -> Finished:
         """``stagesync ARGUMENTS --config …``, to its end."""
+        known = self._environment(environment)
+        return run_here(*self._typed(arguments), folder=self.folder, environment=known)
+
+    def run_apart(self, *arguments: str, environment: Mapping[str, str | None] | None = None) -> Finished:
+        """The same as a process of its own."""
         process = self.start(*arguments, environment=environment)
         out, err = process.communicate(timeout=PATIENCE)
         return Finished(code=process.returncode, out=out, err=err)
@@ -85,20 +74,26 @@ class Deployment:
     def start(
         self, *arguments: str, environment: Mapping[str, str | None] | None = None, **options: Any
     ) -> subprocess.Popen[str]:
-        """The same, running."""
-        values: dict[str, str | None] = {**os.environ, **self.secrets, "COLUMNS": "200", **(environment or {})}
+        """A process of its own, running."""
         process = subprocess.Popen(
-            [*STAGESYNC, *arguments, "--config", str(self.config)],
+            [*STAGESYNC, *self._typed(arguments)],
             stdin=subprocess.DEVNULL,
             stdout=options.pop("stdout", subprocess.PIPE),
             stderr=options.pop("stderr", subprocess.PIPE),
             text=True,
             cwd=self.folder,
-            env={name: value for name, value in values.items() if value is not None},
+            env=self._environment(environment),
             **options,
         )
         self._running.append(process)
         return process
+
+    def _typed(self, arguments: Sequence[str]) -> list[str]:
+        return [*arguments, "--config", str(self.config)]
+
+    def _environment(self, more: Mapping[str, str | None] | None) -> dict[str, str]:
+        values: dict[str, str | None] = {**os.environ, **self.secrets, "COLUMNS": "200", **(more or {})}
+        return {name: value for name, value in values.items() if value is not None}
 
     @contextmanager
     def agent(self, **options: Any) -> Iterator[Agent]:

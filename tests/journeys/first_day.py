@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import subprocess
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ from stagesync.sandbox.salesforce.org import Org
 from stagesync.sandbox.salesforce.schema import SOBJECTS
 from stagesync.sandbox.server import Sandbox
 
-from .deployment import PATIENCE, STAGESYNC, Finished
+from .terminal import Finished, run_here
 
 READS = ("GET /", "POST /services/oauth2/token", "POST /composite/sobjects/")
 """How the calls of a reader begin; records are fetched by id with a POST that names one object."""
@@ -45,17 +44,8 @@ class Admin:
             "SALESFORCE_CLIENT_SECRET": self.sandbox.client_secret,
             "HUBSPOT_TOKEN": self.sandbox.hubspot_token,
         }
-        done = subprocess.run(
-            [*STAGESYNC, *arguments],
-            cwd=self.folder,
-            env={**os.environ, **known, "COLUMNS": "200", **self.environment, **environment},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=PATIENCE,
-        )
-        return Finished(code=done.returncode, out=done.stdout, err=done.stderr)
+        values = {**os.environ, **known, "COLUMNS": "200", **self.environment, **environment}
+        return run_here(*arguments, folder=self.folder, environment=values)
 
     def init(self, *more: str, **environment: str) -> Finished:
         """``stagesync init`` for the Salesforce of the sandbox."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 import socket
 import sqlite3
 import subprocess
@@ -23,8 +24,9 @@ from stagesync.model.crm import Identity
 from stagesync.sandbox.server import Sandbox
 
 from .conftest import Deploy
-from .deployment import PATIENCE, STAGESYNC, Deployment, Finished
+from .deployment import Deployment
 from .office import offices
+from .terminal import PATIENCE, STAGESYNC, Finished, run_here
 
 
 @pytest.fixture
@@ -204,11 +206,9 @@ def test_wrong_usage() -> None:
         ["audit", "--no-such-option"],
         ["log", "show"],
     ):
-        done = subprocess.run(
-            [*STAGESYNC, *arguments], check=False, capture_output=True, text=True, timeout=PATIENCE, cwd="/"
-        )
-        assert done.returncode == 2, done.stderr
-        assert "Traceback" not in done.stderr
+        done = run_here(*arguments, folder=Path("/"), environment=os.environ)
+        assert done.code == 2, done.err
+        assert "Traceback" not in done.err
 
 
 # Ports
@@ -222,7 +222,7 @@ def test_a_port_in_use(still: Sandbox, deploy: Deploy, command: str) -> None:
         if command == "daemon":
             agent.words["health"]["port"] = port
             agent.save()
-            done = agent.run("daemon")
+            done = agent.run_apart("daemon")
         else:
             arguments = ["sandbox", "--records", "2", "--port", str(port)]
             ran = subprocess.run(

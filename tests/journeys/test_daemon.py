@@ -28,8 +28,9 @@ from stagesync.sandbox.server import Sandbox
 from stagesync.settings import Schedule
 
 from .conftest import Deploy
-from .deployment import PATIENCE, Deployment, wait_until
+from .deployment import Deployment, wait_until
 from .office import offices
+from .terminal import PATIENCE
 
 HOURLY = Schedule(every=Duration(1, Unit.HOURS))
 
@@ -158,14 +159,14 @@ def test_wrong_settings_end_it_at_once(still: Sandbox, deploy: Deploy) -> None:
     ):
         agent.words["schedule"] = schedule
         agent.save()
-        done = agent.run("daemon")
+        done = agent.run_apart("daemon")
         assert done.code == 2, done.said
         assert "schedule." in done.err or "write either every" in done.err
         assert "Traceback" not in done.err
 
 
 def test_a_missing_secret_ends_it_at_once(still: Sandbox, deploy: Deploy) -> None:
-    done = deploy(still).run("daemon", environment={"JOURNEY_HUBSPOT_TOKEN": None})
+    done = deploy(still).run_apart("daemon", environment={"JOURNEY_HUBSPOT_TOKEN": None})
     assert done.code == 2, done.said
     assert "JOURNEY_HUBSPOT_TOKEN" in done.err
 

@@ -17,7 +17,7 @@ from stagesync.cli.main import app
 from stagesync.ledger import EntryKind, Ledger
 from stagesync.model.changes import ChangeKind, Result
 
-from .deployment import PATIENCE, STAGESYNC, Finished
+from .terminal import PATIENCE, STAGESYNC, Finished
 
 
 @pytest.fixture(scope="module")

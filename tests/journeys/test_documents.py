@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import subprocess
+import os
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +13,12 @@ from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
 from stagesync.sandbox.server import Sandbox
 
 from .conftest import Deploy
-from .deployment import PATIENCE, STAGESYNC
+from .terminal import run_here
 
 
 def checked(kind: str, text: str) -> dict[str, Any]:
     """The document, once its schema has no complaint."""
-    schema = json.loads(subprocess.check_output([*STAGESYNC, "schema", kind], timeout=PATIENCE))
+    schema = json.loads(run_here("schema", kind, folder=Path.cwd(), environment=os.environ).out)
     document: dict[str, Any] = json.loads(text, parse_constant=lambda word: pytest.fail(f"{word} is not JSON"))
     assert [f"{list(e.path)}: {e.message}" for e in Draft202012Validator(schema).iter_errors(document)] == []
     return document

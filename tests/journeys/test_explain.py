@@ -15,6 +15,7 @@ from stagesync.sandbox.company.answers import Answer, read_answers
 from stagesync.sandbox.server import Sandbox
 
 from .deployment import Deployment, deployment
+from .office import SalesforceOffice
 
 
 @pytest.fixture(scope="module")
@@ -67,6 +68,38 @@ def test_people_read_what_would_make_it_right(audited: Deployment, still: Sandbo
     assert "Finding: premature" in done.out
 
 
+def test_people_read_what_no_finding_means(audited: Deployment, still: Sandbox) -> None:
+    """For a record of each kind of place that has no finding; which is which is read from the explanations as data."""
+    faulty = {answer.record for answer in read_answers(still.answers_path) if not answer.fine}
+    rows = SalesforceOffice(still).rows()["Opportunity"]
+    said: dict[str, set[str]] = {}
+    for native in sorted({row["StageName"] for row in rows.values()}):
+        for record in [one for one in rows if rows[one]["StageName"] == native and one not in faulty][:1]:
+            [explained] = json.loads(audited.run("explain", record, "--format", "json").out)
+            assert (explained["findings"], explained["waived"]) == ([], [])
+            [last] = audited.run("explain", record).out.splitlines()[-1:]
+            here = [step for step in explained["ladder"] if step["stands_here"]]
+            place = "parked" if not here else "settled" if here[0]["terminal"] else "earned"
+            if place == "earned":
+                assert explained["earned"] == explained["stage"]
+            said.setdefault(place, set()).add(last.replace(explained["stage"], "…"))
+    assert said == {
+        "earned": {"No finding: the record stands where it has earned."},
+        "settled": {"No finding: on '…' the record is settled, and its evidence is not asked any more."},
+        "parked": {"No finding: '…' is no stage of the ladder, and only contradictions are looked for there."},
+    }
+
+
+def test_who_moved_a_record_has_a_name(audited: Deployment, still: Sandbox) -> None:
+    names = {row["Id"]: row["Name"] for row in SalesforceOffice(still).rows()["User"].values()}
+    moved = next(
+        row for row in SalesforceOffice(still).rows()["OpportunityHistory"].values() if row["CreatedById"] in names
+    )
+    [explained] = json.loads(audited.run("explain", moved["OpportunityId"], "--format", "json").out)
+    assert names[moved["CreatedById"]] in [past["by"] for past in explained["history"]]
+    assert not [past["by"] for past in explained["history"] if past["by"] in names]
+
+
 def test_a_record_is_found_by_its_name(audited: Deployment, still: Sandbox) -> None:
     answer = planted(still, "premature")
     [by_id] = json.loads(audited.run("explain", answer.record, "--format", "json").out)
@@ -85,7 +118,7 @@ def test_nothing_pulled_yet_says_what_to_do(still: Sandbox, tmp_path: Path) -> N
     fresh = deployment(tmp_path / "fresh", still)
     done = fresh.run("explain", "anything")
     assert done.code == 3
-    assert "run `stagesync audit` first" in done.err
+    assert f"run `stagesync audit -c {fresh.config}` first" in done.err
 
 
 def test_who_has_earned_a_stage_is_listed_whatever_the_field_says(audited: Deployment, still: Sandbox) -> None:

@@ -125,7 +125,7 @@ def test_a_day_has_a_limit_whatever_the_runs(sandbox: Sandbox, deploy: Deploy) -
     agent.save()
     refused = run(agent)
     assert [one.limit for one in refused.refusals] == ["guard.per_day.stage_changes"]
-    assert "today (1 stages, " in refused.refusals[0].message
+    assert "today (1 stage, " in refused.refusals[0].message
     assert stages(sandbox) == after
     with agent.agent() as opened:
         tomorrow = opened.clock() + timedelta(days=1)

@@ -91,9 +91,10 @@ def test_wrong_files_are_told(audited: tuple[Deployment, dict[str, Any]], tmp_pa
 
 
 def test_nothing_pulled_yet_says_what_to_do(still: Sandbox, tmp_path: Path) -> None:
-    done = deployment(tmp_path / "fresh", still).run("impact", str(OLD), str(OLD))
+    fresh = deployment(tmp_path / "fresh", still)
+    done = fresh.run("impact", str(OLD), str(OLD))
     assert done.code == 3
-    assert "run `stagesync audit` first" in done.err
+    assert f"run `stagesync audit -c {fresh.config}` first" in done.err
 
 
 def test_the_pipeline_is_worth_what_it_has_earned(audited: tuple[Deployment, dict[str, Any]]) -> None:

@@ -21,8 +21,9 @@ from stagesync.sandbox.hubspot.writing import edit
 from stagesync.sandbox.server import Sandbox
 
 from .conftest import Deploy
-from .deployment import PATIENCE, Deployment, deployment, wait_until
+from .deployment import Deployment, deployment, wait_until
 from .office import offices, stages, tasks
+from .terminal import PATIENCE
 
 SEED, RECORDS = 11, 100
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
+import shlex
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -46,6 +48,14 @@ def test_a_record_is_let_off_and_called_back(audited: Deployment, premature: Ans
     assert f"is let off premature until {LATER}, that day included" in done.out
     assert premature.record in done.out
     assert "premature" not in rules_of(audited, premature.record)
+    [explained] = json.loads(audited.run("explain", premature.record, "--format", "json").out)
+    [aside] = explained["waived"]
+    assert (aside["finding"]["rule"], aside["waiver"]["by"], aside["waiver"]["until"]) == ("premature", "Ana", LATER)
+    shown = audited.run("explain", premature.record).out
+    assert "Waived: premature (earned:" in shown
+    assert f"waived by Ana until {LATER}: signs “next week” (waiver {aside['waiver']['id']})" in shown
+    assert "stands where it has earned" not in shown
+    assert ("No finding but what is waived." in shown) == (not explained["findings"])
 
     [listed] = json.loads(audited.run("waivers", "--format", "json").out)
     assert (listed["record"], listed["rule"], listed["until"]) == (premature.record, "premature", LATER)
@@ -54,6 +64,8 @@ def test_a_record_is_let_off_and_called_back(audited: Deployment, premature: Ans
     assert [entry["record"] for entry in entries] == [premature.record]
     assert f"until {LATER}, by Ana: signs" in audited.run("log", "record", premature.record).out
 
+    [hint] = re.findall("To take it back: stagesync (.+)", done.out)
+    assert shlex.split(hint) == ["waivers", "--withdraw", listed["id"], "-c", str(audited.config)]
     back = audited.run("waivers", "--withdraw", listed["id"], "--by", "Bo", "--reason", "lost")
     assert back.code == 0, back.said
     assert "premature" in rules_of(audited, premature.record)
@@ -99,9 +111,9 @@ def test_the_definitions_own_waivers_are_listed_and_the_expired_ones_counted(tmp
     assert done.code == 0, done.said
     [row] = csv.DictReader(io.StringIO(done.out))
     assert (row["id"], row["state"], row["from"]) == ("pilot", "in force", "definitions")
-    assert "1 expired are not shown" in done.err
+    assert "1 expired one is not shown" in done.err
     assert "old  premature for 2, expired on 2020-01-31, by Bo" in made.run("waivers", "--expired").out
-    assert "1 more waivers are not shown" in made.run("waivers", "--expired", "--limit", "1").err
+    assert "1 more waiver is not shown" in made.run("waivers", "--expired", "--limit", "1").err
     refused = made.run("waivers", "--withdraw", "pilot")
     assert refused.code == 2
     assert "remove it there" in refused.err

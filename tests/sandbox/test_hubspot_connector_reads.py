@@ -200,6 +200,8 @@ def test_owners_include_the_ones_who_left_and_queues(office: Office) -> None:
     assert (owners["1"].name, owners["1"].active) == ("Ann Lee", True)
     assert (owners["2"].name, owners["2"].active) == ("bob@example.com", False)
     assert owners["3"].queue
+    # As histories call them; the user id of one who left is still known.
+    assert [owners[name].author for name in "123"] == ["userId:11", "userId:12", None]
 
 
 def test_current_reads_many_and_leaves_out_the_gone(office: Office) -> None:

@@ -14,8 +14,9 @@ import pytest
 from stagesync.audit.engine import Judgement, judge
 from stagesync.audit.evidence import Tables
 from stagesync.audit.explain import explain
-from stagesync.audit.history import past_stages
+from stagesync.audit.history import names_of, past_stages
 from stagesync.audit.masks import Frame
+from stagesync.model.crm import Owner
 from stagesync.model.findings import Finding, Kind, Severity
 from tests.unit.small_world import DEFINITION, MAPPING, NOW, written_as
 
@@ -46,6 +47,7 @@ def judged(
     stages: Mapping[str, Any] = STAGES,
     pipeline: str | None = None,
     written: str | None = None,
+    owners: Sequence[Owner] = (),
     **words: Any,
 ) -> Judgement:
     """One deal whose past stages were entered so many days ago, the third of each saying by whom."""
@@ -72,7 +74,7 @@ def judged(
         definition=loaded,
         mapping=checked,
         tables=Tables(rows=read),
-        owners=[],
+        owners=owners,
         frame=FRAME,
         written={"Deal": {"d": written}} if written else None,
     )
@@ -122,6 +124,30 @@ def said(judgement: Judgement, kind: Kind) -> str | None:
 def test_a_move_back_is_told(tmp_path: Path, native: str, steps: list[Step], words: str | None) -> None:
     for order in (steps, steps[::-1]):
         assert said(judged(tmp_path, native, *order), Kind.REGRESSED) == words
+
+
+@pytest.mark.parametrize(
+    ("by", "named"),
+    [
+        ("u1", "Ann Lee"),
+        ("CRM_UI:userId:7", "Bo (CRM_UI)"),
+        # Who is not among the owners keeps the id.
+        ("u2", "u2"),
+        ("CRM_UI:userId:8", "CRM_UI:userId:8"),
+        ("IMPORT", "IMPORT"),
+    ],
+)
+def test_who_moved_it_has_a_name(tmp_path: Path, by: str, named: str) -> None:
+    owners = [
+        Owner(id="u1", name="Ann Lee", email=None, active=True),
+        Owner(id="9", name="Bo", email=None, active=False, author="userId:7"),
+    ]
+    found = judged(tmp_path, "O", (9, "O"), (5, "Q"), (2, "O", by), owners=owners)
+    assert said(found, Kind.REGRESSED) == f"moved back from 'proposal' to 'offer' on 2026-03-14 by {named}"
+    past = pl.DataFrame({"record": "d", "stage": "O", "at": day(2), "by": by}).cast({"at": MOMENT})
+    told = explain(found, "d", past=past, names=names_of(past["by"], owners))
+    assert told is not None
+    assert (told.moved_by, [one.by for one in told.history]) == (named, [named])
 
 
 def test_a_move_back_has_its_moment_and_ours_is_none(tmp_path: Path) -> None:

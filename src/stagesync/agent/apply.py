@@ -11,6 +11,7 @@ from stagesync.agent.settle import batches
 from stagesync.connectors.base import Writer
 from stagesync.errors import ConnectionFailed, Interrupted, StageSyncError
 from stagesync.model.changes import Change, ChangeKind, Halt, Outcome, Plan, Result
+from stagesync.model.counting import counted
 from stagesync.planning.planner import order
 
 log = structlog.get_logger(__name__)
@@ -57,7 +58,9 @@ def apply(
                 break
             if agent.stop.is_set():
                 left = len(plan.changes) - len(outcomes)
-                raise Interrupted(f"stopped as asked; {len(outcomes)} changes are done, {left} wait for the next run")
+                done = counted(len(outcomes), "change is", "changes are")
+                waits = counted(left, "waits", "wait")
+                raise Interrupted(f"stopped as asked; {done} done, {waits} for the next run")
             gate()
             try:
                 applying.batch(connected, _method(connected.writer, kind), batch, outcomes)

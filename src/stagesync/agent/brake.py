@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from stagesync.errors import RefusedError
 from stagesync.ledger import EntryKind
+from stagesync.model.counting import counted
 
 if TYPE_CHECKING:
     from stagesync.agent.connection import Agent
@@ -32,7 +33,8 @@ def check(agent: Agent, done: int, left: int) -> None:
     """Raises RefusedError where somebody paused while changes were being made."""
     why = paused(agent)
     if why is not None:
-        raise RefusedError(f"{why}. {done} changes were made before, {left} wait; `stagesync resume` lets them go on")
+        made, waits = counted(done, "change was", "changes were"), counted(left, "waits", "wait")
+        raise RefusedError(f"{why}. {made} made before, {waits}; `stagesync resume` lets agents go on")
 
 
 def standing(ledger: Ledger) -> Entry | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import tempfile
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -20,6 +21,7 @@ from stagesync.agent.settle import holds, place_of, rows_of, settle
 from stagesync.errors import RefusedError, UsageError
 from stagesync.ledger import EntryKind
 from stagesync.model.changes import Change, ChangeKind, Plan, Result
+from stagesync.model.counting import counted
 from stagesync.planning import selection
 from stagesync.report.plans import (
     ApprovalRow,
@@ -62,7 +64,7 @@ def made(agent: Agent, result: RunResult) -> PlanDocument:
         refusals=[refusal.message for refusal in result.refusals],
     )
     facts = {"changes": len(document.changes), "expires": document.expires, "orgs": document.orgs}
-    text = f"a plan of {len(document.changes)} changes was made"
+    text = f"a plan of {counted(len(document.changes), 'change')} was made"
     key = document.sha256
     agent.ledger.note(text, at=agent.clock(), kind=EntryKind.PLAN_MADE, facts=facts, run=result.run, key=key)
     return document
@@ -77,7 +79,7 @@ def read(file: Path) -> tuple[PlanDocument, bool]:
     try:
         document = parse_plan(text)
     except (ValueError, RecursionError) as error:
-        raise UsageError(f"{file}: this is no plan that `stagesync plan --out` wrote: {error}") from error
+        raise UsageError(f"{file}: this is no plan as `plan --out` writes it: {error}") from error
     return document, content_hash(text) == document.sha256
 
 
@@ -105,7 +107,7 @@ def checked(file: Path, ledger: Ledger, facts: Mapping[str, object], now: dateti
         if approval not in known:
             raise RefusedError(
                 f"{file}: the ledger knows nothing of the approval by {approval.by} at {approval.at}; "
-                "approve the rows with `stagesync approve`"
+                f"approve the rows with `stagesync approve {shlex.quote(str(file))}`"
             )
     return document
 
@@ -134,7 +136,7 @@ def approve(
         why = "their text tells of a move that is not approved; approve both" if left else "they are approved already"
         raise UsageError(f"{file}: there is no row to approve: {why if changes else 'the plan has none'}")
     approval = ApprovalRow(by=by, at=at.isoformat(), note=note, keys=[one.key for one in signed])
-    text = f"{len(signed)} of {len(changes)} rows approved by {by}" + (f": {note}" if note else "")
+    text = f"{len(signed):,} of {counted(len(changes), 'row')} approved by {by}" + (f": {note}" if note else "")
     key, run = document.sha256, document.run
     ledger.note(text, at=at, kind=EntryKind.PLAN_APPROVED, facts=structs.asdict(approval), run=run, key=key)
     write(file, structs.replace(document, approvals=[*document.approvals, approval]))
@@ -149,7 +151,8 @@ def apply_file(agent: Agent, file: Path, override: Override | None = None) -> Ru
     document = checked(file, agent.ledger, agent.facts, agent.clock())
     approved = [change for change in plan_of(document).changes if change.key in document.approved]
     if not approved:
-        raise RefusedError(f"{file}: no row is approved; sign those you want with `stagesync approve {file} --by NAME`")
+        sign = f"stagesync approve {shlex.quote(str(file))} --by NAME"
+        raise RefusedError(f"{file}: no row is approved; sign those you want with `{sign}`")
     connections = _connections(agent, file, approved)
     with running(agent, command="apply", write=True, facts={"plan": document.sha256}) as begun:
         for connected in connections:

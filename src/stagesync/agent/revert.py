@@ -12,6 +12,7 @@ from stagesync.agent.settle import settle
 from stagesync.errors import RefusedError, UsageError
 from stagesync.ledger import EntryKind, RunRecord
 from stagesync.model.changes import Change, ChangeKind, Outcome, Plan, Result
+from stagesync.model.counting import counted
 from stagesync.planning import selection
 from stagesync.planning.planner import closing, taking_back
 
@@ -64,7 +65,7 @@ def revert(
             else:
                 left.append((change, back))
         result.plan = Plan(changes=tuple(rows))
-        text = f"run {of.id} is {why}: {len(rows)} of {len(wanted)} changes"
+        text = f"run {of.id} is {why}: {len(rows):,} of {counted(len(wanted), 'change')}"
         agent.ledger.note(text, at=agent.clock(), kind=EntryKind.RUN_REVERTED, facts=facts, run=result.run, key=of.id)
         guarded(agent, begun, (), override=override)
     return Reverted(result=result, of=of, left=left)

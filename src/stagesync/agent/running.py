@@ -19,6 +19,7 @@ from stagesync.audit.engine import Judgement
 from stagesync.errors import IncompleteError, Interrupted, RefusedError, StageSyncError
 from stagesync.ledger import EntryKind
 from stagesync.model.changes import Change, LeftOut, Outcome, Plan, Result
+from stagesync.model.counting import counted
 from stagesync.model.crm import Calls, Identity
 from stagesync.model.findings import Scope
 from stagesync.planning import guard
@@ -214,7 +215,8 @@ def _left(result: RunResult, connection: str) -> str:
     if not planned and connection not in {judgement.scope.connection for judgement in result.judgements}:
         return f"nothing of connection '{connection}' was judged"
     done = {outcome.key for outcome in result.applied or () if outcome.result not in NOT_DONE}
-    return f"{len(planned - done)} of the {len(planned)} planned changes of connection '{connection}' were not made"
+    undone = f"{len(planned - done):,} of the {counted(len(planned), 'planned change')}"
+    return f"{undone} of connection '{connection}' {'was' if len(planned - done) == 1 else 'were'} not made"
 
 
 def _summary(result: RunResult) -> Mapping[str, object]:

@@ -431,7 +431,7 @@ def _judge_ladder(source: _Source, mapped: MappedObject, judged: scope.Judged, u
         frame=auditor.about,
     )
     # The history's condition is about columns, the criteria are about evidence; only the latter can be unknown.
-    past = history.steps(definition, mapped, judged.records, tables, auditor.about)
+    past = history.with_names(history.steps(definition, mapped, judged.records, tables, auditor.about), owners)
     records = _records(mapped, judged.records, past, owners, auditor.about)
     asked = auditor.conditions(definition, evidence)
     found, frame = asked.truths(evidence.rows), asked.frame

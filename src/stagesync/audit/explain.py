@@ -17,6 +17,7 @@ from stagesync.model.findings import Evidence, Finding, Verdict
 from stagesync.model.waivers import Waiver
 
 NO_AGES: Mapping[str, Age] = {}
+NO_NAMES: Mapping[str, str] = {}
 
 
 class Explained(Evidence, frozen=True, kw_only=True):
@@ -32,9 +33,18 @@ class Step:
     stage: str
     means: str
     stands_here: bool
+    terminal: bool
     surely: bool
     possibly: bool
     criteria: tuple[Explained, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SetAside:
+    """A finding that would stand without the waiver."""
+
+    finding: Finding
+    waiver: Waiver
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,14 +81,19 @@ class Explanation:
     ladder: tuple[Step, ...]
     history: tuple[PastStage, ...]
     findings: tuple[Finding, ...]
+    waived: tuple[SetAside, ...]
     waivers: tuple[Waiver, ...]
 
 
 def explain(
-    judgement: Judgement, record: str, ages: Mapping[str, Age] = NO_AGES, past: pl.DataFrame | None = None
+    judgement: Judgement,
+    record: str,
+    ages: Mapping[str, Age] = NO_AGES,
+    past: pl.DataFrame | None = None,
+    names: Mapping[str, str] = NO_NAMES,
 ) -> Explanation | None:
     """The explanation of one record, None when it was not judged. ``ages`` is what ``ages.ages`` says of it, ``past``
-    what ``history.past_stages`` gives."""
+    what ``history.past_stages`` gives, ``names`` what ``history.names_of`` says of who is in it."""
     row = judgement.row_of(record)
     if row is None:
         return None
@@ -105,9 +120,16 @@ def explain(
         could_have_earned=rungs[high].name if high >= 0 else None,
         ladder=tuple(_steps(judgement, row, str(facts["place"]), ages)),
         findings=tuple(judgement.some(judgement.findings.filter(pl.col("row") == row))),
+        waived=tuple(_set_aside(judgement, row)),
         waivers=tuple(judgement.waivers_of(row)),
-        history=_history(judgement, facts, past) if past is not None else (),
+        history=_history(judgement, facts, past, names) if past is not None else (),
     )
+
+
+def _set_aside(judgement: Judgement, row: int) -> Iterator[SetAside]:
+    waived = judgement.waived.filter(pl.col("row") == row)
+    for finding, number in zip(judgement.some(waived), waived["waiver"], strict=True):
+        yield SetAside(finding=finding, waiver=judgement.waivers[number])
 
 
 def _steps(judgement: Judgement, row: int, place: str, ages: Mapping[str, Age]) -> Iterator[Step]:
@@ -128,13 +150,16 @@ def _steps(judgement: Judgement, row: int, place: str, ages: Mapping[str, Age]) 
             stage=rung.name,
             means=rung.means,
             stands_here=rung.name == place,
+            terminal=rung.terminal,
             surely=rung.position <= int(judgement.low[row]),
             possibly=rung.position <= int(judgement.high[row]),
             criteria=tuple(criteria),
         )
 
 
-def _history(judgement: Judgement, facts: Mapping[str, Any], past: pl.DataFrame) -> tuple[PastStage, ...]:
+def _history(
+    judgement: Judgement, facts: Mapping[str, Any], past: pl.DataFrame, names: Mapping[str, str]
+) -> tuple[PastStage, ...]:
     own = judgement.mapped.stages_in(facts["pipeline"])
     places = [rung.name for rung in judgement.definition.rungs]
 
@@ -152,7 +177,9 @@ def _history(judgement: Judgement, facts: Mapping[str, Any], past: pl.DataFrame)
 
     rows = past.filter(pl.col("record") == facts["record"]).to_dicts()
     return tuple(
-        PastStage(at=row["at"], native_stage=row["stage"], stage=place(row["stage"]), by=row["by"])
+        PastStage(
+            at=row["at"], native_stage=row["stage"], stage=place(row["stage"]), by=names.get(row["by"], row["by"])
+        )
         for row in sorted(rows, key=turn)
     )
 

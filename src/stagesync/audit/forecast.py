@@ -27,6 +27,7 @@ import polars as pl
 from stagesync.audit.engine import Judgement
 from stagesync.audit.money import currencies, one_currency
 from stagesync.audit.outcomes import outcomes, stood
+from stagesync.model.counting import counted
 
 ENOUGH_CLOSED = 30
 """Closed records from which a share is called a win rate: with 30, one of 50 % is known to about 9 points (one
@@ -159,7 +160,7 @@ def _win_rates(judgement: Judgement, past: pl.DataFrame | None) -> Iterator[WinR
         if rung.name in places and not rung.terminal:
             won, closed = counts.get(rung.position, (0, 0))
             enough = closed >= ENOUGH_CLOSED
-            few = f"{closed:,} closed records once stood here; a win rate needs {ENOUGH_CLOSED}"
+            few = f"{counted(closed, 'closed record')} once stood here; a win rate needs {ENOUGH_CLOSED}"
             yield WinRate(
                 stage=rung.name,
                 position=rung.position,

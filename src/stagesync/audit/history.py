@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 import numpy as np
@@ -11,6 +11,7 @@ import polars as pl
 from stagesync.audit.evidence import Tables
 from stagesync.audit.masks import Frame, met
 from stagesync.audit.scope import PARKED, stage_numbers
+from stagesync.model.crm import Owner
 from stagesync.model.tables import ColumnType
 from stagesync.policy.definitions import Definition
 from stagesync.policy.expressions.tree import names
@@ -79,6 +80,25 @@ def _placed(definition: Definition, mapped: MappedObject, past: pl.DataFrame) ->
     numbers = pl.Series(stage_numbers(mapped, past["stage"], past["pipeline"]))
     exact = pl.Series([*known, None], dtype=pl.Int16)[numbers]
     return placed.with_columns(position=pl.coalesce(exact, "position"))
+
+
+def names_of(changed_by: pl.Series, owners: Sequence[Owner]) -> Mapping[str, str]:
+    """The name of each person in a history's ``by`` whom the owners tell, with the door where the CRM says that too:
+    ``Ann Lee``, or ``Ann Lee (CRM_UI)`` for ``CRM_UI:userId:7``."""
+    known = {owner.author or owner.id: owner.name for owner in reversed(owners)}
+    names = {}
+    for author in changed_by.unique().drop_nulls().to_list() if known else ():
+        door, _, person = author.partition(":")
+        if author in known:
+            names[author] = known[author]
+        elif person in known:
+            names[author] = f"{known[person]} ({door})"
+    return names
+
+
+def with_names(past: pl.DataFrame, owners: Sequence[Owner]) -> pl.DataFrame:
+    """A history with the names of people in ``by``, as far as the owners tell them; see ``names_of``."""
+    return past.with_columns(pl.col("by").replace(names_of(past["by"], owners)))
 
 
 def entries(mapped: MappedObject, records: pl.DataFrame, past: pl.DataFrame, frame: Frame) -> pl.DataFrame:

@@ -26,6 +26,7 @@ from stagesync.cli.options import YEARS, FailOn, Format, moment_of
 from stagesync.connectors.exports import ExportReader
 from stagesync.errors import ConfigurationError, IncompleteError, UsageError
 from stagesync.mirror import Mirror
+from stagesync.model.counting import counted
 from stagesync.model.findings import Severity
 from stagesync.policy.definitions import Definition, load_definition
 from stagesync.policy.mappings import CrmMapping, load_mapping, mappings_for
@@ -60,7 +61,7 @@ def audit_connections(config: Path, options: Options) -> int:
     found = Ranked(result.judgements)
     if result.judgements or options.output is not Format.TABLE:
         _show(result.run, result.as_of, result.judgements, found, forecasts=forecasts, options=options)
-    show.errors(result.errors)
+    show.errors(result.errors, config)
     code = result.exit_code
     return code or _failing(found, options.fail_on)
 
@@ -173,8 +174,9 @@ def _show(
 def _broken_rows(reader: ExportReader) -> None:
     total = sum(reader.unreadable.values())
     if total:
+        rows = counted(total, "row could not be read and was", "rows could not be read and were")
         tables = ", ".join(f"{table} {count:,}" for table, count in reader.unreadable.items())
-        show.err.print(f"stagesync: {total:,} rows could not be read and were left out ({tables}):", markup=False)
+        show.err.print(f"stagesync: {rows} left out ({tables}):", markup=False)
         for problem in reader.problems[:SHOWN_PROBLEMS]:
             show.err.print(f"  {problem}", markup=False, soft_wrap=True)
         if total > SHOWN_PROBLEMS:

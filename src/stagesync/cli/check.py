@@ -6,6 +6,7 @@ from pathlib import Path
 
 import typer
 
+from stagesync.model.counting import counted
 from stagesync.settings import load_settings
 
 
@@ -13,9 +14,10 @@ def check(config: Path) -> int:
     """Load everything that the settings name. Raises ConfigurationError with all problems."""
     settings = load_settings(config)
     definition = settings.definition
-    criteria = len(definition.criteria)
     typer.echo(
-        f"{settings.file}: in order. '{definition.name}' has {len(definition.rungs)} stages, {criteria} criteria and "
-        f"{len(definition.contradictions)} contradictions; {len(settings.mappings)} connections are mapped."
+        f"{settings.file}: in order. '{definition.name}' has {counted(len(definition.rungs), 'stage')}, "
+        f"{counted(len(definition.criteria), 'criterion', 'criteria')} and "
+        f"{counted(len(definition.contradictions), 'contradiction')}; "
+        f"{counted(len(settings.mappings), 'connection is', 'connections are')} mapped."
     )
     return 0

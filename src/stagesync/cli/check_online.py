@@ -16,6 +16,7 @@ from rich.table import Table
 from stagesync.cli import show
 from stagesync.cli.options import Format
 from stagesync.errors import ConfigurationError, ConnectionFailed
+from stagesync.model.counting import counted
 from stagesync.onboarding.online import Line, State, Wanted, look
 from stagesync.settings import Settings, load_settings
 from stagesync.wiring import discovered, pinned_orgs
@@ -84,7 +85,7 @@ def _tables(seen: Mapping[str, Sequence[Line]]) -> None:
         show.out.print(table)
         show.out.print()
     problems = sum(line.state is State.PROBLEM for lines in seen.values() for line in lines)
-    words = f"{problems} problem{'' if problems == 1 else 's'}" if problems else "No problem"
+    words = counted(problems, "problem") if problems else "No problem"
     show.out.print(f"{words}. Nothing was written.", markup=False)
 
 

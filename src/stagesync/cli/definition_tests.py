@@ -22,6 +22,7 @@ from stagesync.audit.reasons import evidence_for
 from stagesync.cli import show
 from stagesync.cli.options import Format
 from stagesync.errors import ConfigurationError, UsageError
+from stagesync.model.counting import counted
 from stagesync.model.crm import Owner
 from stagesync.model.findings import Verdict
 from stagesync.model.frames import POLARS
@@ -285,7 +286,7 @@ def _show(tested: Sequence[Tested]) -> None:
         words = f"all {held:,} hold" if not one.failed else f"{held:,} of {len(one.outcomes):,} hold"
         show.out.print(f"{one.definition.name}: {words}", markup=False, style="red" if one.failed else "")
     total, failed = sum(len(one.outcomes) for one in tested), sum(len(one.failed) for one in tested)
-    show.out.print(f"{total:,} {'test' if total == 1 else 'tests'}, {failed:,} failed")
+    show.out.print(f"{counted(total, 'test')}, {failed:,} failed")
 
 
 def _show_failure(tested: Tested, outcome: Outcome) -> None:
@@ -347,4 +348,4 @@ def _as_markdown(tested: Sequence[Tested]) -> str:
     rows = [COLUMNS, ("---",) * len(COLUMNS), *_failures(tested)]
     lines = ["| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in row) + " |" for row in rows]
     total, failed = sum(len(one.outcomes) for one in tested), sum(len(one.failed) for one in tested)
-    return "\n".join([f"{total:,} tests, {failed:,} failed", "", *lines]) + "\n"
+    return "\n".join([f"{counted(total, 'test')}, {failed:,} failed", "", *lines]) + "\n"

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
-import sys
 import tempfile
 import time
 from collections import Counter
@@ -15,7 +15,7 @@ from pathlib import Path
 from stagesync.agent import cycle
 from stagesync.agent.connection import Agent
 from stagesync.agent.running import RunResult
-from stagesync.cli import show
+from stagesync.cli import hints, show
 from stagesync.cli.options import moment_of
 from stagesync.errors import IncompleteError, UsageError
 from stagesync.model.changes import ChangeKind, Plan
@@ -192,15 +192,14 @@ def _prove(agent: Agent, plan: Plan) -> None:
 def _next(config: Path) -> None:
     show.heading("Where to look next")
     folder = config.parent
-    # In a virtual environment that is not active, the plain name would not be found.
-    program = "stagesync" if shutil.which("stagesync") else os.path.relpath(sys.argv[0])
+    served = shlex.quote(str(folder / "crms"))
     lines = {
-        f"{program} log -c {config}": "the runs of this demo",
-        f"{program} log show last -c {config}": "what the last run saw and did",
-        f"{program} log record RECORD -c {config}": "everything about one record, by its id",
-        f"{program} sandbox --directory {folder / 'crms'}": "these two CRMs again, at the same address",
+        hints.command(config, "log"): "the runs of this demo",
+        hints.command(config, "log", "show", "last"): "what the last run saw and did",
+        hints.command(config, "log", "record", "RECORD"): "everything about one record, by its id",
+        f"{hints.program()} sandbox --directory {served}": "these two CRMs again, at the same address",
         str(folder / "definitions" / "recommended.yaml"): "what a stage means: change it while they run, then",
-        f"{program} audit -c {config}": "see what that would flag",
+        hints.command(config, "audit"): "see what that would flag",
     }
     for line, words in lines.items():
         show.out.print(f"{words}:\n  {line}", markup=False, soft_wrap=True)

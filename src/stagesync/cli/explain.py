@@ -19,14 +19,15 @@ from stagesync.audit.engine import Judgement, judge
 from stagesync.audit.evidence import Tables
 from stagesync.audit.explain import Explained, Explanation, PastStage, Step, find
 from stagesync.audit.explain import explain as explain_record
-from stagesync.audit.history import past_stages
+from stagesync.audit.history import names_of, past_stages
 from stagesync.audit.masks import Frame
 from stagesync.cli import show
 from stagesync.cli.options import Format
 from stagesync.errors import IncompleteError, UsageError
 from stagesync.mirror import Mirror
+from stagesync.model.counting import counted
 from stagesync.model.crm import Owner
-from stagesync.model.findings import Kind, Verdict
+from stagesync.model.findings import Finding, Kind, Verdict
 from stagesync.policy.document import nearest
 from stagesync.settings import Settings, load_settings
 from stagesync.wiring import granted_waivers, stages_written, stops, utc_now
@@ -47,7 +48,7 @@ def judged_from_mirror(settings: Settings) -> list[Judgement]:
                 definition=settings.definition,
                 mapping=mapping,
                 tables=Tables(rows=rows, missing=missing),
-                owners=[Owner(**owner) for owner in mirror.facts(name).get("owners", ())],
+                owners=_owners(mirror, name),
                 frame=Frame(now=utc_now(), time_zone=settings.time_zone),
                 granted=granted,
                 written=stages_written(settings, name),
@@ -55,6 +56,10 @@ def judged_from_mirror(settings: Settings) -> list[Judgement]:
     if not judgements:
         raise IncompleteError(f"nothing was pulled yet into {settings.mirror_folder}; run `stagesync audit` first")
     return judgements
+
+
+def _owners(mirror: Mirror, connection: str) -> list[Owner]:
+    return [Owner(**owner) for owner in mirror.facts(connection).get("owners", ())]
 
 
 def explain(config: Path, wanted: str, output: Format) -> int:
@@ -93,7 +98,8 @@ def explain(config: Path, wanted: str, output: Format) -> int:
 
 
 def _explained(settings: Settings, judgement: Judgement, record: str) -> Explanation | None:
-    rows, missing = Mirror(settings.mirror_folder).read(judgement.connection)
+    mirror = Mirror(settings.mirror_folder)
+    rows, missing = mirror.read(judgement.connection)
     frame = Frame(now=utc_now(), time_zone=settings.time_zone)
     known = ages(
         judgement,
@@ -103,7 +109,9 @@ def _explained(settings: Settings, judgement: Judgement, record: str) -> Explana
         frame=frame,
     )
     frame = replace(frame, placeholders=judgement.definition.placeholders)
-    return explain_record(judgement, record, known, past_stages(judgement.mapped, rows, frame))
+    past = past_stages(judgement.mapped, rows, frame)
+    names = names_of(past["by"], _owners(mirror, judgement.connection)) if past is not None else {}
+    return explain_record(judgement, record, known, past, names)
 
 
 def _tell(one: Explanation) -> None:
@@ -128,13 +136,38 @@ def _tell(one: Explanation) -> None:
         show.out.print(Text("  nothing is known of its earlier stages"), soft_wrap=True)
     show.out.print()
     for finding in one.findings:
-        earned = f" (earned: {finding.earned or 'no stage'})" if finding.kind in (Kind.PREMATURE, Kind.READY) else ""
-        why = "; ".join(evidence.reason for evidence in finding.evidence)
-        show.out.print(Text(f"Finding: {finding.rule}{earned}: {why}"), soft_wrap=True)
+        show.out.print(Text(f"Finding: {_found(finding)}"), soft_wrap=True)
+    for aside in one.waived:
+        said = f"Waived: {_found(aside.finding)}\n  {aside.waiver.words} (waiver {aside.waiver.id})"
+        show.out.print(Text(said), soft_wrap=True)
+    shown = {aside.waiver for aside in one.waived}
     for waiver in one.waivers:
+        if waiver in shown:
+            continue
         show.out.print(Text(f"Waiver {waiver.id}: {waiver.rule} is {waiver.words}"), soft_wrap=True)
     if not one.findings:
-        show.out.print("No finding: the record stands where it has earned.")
+        show.out.print(Text(_why_none(one)), soft_wrap=True)
+
+
+def _found(finding: Finding) -> str:
+    earned = f" (earned: {finding.earned or 'no stage'})" if finding.kind in (Kind.PREMATURE, Kind.READY) else ""
+    return f"{finding.rule}{earned}: {'; '.join(evidence.reason for evidence in finding.evidence)}"
+
+
+def _why_none(one: Explanation) -> str:
+    """What no finding means for a record: that all is well, or that less was asked or known."""
+    if one.waived:
+        return "No finding but what is waived."
+    standing = next((step for step in one.ladder if step.stands_here), None)
+    if standing is None:
+        return f"No finding: '{one.stage}' is no stage of the ladder, and only contradictions are looked for there."
+    if standing.terminal:
+        return f"No finding: on '{one.stage}' the record is settled, and its evidence is not asked any more."
+    if standing.surely:
+        return "No finding: the record stands where it has earned."
+    below = one.ladder[: one.ladder.index(standing) + 1]
+    unknown = [each.criterion for step in below for each in step.criteria if each.verdict is Verdict.UNKNOWN]
+    return f"No finding, and no proof either: {', '.join(unknown)} left open, and what is open demotes nobody."
 
 
 def _came(past: PastStage) -> str:
@@ -201,12 +234,14 @@ def list_earned(config: Path, wanted: str, output: Format, limit: int) -> int:
             sys.stdout.write(out.getvalue())
         case Format.TABLE:
             shown = rows[:limit] if limit else rows
-            show.out.print(f"{len(rows):,} records have earned '{stage}' and no more:", markup=False)
+            show.out.print(
+                f"{counted(len(rows), 'record has', 'records have')} earned '{stage}' and no more:", markup=False
+            )
             for row in shown:
                 elsewhere = "" if row["stands_on"] == stage else f", stands on '{row['stands_on']}'"
                 place = f"  {row['connection']} {row['object']} {row['record']}  {row['name']}{elsewhere}"
                 show.out.print(Text(place), soft_wrap=True)
-            show.left_out(len(rows) - len(shown), "records")
+            show.left_out(len(rows) - len(shown), "record")
         case _:
             raise UsageError(f"a list is shown as table, json or csv, not as {output}")
     return 0

@@ -31,6 +31,7 @@ from stagesync.cli.audit import fitting_mapping, newest_moment, read_export
 from stagesync.cli.options import Format, moment_of
 from stagesync.errors import ConfigurationError, IncompleteError, UsageError
 from stagesync.mirror import Mirror
+from stagesync.model.counting import counted
 from stagesync.model.crm import Owner
 from stagesync.model.tables import Table as TableToRead
 from stagesync.policy.definitions import Definition, load_definition
@@ -266,7 +267,7 @@ def _changed(rows: pl.DataFrame, limit: int) -> None:
         line.append(f": {row['record_name']}")
         line.append(f"  {row['object']} {row['record']} in '{row['native_stage']}'{stake}{who}", style="dim")
         show.out.print(line, soft_wrap=True)
-    show.left_out(changed.height - shown.height, "findings")
+    show.left_out(changed.height - shown.height, "finding")
 
 
 def _rules(rows: pl.DataFrame) -> None:
@@ -288,7 +289,7 @@ def _rules(rows: pl.DataFrame) -> None:
             for owner in owners
         ]
         if len(rule["owners"]) > len(owners):
-            said.append(f"{len(rule['owners']) - len(owners):,} more owners")
+            said.append(counted(len(rule["owners"]) - len(owners), "more owner"))
         if said:
             show.out.print(f"  {rule['rule']}, by owner: {'; '.join(said)}", markup=False, soft_wrap=True)
 
@@ -319,7 +320,8 @@ def _left_aside(one: Hindsight) -> Iterator[str]:
     if one.reason is not None:
         yield f"  {one.connection} {one.object}: nothing can be said of closed ones: {one.reason}"
     if one.without_past:
-        yield f"  {one.connection} {one.object}: {one.without_past:,} closed ones have no open stage in their history"
+        without = counted(one.without_past, "closed one has", "closed ones have")
+        yield f"  {one.connection} {one.object}: {without} no open stage in the history"
 
 
 def _share(part: int, whole: int) -> str:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import shlex
 from pathlib import Path
 
-from stagesync.cli import show
+from stagesync.cli import hints, show
 from stagesync.onboarding.proposal import Proposal, pack, propose, template
 from stagesync.onboarding.starter import SETTINGS, planned, starter, write
 from stagesync.policy.definitions import load_definition
@@ -48,7 +47,7 @@ def _tell(proposal: Proposal, out: Path, files: list[str]) -> None:
         lines += _listed([f"{name}: {reason}" for name, reason in proposal.gaps.items()])
     config = out / SETTINGS
     lines += ["", "Next:"]
-    lines += [f"  stagesync {command} -c {shlex.quote(str(config))}" for command in ("check --online", "audit")]
+    lines += [f"  {hints.command(config, *words)}" for words in (("check", "--online"), ("audit",))]
     for line in lines:
         show.out.print(line, markup=False, soft_wrap=True)
 

@@ -12,6 +12,7 @@ from rich.text import Text
 from stagesync import report
 from stagesync.cli import show
 from stagesync.cli.options import Format
+from stagesync.model.counting import counted
 
 
 def write(
@@ -22,9 +23,13 @@ def write(
     *,
     title: str,
     left: int,
-    what: str,
+    one: str,
+    many: str,
 ) -> None:
-    """The rows in a format; people get one line a row, which a narrow terminal does not break into columns."""
+    """The rows in a format; people get one line a row, which a narrow terminal does not break into columns.
+
+    ``one`` and ``many`` are what to call a row and several; ``left`` is how many more there are.
+    """
     match output:
         case Format.JSON:
             as_json(list(rows))
@@ -34,11 +39,13 @@ def write(
         case Format.MARKDOWN:
             sys.stdout.write(_markdown(rows, columns))
         case Format.TABLE:
-            show.out.print(f"{title}:" if rows else f"No {what}.", markup=False)
+            show.out.print(f"{title}:" if rows else f"No {many}.", markup=False)
             for row in rows:
                 show.out.print(Text(f"  {line(row)}"), soft_wrap=True)
     if left > 0:
-        show.err.print(f"{left:,} more {what} are not shown; --limit shows more.", markup=False)
+        show.err.print(
+            f"{counted(left, f'more {one} is', f'more {many} are')} not shown; --limit shows more.", markup=False
+        )
 
 
 def as_json(document: object) -> None:

@@ -14,6 +14,7 @@ from stagesync.cli import listing, show
 from stagesync.cli.options import Exported, Format
 from stagesync.errors import LedgerError, UsageError
 from stagesync.ledger import Entry, EntryKind, Ledger, RunRecord, Where
+from stagesync.model.counting import counted
 from stagesync.policy.document import nearest
 from stagesync.settings import load_settings
 
@@ -31,7 +32,7 @@ def list_runs(config: Path, *, limit: int, output: Format) -> int:
         total = ledger.count(kind=EntryKind.RUN_STARTED)
     rows = [_run(run) for run in runs]
     columns = ("run", "command", "started", "result", "findings", "planned", "outcomes")
-    listing.write(rows, columns, output, _run_line, title="Runs", left=total - len(runs), what="runs")
+    listing.write(rows, columns, output, _run_line, title="Runs", left=total - len(runs), one="run", many="runs")
     return 0
 
 
@@ -63,7 +64,14 @@ def show_run(config: Path, run_id: str, *, output: Format, limit: int) -> int:
         _about(run, moved)
     shown = rows[:limit] if limit else rows
     listing.write(
-        shown, _CHANGE_COLUMNS, output, _change_line, title="Changes", left=len(rows) - len(shown), what="changes"
+        shown,
+        _CHANGE_COLUMNS,
+        output,
+        _change_line,
+        title="Changes",
+        left=len(rows) - len(shown),
+        one="change",
+        many="changes",
     )
     return 0
 
@@ -80,7 +88,14 @@ def show_record(config: Path, record: str, *, output: Format, limit: int) -> int
     rows = [_entry(entry) for entry in entries]
     columns = ("seq", "at", "run", "kind", "rule", "says")
     listing.write(
-        rows, columns, output, _entry_line, title=f"Entries about {record}", left=total - len(rows), what="entries"
+        rows,
+        columns,
+        output,
+        _entry_line,
+        title=f"Entries about {record}",
+        left=total - len(rows),
+        one="entry",
+        many="entries",
     )
     return 0
 
@@ -94,7 +109,7 @@ def list_entries(config: Path, where: Where, *, output: Format, limit: int) -> i
     rows = [{**_entry(entry), "record": entry.record or ""} for entry in entries]
     columns = ("seq", "at", "run", "kind", "record", "rule", "says")
     line = _kind_line if where.get("kind") else _any_line
-    listing.write(rows, columns, output, line, title="Entries", left=total - len(rows), what="entries")
+    listing.write(rows, columns, output, line, title="Entries", left=total - len(rows), one="entry", many="entries")
     return 0
 
 
@@ -170,7 +185,11 @@ def verify(config: Path) -> int:
         found = ledger.verify()
     if not found.ok:
         raise LedgerError(f"the ledger's chain is broken at entry {found.at_seq}: {found.problem}")
-    show.out.print(f"The chain of {found.entries:,} entries holds; head {found.head}", markup=False, soft_wrap=True)
+    show.out.print(
+        f"The chain of {counted(found.entries, 'entry', 'entries')} holds; head {found.head}",
+        markup=False,
+        soft_wrap=True,
+    )
     return 0
 
 
@@ -201,7 +220,10 @@ def _entry(entry: Entry) -> dict[str, Any]:
 
 
 def _run_line(row: dict[str, Any]) -> str:
-    said = f"{row['run']}  {row['command']:<7} {row['result']:<12} {row['findings']} findings, {row['planned']} planned"
+    # A run that did not finish has no number of findings.
+    found = counted(row["findings"], "finding") if isinstance(row["findings"], int) else "no findings known"
+    planned = f", {row['planned']:,} planned" if isinstance(row["planned"], int) else ""
+    said = f"{row['run']}  {row['command']:<7} {row['result']:<12} {found}{planned}"
     return said + (f"; {row['outcomes']}" if row["outcomes"] else "")
 
 

@@ -11,7 +11,7 @@ import typer
 from typer.core import TyperGroup
 
 from stagesync import __version__
-from stagesync.cli.options import Crm, Exported, FailOn, Format, Grouping, PlanFormat
+from stagesync.cli.options import DEFAULT_CONFIG, Crm, Exported, FailOn, Format, Grouping, PlanFormat
 from stagesync.cli.output import outlive_the_reader
 from stagesync.errors import Interrupted, StageSyncError
 
@@ -24,6 +24,11 @@ class _Commands(TyperGroup):
             return super().invoke(ctx)
         except KeyboardInterrupt:
             raise Interrupted("stopped; what was begun is in the ledger, and the next run carries on") from None
+        except StageSyncError as error:
+            from stagesync.cli import hints
+
+            error.args = (hints.completed(str(error), ctx.meta.get(USED, DEFAULT_CONFIG)),)
+            raise
 
 
 app = typer.Typer(
@@ -44,10 +49,18 @@ app.add_typer(log_app, name="log")
 
 # Unless it asks the CRMs it reads files and logs nothing; to load the logs costs more than its work.
 LOGLESS = "check"
-DEFAULT_CONFIG = Path("config/stagesync.yaml")
 VARIABLES = ("SALESFORCE_CLIENT_ID", "SALESFORCE_CLIENT_SECRET", "HUBSPOT_TOKEN")
 """Where secrets are looked for unless an option names another environment variable."""
-Config = Annotated[Path, typer.Option("--config", "-c", help="The settings file.", show_default=True)]
+USED = "stagesync.config"
+"""Where a command's context keeps which settings file it was given."""
+
+
+def _noted(context: typer.Context, config: Path) -> Path:
+    context.meta[USED] = config
+    return config
+
+
+Config = Annotated[Path, typer.Option("--config", "-c", help="The settings file.", show_default=True, callback=_noted)]
 FormatOption = Annotated[Format, typer.Option("--format", "-f", help="How to report.")]
 Full = Annotated[
     bool, typer.Option("--full", help="Read everything from the CRMs, not only what changed since the last time.")

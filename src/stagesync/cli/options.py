@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from datetime import UTC, date, datetime, time
 from enum import StrEnum
+from pathlib import Path
 
 from stagesync.errors import UsageError
 
+DEFAULT_CONFIG = Path("config/stagesync.yaml")
+"""The settings that are taken where no others are named."""
 YEARS = range(1900, 3000)
 """The years as of which a record can be judged."""
 

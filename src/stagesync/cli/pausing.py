@@ -7,7 +7,7 @@ from pathlib import Path
 from rich.text import Text
 
 from stagesync.agent import brake
-from stagesync.cli import show
+from stagesync.cli import hints, show
 from stagesync.cli.waivers import this_user
 from stagesync.errors import UsageError
 from stagesync.ledger import Ledger
@@ -22,7 +22,7 @@ def pause(config: Path, *, reason: str, by: str | None) -> int:
     settings = load_settings(config)
     with Ledger.open(settings.ledger_url) as ledger:
         brake.pause(ledger, by=(by or this_user()).strip(), reason=reason.strip(), at=utc_now())
-    _say("Paused: nothing is written to a CRM until `stagesync resume`. Audits and plans go on.")
+    _say(f"Paused: nothing is written to a CRM until `{hints.command(config, 'resume')}`. Audits and plans go on.")
     return 0
 
 

@@ -11,12 +11,13 @@ from rich.text import Text
 from stagesync.agent import plan_files
 from stagesync.agent import revert as reverting
 from stagesync.agent.running import Override
-from stagesync.cli import show
+from stagesync.cli import hints, show
 from stagesync.cli.options import Grouping, PlanFormat
 from stagesync.cli.run import end, stopping
 from stagesync.cli.waivers import this_user
 from stagesync.errors import RefusedError
 from stagesync.ledger import Ledger
+from stagesync.model.counting import counted
 from stagesync.report import plan_views
 from stagesync.report.plans import PlanDocument, plan_of, plan_text
 from stagesync.settings import load_settings
@@ -50,8 +51,8 @@ def approve(config: Path, file: Path, *, only: Sequence[str], without: Sequence[
     with Ledger.open(settings.ledger_url) as ledger:
         facts, now = run_facts(settings), utc_now()
         done = plan_files.approve(file, ledger, facts, only=only, without=without, by=name, note=note, at=now)
-    count = len(done.signed)
-    _say(f"{count:,} row{'' if count == 1 else 's'} approved by {name}; `stagesync apply {file}` makes them.")
+    count, following = len(done.signed), hints.command(config, "apply", str(file))
+    _say(f"{counted(count, 'row')} approved by {name}; `{following}` makes {'it' if count == 1 else 'them'}.")
     for change in done.left:
         _say(f"Left out: the task of {change.record} ({change.record_name}) tells of a move that is not approved.")
     return 0
@@ -70,8 +71,9 @@ def apply(config: Path, file: Path, *, limit: int, override: Override | None) ->
     if result.applied:
         show.out.print("\nDone:")
         show.outcomes(result.plan.changes, result.applied)
-    show.out.print(f"\nRun {result.run}; `stagesync revert {result.run}` takes it back.", markup=False)
-    return end(result)
+    back = hints.command(config, "revert", result.run)
+    show.out.print(f"\nRun {result.run}; `{back}` takes it back.", markup=False)
+    return end(result, config)
 
 
 def revert(
@@ -95,9 +97,9 @@ def revert(
         show.out.print(f"\nLeft as it is ({len(done.left):,}):")
     for change, why in done.left[: limit or None]:
         _say(f"  {change.kind} {change.object} {change.record} ({change.record_name}): {why}")
-    show.left_out(len(done.left) - (limit or len(done.left)), "changes")
+    show.left_out(len(done.left) - (limit or len(done.left)), "change")
     show.out.print(f"\nRun {result.run} took back run {done.of.id}.", markup=False)
-    return end(result)
+    return end(result, config)
 
 
 def _table(document: PlanDocument, groups: Sequence[plan_views.Group], limit: int) -> None:
@@ -113,7 +115,7 @@ def _table(document: PlanDocument, groups: Sequence[plan_views.Group], limit: in
         for change in group.changes[:left]:
             show.change(change, approved=change.key in document.approved)
         left -= len(group.changes)
-    show.left_out(len(document.changes) - (limit or len(document.changes)), "changes")
+    show.left_out(len(document.changes) - (limit or len(document.changes)), "change")
     show.not_planned(plan_of(document))
 
 

@@ -15,10 +15,11 @@ from stagesync import report
 from stagesync.agent import cycle, plan_files
 from stagesync.agent.running import Override, RunResult
 from stagesync.audit.ranking import Ranked
-from stagesync.cli import show
+from stagesync.cli import hints, show
 from stagesync.cli.options import Format
 from stagesync.cli.waivers import this_user
 from stagesync.errors import UsageError
+from stagesync.model.counting import counted
 from stagesync.report.plans import plan_text
 from stagesync.settings import load_settings
 from stagesync.wiring import opened
@@ -43,7 +44,7 @@ def plan(config: Path, *, full: bool, out: Path | None, output: Format, limit: i
     elif result.judgements:
         show.plan(result.plan, limit)
         show.out.print(f"\nPlan: {show.plan_counts(result.plan)}. Nothing was written.", markup=False)
-    return end(result)
+    return end(result, config)
 
 
 def run_once(config: Path, *, full: bool, output: Format, limit: int, override: Override | None) -> int:
@@ -65,7 +66,8 @@ def run_once(config: Path, *, full: bool, output: Format, limit: int, override: 
         show.out.print(f"\nPlan: {show.plan_counts(result.plan)}.", markup=False)
         show.plan(result.plan, limit)
         if result.settled:
-            show.out.print(f"{result.settled} changes of an earlier run were settled by looking at the CRM.")
+            settled = counted(result.settled, "change of an earlier run was", "changes of an earlier run were")
+            show.out.print(f"{settled} settled by looking at the CRM.")
         if result.applied:
             show.out.print("\nDone:")
             show.outcomes(result.plan.changes, result.applied)
@@ -74,15 +76,16 @@ def run_once(config: Path, *, full: bool, output: Format, limit: int, override: 
             show.out.print(f"Stopped: {entry.rule} for {place}: {entry.reason}.", markup=False, soft_wrap=True)
         for name, calls in result.calls.items():
             show.out.print(f"{name}: {show.calls(**asdict(calls))}.", markup=False)
-        show.out.print(f"\nRun {result.run}; `stagesync log show {result.run}` shows it again.", markup=False)
-    return end(result)
+        again = hints.command(config, "log", "show", result.run)
+        show.out.print(f"\nRun {result.run}; `{again}` shows it again.", markup=False)
+    return end(result, config)
 
 
-def end(result: RunResult) -> int:
-    """Say what failed and what was refused, and give the exit code."""
-    show.errors(result.errors)
+def end(result: RunResult, config: Path) -> int:
+    """Say what failed and what was refused, and give the exit code; ``config`` are the settings that were used."""
+    show.errors(result.errors, config)
     for refusal in result.refusals:
-        show.err.print(f"stagesync: refused: {refusal.message}", markup=False)
+        show.err.print(f"stagesync: refused: {hints.completed(refusal.message, config)}", markup=False)
     for refusal in result.overridden:
         show.err.print(f"stagesync: overridden, and on record: {refusal.message}", markup=False)
     return result.exit_code

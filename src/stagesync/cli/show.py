@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 
 import polars as pl
 from rich.console import Console
@@ -19,8 +20,10 @@ from stagesync.audit.forecast import Forecast, Value
 from stagesync.audit.funnel import Funnel, FunnelRung
 from stagesync.audit.money import currencies
 from stagesync.audit.waivers import Effect
+from stagesync.cli import hints
 from stagesync.errors import StageSyncError
 from stagesync.model.changes import Change, ChangeKind, Outcome, Plan, Result
+from stagesync.model.counting import counted
 from stagesync.model.findings import Finding, Kind, Severity
 
 out = Console(highlight=False, soft_wrap=False)
@@ -124,11 +127,11 @@ def _waivers(effects: Sequence[Effect]) -> None:
     """What was let off; the expired first, because somebody must renew or remove them."""
     for effect in sorted(effects, key=lambda one: not one.expired)[:SHOWN_WAIVERS]:
         waiver = effect.waiver
-        did = f"let off {effect.records:,} records, set aside {effect.findings:,} findings"
+        did = f"let off {counted(effect.records, 'record')}, set aside {counted(effect.findings, 'finding')}"
         said = f"expired on {waiver.until}" if effect.expired else did
         out.print(f"  waiver {waiver.id} ({waiver.rule}, by {waiver.by}): {said}", markup=False, soft_wrap=True)
     if len(effects) > SHOWN_WAIVERS:
-        out.print(f"  and {len(effects) - SHOWN_WAIVERS:,} more waivers; --format json lists them all")
+        out.print(f"  and {counted(len(effects) - SHOWN_WAIVERS, 'more waiver')}; --format json lists all")
 
 
 def _unknown(judgements: Sequence[Judgement]) -> None:
@@ -136,7 +139,7 @@ def _unknown(judgements: Sequence[Judgement]) -> None:
     if unknown:
         out.print("\nWhat could not be judged, and why (an unknown never demotes anybody):")
     for judgement, entry in unknown:
-        line = f"  {judgement.mapped.name}, {entry.criterion}: {entry.records:,} records; {entry.reason}"
+        line = f"  {judgement.mapped.name}, {entry.criterion}: {counted(entry.records, 'record')}; {entry.reason}"
         out.print(line, markup=False, soft_wrap=True)
 
 
@@ -166,7 +169,7 @@ def by_kind_and_stage(judgements: Sequence[Judgement]) -> None:
         total = sum(counts[key] for key in stages)
         table.add_row(escape(place), KIND_WORDS[kind], f"{total:,}", money(stake or None), escape(by_stage))
     out.print(table)
-    out.print(f"{counts.total():,} findings; a record may have several, each counts its whole amount.")
+    out.print(f"{counted(counts.total(), 'finding')}; a record may have several, each counts its whole amount.")
     for name, known in mixed.items():
         said = f"{name}: amounts are in {' and '.join(known)}, so they are not added."
         out.print(said, markup=False, soft_wrap=True)
@@ -188,8 +191,9 @@ def inverted(found: Sequence[Funnel]) -> None:
         for rung in funnel.rungs:
             if rung.inverted is not None:
                 below = rungs[rung.inverted]
+                standing = counted(rung.standing, "record")
                 said = (
-                    f"Inverted funnel: {funnel.connection} has {rung.standing:,} records on '{rung.stage}' and "
+                    f"Inverted funnel: {funnel.connection} has {standing} on '{rung.stage}' and "
                     f"{below.standing:,} on '{below.stage}' below it; by evidence {_earned(rung)} and {_earned(below)}."
                 )
                 out.print(said, markup=False, soft_wrap=True)
@@ -208,7 +212,7 @@ def findings(records: Sequence[Sequence[Finding]], *, more: int) -> None:
     """The findings of each record, and how many more records have some."""
     for group in records:
         _record(group)
-    left_out(more, "records with findings")
+    left_out(more, "record with findings", "records with findings")
 
 
 def _record(group: Sequence[Finding]) -> None:
@@ -251,15 +255,17 @@ def _forecast(one: Forecast, limit: int) -> None:
     _value(table, "all", one.total)
     out.print()
     out.print(table)
-    left_out(len(known) - len(owners), "owners")
+    left_out(len(known) - len(owners), "owner")
     if len(one.currencies) > 1:
         said = f"Amounts are in {' and '.join(one.currencies)}; sums over several currencies are left out."
         out.print(said, markup=False, soft_wrap=True)
     if one.total.without_amount:
-        out.print(f"{one.total.without_amount:,} open records have no amount.")
+        out.print(f"{counted(one.total.without_amount, 'open record has', 'open records have')} no amount.")
     if one.unearned.records:
         stake = money(one.unearned.face)
-        out.print(f"{one.unearned.records:,} ({stake}) have earned no stage of this pipeline and count as nothing.")
+        verbs = ("has", "counts") if one.unearned.records == 1 else ("have", "count")
+        said = f"{verbs[0]} earned no stage of this pipeline and {verbs[1]} as nothing."
+        out.print(f"{one.unearned.records:,} ({stake}) {said}")
     for rate in one.rates:
         if rate.reason is not None:
             out.print(f"No win rate for '{rate.stage}': {rate.reason}.", markup=False, soft_wrap=True)
@@ -284,10 +290,11 @@ SHOWN_WAIVERS = 10
 STYLES = {Severity.LOW: "blue", Severity.MEDIUM: "yellow", Severity.HIGH: "red"}
 
 
-def left_out(count: int, what: str) -> None:
-    """Say how many rows of a list were not shown."""
+def left_out(count: int, one: str, many: str | None = None) -> None:
+    """Say how many rows of a list were not shown; ``one`` and ``many`` are what to call them."""
     if count > 0:
-        out.print(f"{count:,} more {what} are not shown; --limit 0 shows all.", markup=False)
+        said = counted(count, f"more {one} is", f"more {many or f'{one}s'} are")
+        out.print(f"{said} not shown; --limit 0 shows all.", markup=False)
 
 
 def plan(plan_: Plan, limit: int) -> None:
@@ -295,7 +302,7 @@ def plan(plan_: Plan, limit: int) -> None:
     shown = plan_.changes[:limit] if limit else plan_.changes
     for one in shown:
         change(one)
-    left_out(len(plan_.changes) - len(shown), "changes")
+    left_out(len(plan_.changes) - len(shown), "change")
     not_planned(plan_)
 
 
@@ -373,17 +380,17 @@ def outcomes(changes: Sequence[Change], results: Sequence[Outcome]) -> None:
 
 def calls(made: int, used: int | None, limit: int | None) -> str:
     """How many calls were made, and how much of the pool of 24 hours is used by everybody, as far as is known."""
-    text = f"{made:,} API call{'' if made == 1 else 's'}"
+    text = counted(made, "API call")
     if used is None or not limit:
         return text
     return f"{text}; {used:,} of the org's {limit:,} in 24 hours are used ({used / limit:.1%})"
 
 
-def errors(failed: Mapping[str, StageSyncError]) -> None:
-    """Connections that failed, each with its name and its message."""
+def errors(failed: Mapping[str, StageSyncError], config: Path) -> None:
+    """Connections that failed, each with its name and its message; ``config`` are the settings that were used."""
     for name, error in failed.items():
         place = "" if name in str(error) else f"connection {name}: "
-        err.print(f"stagesync: {place}{error}", markup=False, soft_wrap=True)
+        err.print(f"stagesync: {place}{hints.completed(str(error), config)}", markup=False, soft_wrap=True)
 
 
 def heading(text: str) -> None:

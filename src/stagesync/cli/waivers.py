@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import secrets
+import shlex
 from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import date
@@ -14,11 +15,12 @@ from rich.text import Text
 
 from stagesync.audit.engine import Judgement
 from stagesync.audit.explain import find
-from stagesync.cli import listing, show
+from stagesync.cli import hints, listing, show
 from stagesync.cli.explain import judged_from_mirror
 from stagesync.cli.options import Format
 from stagesync.errors import UsageError
 from stagesync.ledger import Ledger
+from stagesync.model.counting import counted
 from stagesync.model.waivers import Waiver
 from stagesync.policy.definitions import waivable
 from stagesync.policy.document import nearest
@@ -51,7 +53,7 @@ def waive(config: Path, wanted: str, *, rule: str, until: str, reason: str, by: 
     name = judgement.name_of(record)
     said = f"{waiver.connection} {waiver.object} {record} ({name}) is let off {rule} until {last}, that day included."
     _say(f"Waiver {waiver.id}: {said} Granted by {waiver.by}: {waiver.reason}")
-    _say(f"To take it back: stagesync waivers --withdraw {waiver.id}")
+    _say(f"To take it back: {hints.command(config, 'waivers', '--withdraw', waiver.id)}")
     return 0
 
 
@@ -78,9 +80,12 @@ def list_waivers(config: Path, *, output: Format, limit: int, expired: bool) -> 
     every = [_row(waiver, source, today) for source, waiver in (*written, *granted)]
     asked = [row for row in every if expired or row["state"] == "in force"]
     shown = asked[:limit] if limit else asked
-    listing.write(shown, COLUMNS, output, _line, title="Waivers", left=len(asked) - len(shown), what="waivers")
+    listing.write(
+        shown, COLUMNS, output, _line, title="Waivers", left=len(asked) - len(shown), one="waiver", many="waivers"
+    )
     if len(asked) < len(every):
-        show.err.print(f"{len(every) - len(asked):,} expired are not shown; --expired shows them.", markup=False)
+        hidden = counted(len(every) - len(asked), "expired one is", "expired ones are")
+        show.err.print(f"{hidden} not shown; --expired shows them.", markup=False)
     return 0
 
 
@@ -106,7 +111,7 @@ def _the_one(judgements: Sequence[Judgement], wanted: str) -> tuple[Judgement, s
     if not found:
         raise UsageError(
             f"no judged record has the id or the name '{wanted}'; it may be newer than the last pull, "
-            f"or left out of the audit: `stagesync explain '{wanted}'` says more"
+            f"or left out of the audit: `stagesync explain {shlex.quote(wanted)}` says more"
         )
     if len({(judgement.connection, judgement.mapped.name, record) for judgement, record in found}) > 1:
         places = [f"{one.connection} {one.mapped.name} {record}" for one, record in found[:5]]

@@ -38,7 +38,8 @@ class NativeStage:
 
 @dataclass(frozen=True, kw_only=True)
 class Owner:
-    """A person or a queue that records belong to. ``id`` is what the owner field of a record holds."""
+    """A person or a queue that records belong to. ``id`` is what the owner field of a record holds; ``author`` is what
+    a stage history calls the person, where that is another word."""
 
     id: str
     name: str
@@ -46,6 +47,7 @@ class Owner:
     active: bool
     queue: bool = False
     time_zone: str | None = None
+    author: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,6 +10,7 @@ from stagesync.agent.pull import check_stages
 from stagesync.connectors.base import Discovery
 from stagesync.errors import ConfigurationError
 from stagesync.model.changes import Mode
+from stagesync.model.counting import counted
 from stagesync.model.crm import FieldFacts, Identity, NativeStage, ObjectFacts, Service
 from stagesync.model.findings import Kind
 from stagesync.onboarding.sources import Column, Lacking, needs
@@ -210,7 +211,7 @@ def _unmapped(discovery: Discovery, mapped: MappedObject, stages: Sequence[Nativ
         subject=subject,
         state=State.PROBLEM if total else State.NOTE,
         says=f"not in the mapping: {says}{more}",
-        follows=f"{total:,} records are not judged; name their stages"
+        follows=f"{counted(total, 'record is', 'records are')} not judged; name their stages"
         if counts is not None
         else "records in them are not judged; name them",
     )
@@ -290,7 +291,7 @@ def _owners(discovery: Discovery, wanted: Wanted) -> Iterator[Line]:
             yield Line(subject=f"{mapped.name}, owners", state=State.OK, says="all open records have an active owner")
             continue
         parts = [
-            f"{sum(group.values()):,} open {'record' if sum(group.values()) == 1 else 'records'} of {what}"
+            f"{counted(sum(group.values()), 'open record')} of {what}"
             for group, what in ((inactive, "people who are inactive"), (queues, "queues"))
             if group
         ]

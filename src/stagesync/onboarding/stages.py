@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from stagesync.connectors.base import Discovery
+from stagesync.model.counting import counted
 from stagesync.model.crm import NativeStage
 from stagesync.onboarding.yaml_text import Block, Entry, Remark
 from stagesync.policy.mappings import EVERY_OTHER, MappedObject
@@ -81,7 +82,7 @@ def _entries(offers: Sequence[Offer], counts: Mapping[str, int] | None) -> Itera
         said = [f"'{stage.label}' on the screen"] if _bare(stage.label) != _bare(stage.value) else []
         if offer.doubt:
             # How many records hold it helps to decide; where nothing is to be decided it would only be noise.
-            held = [_records(counts.get(stage.value, 0))] if counts is not None else []
+            held = [counted(counts.get(stage.value, 0), "record")] if counts is not None else []
             said = [DECIDE + offer.doubt, *said, *held]
         yield Entry(stage.value, offer.place, "; ".join(said))
 
@@ -95,13 +96,9 @@ def _remarks(stages: Sequence[NativeStage], counts: Mapping[str, int] | None) ->
     """Inactive stages, and values that records hold though the org does not list them."""
     for stage in stages:
         if not stage.active:
-            held = f" ({_records(counts.get(stage.value, 0))})" if counts is not None else ""
+            held = f" ({counted(counts.get(stage.value, 0), 'record')})" if counts is not None else ""
             yield Remark(f"inactive{held}: {stage.value}")
     listed = {stage.value for stage in stages}
     for value, number in (counts or {}).items():
         if value and value not in listed:
-            yield Remark(f"not in the org's list ({_records(number)}): {value}")
-
-
-def _records(number: int) -> str:
-    return f"{number:,} record{'' if number == 1 else 's'}"
+            yield Remark(f"not in the org's list ({counted(number, 'record')}): {value}")

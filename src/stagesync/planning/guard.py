@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from stagesync.model.changes import Change, ChangeKind, Plan
+from stagesync.model.counting import counted
 from stagesync.model.findings import Scope
 from stagesync.planning.freeze import Freeze
 
@@ -158,7 +159,8 @@ def _tally(changes: Iterable[Change]) -> _Tally:
 
 
 def _so_far(made: _Tally) -> str:
-    return f" today ({made.stages:,} stages, {made.tasks:,} tasks and {made.money:,.0f} of it by earlier runs)"
+    made_before = f"{counted(made.stages, 'stage')}, {counted(made.tasks, 'task')}"
+    return f" today ({made_before} and {made.money:,.0f} of it by earlier runs)"
 
 
 def _broken(tally: _Tally, bound: Bound, judged: Mapping[Place, int], name: str, whose: str) -> Iterable[Refusal]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from html import escape
 
 from stagesync.model.changes import Change, ChangeKind
+from stagesync.model.counting import counted
 from stagesync.report.plans import PlanDocument, plan_of
 from stagesync.report.writing import cell, lines_of_csv
 
@@ -110,11 +111,11 @@ def heading(document: PlanDocument) -> list[str]:
     changes, approved = len(document.changes), len(document.approved)
     said = [
         f"Plan of run {document.run}, made at {document.as_of[:16].replace('T', ' ')} UTC for {orgs}.",
-        f"{changes:,} changes, {approved:,} approved. It may be applied until "
+        f"{counted(changes, 'change')}, {approved:,} approved. It may be applied until "
         f"{document.expires[:16].replace('T', ' ')} UTC, with the definitions '{document.definitions.name}'.",
     ]
     said += [
-        f"{len(one.keys):,} rows approved by {one.by} at {one.at[:16].replace('T', ' ')} UTC"
+        f"{counted(len(one.keys), 'row')} approved by {one.by} at {one.at[:16].replace('T', ' ')} UTC"
         + (f": {one.note}" if one.note else ".")
         for one in document.approvals
     ]

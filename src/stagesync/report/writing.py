@@ -10,6 +10,7 @@ import msgspec
 
 from stagesync.audit.engine import Judgement
 from stagesync.audit.forecast import Forecast
+from stagesync.model.counting import counted
 from stagesync.model.findings import Finding
 from stagesync.report.documents import finding_row, summary
 
@@ -83,7 +84,7 @@ def as_markdown(findings: Sequence[Finding], limit: int) -> Iterator[str]:
         row = _row(finding)
         yield "| " + " | ".join(cell(row[column]) for column in MARKDOWN_COLUMNS) + " |\n"
     if len(findings) > limit:
-        yield f"\n{len(findings) - limit} more findings are not shown.\n"
+        yield f"\n{counted(len(findings) - limit, 'more finding is', 'more findings are')} not shown.\n"
 
 
 def _row(finding: Finding) -> dict[str, str]:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 
 from stagesync.connectors.exports.problems import Problems
 from stagesync.errors import ConfigurationError
+from stagesync.model.counting import counted
 
 LONGEST_LINE = 4 * 2**20
 MOST_LINES = 2_000
@@ -90,10 +91,11 @@ def rows(lines: Lines, width: int, delimiter: str, problems: Problems, stop: int
 
 def _fault(row: list[str], width: int) -> str | None:
     """What is wrong with a row. Blank cells beyond the last column do no harm."""
+    cells = f"the row has {counted(len(row), 'cell')}, the header has {width}"
     if len(row) < width and any(cell.strip() for cell in row):
-        return f"the row has {len(row)} cells, the header has {width}: it was cut off, or a line break is not quoted"
+        return f"{cells}: it was cut off, or a line break is not quoted"
     if any(cell.strip() for cell in row[width:]):
-        return f"the row has {len(row)} cells, the header has {width}: a cell with the delimiter in it is not quoted"
+        return f"{cells}: a cell with the delimiter in it is not quoted"
     if any("\udc80" <= letter <= "\udcff" for cell in row if not cell.isascii() for letter in cell):
         return "the row is not in the declared encoding (UTF-8, if none is declared); 'windows-1252' is a common other"
     return None

@@ -220,13 +220,14 @@ class Properties(_Answer):
 
 
 class OwnerAnswer(_Answer):
-    """An owner. Records hold ``id``, never the user id."""
+    """An owner. Records hold ``id``, never the user id, which stands in histories and stays when the user has left."""
 
     id: str | int
     email: str | None = None
     type: str | None = None
     first_name: str | None = None
     last_name: str | None = None
+    user_id_including_inactive: int | None = None
 
 
 class OwnerPage(_Answer):

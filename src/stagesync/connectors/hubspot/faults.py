@@ -15,6 +15,7 @@ import msgspec
 from stagesync.connectors.hubspot.answers import Rejection, TokenRefusal
 from stagesync.connectors.hubspot.limits import WINDOW_SECONDS
 from stagesync.errors import ConnectionFailed, CredentialsRefused, LimitReached
+from stagesync.model.counting import counted
 
 LOCK_SECONDS = 2.0
 LONGEST_PAUSE_SECONDS = 60.0
@@ -172,4 +173,4 @@ def _retry_after(answer: BadStatus) -> float | None:
 
 def _until(answer: BadStatus) -> str:
     seconds = _retry_after(answer)
-    return "" if seconds is None else f", for {seconds / 60:.0f} more minutes"
+    return "" if seconds is None else f", for {counted(round(seconds / 60), 'more minute')}"

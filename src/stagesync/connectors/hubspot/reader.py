@@ -184,6 +184,7 @@ def _owner(answer: OwnerAnswer, *, active: bool) -> Owner:
         email=answer.email,
         active=active,
         queue=answer.type == "QUEUE",
+        author=None if answer.user_id_including_inactive is None else f"userId:{answer.user_id_including_inactive}",
     )
 
 
