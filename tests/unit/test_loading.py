@@ -76,17 +76,51 @@ surplus: 1
     text = "\n".join(found)
     for said in (
         "1:13: '1x' is not a name",
+        "2:16: 'lead' stands twice in the ladder",
+        "2:22: stage 'deal' is in the ladder but not under stages",
         "4:19: 'integr' is not one of",
         "did you mean 'integer'?",
         "9:50: unknown key 'aks' (did you mean 'ask'?)",
         "'ask' is missing here",
         "10:26: '14 busines days' is not a length of time",
         "11:34: true or false is expected here, not 'maybe'",
+        "11:3: stage 'prospect' is not in the ladder",
+        "12:9: unknown kind of finding or rule 'prematur' (did you mean 'premature'?)",
         "12:26: 'sugest' is not one of",
         "13:15: a list is expected here, not 'tbd'",
-        "14:1: unknown key 'surplus'",
+        "14:1: unknown key 'surplus'; there are definition, extends, without, means, ladder, ladders, parking, ",
     ):
         assert said in text
+    # What follows from another one alone is none of its own.
+    assert len(found) == 13
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ("ladder: lead", "2:9: a list is expected here, not 'lead'"),
+        ("ladder: [2]", "2:10: "),
+        ("ladder: {lead: 1}", "2:9: a list is expected here, not a mapping"),
+    ],
+)
+def test_a_ladder_that_cannot_be_read_hides_nothing(tmp_path: Path, wrong: str, said: str) -> None:
+    found = problems(
+        tmp_path / "d.yaml",
+        f"""\
+definition: x
+{wrong}
+evidence: {{replies: {{type: integr}}, pain: {{type: text}}}}
+stages:
+  lead: {{means: m, requires: [{{id: a, check: pan = 'x', because: b, ask: c}}]}}
+  deal: {{means: m}}
+rules: {{prematur: {{mode: audit}}}}
+""",
+    )
+    assert len(found) == 4, found
+    assert found[0].startswith(said)
+    assert found[1].startswith("3:28: 'integr' is not one of")
+    assert found[2] == "5:46: unknown evidence 'pan' (did you mean 'pain'?)"
+    assert found[3].startswith("7:9: unknown kind of finding or rule 'prematur'")
 
 
 def test_what_a_definition_means_is_checked_at_once_too(tmp_path: Path) -> None:

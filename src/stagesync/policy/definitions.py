@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import date
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from stagesync.model.changes import Mode
 from stagesync.model.findings import Kind, Severity
@@ -166,7 +167,13 @@ def _leaves(criteria: tuple[Criterion, ...]) -> Iterator[object]:
 def load_definition(file: Path) -> Definition:
     """Read and check a definition file with what it extends. Raises ConfigurationError with every problem, each with
     its place."""
-    return _Check(*validate(read_definition(file), DefinitionFile)).definition()
+    return _Check(*validate(read_definition(file), DefinitionFile, {"ladder": _as_written})).definition()
+
+
+def _as_written(words: Mapping[str, Any]) -> list[str]:
+    """The stages in the order in which they stand in the file, in place of a ladder that cannot be read."""
+    stages = words.get("stages")
+    return list(stages) if isinstance(stages, dict) else []
 
 
 MANY = 40
@@ -265,7 +272,9 @@ class _Check:
                 message = f"stage '{name}' is not in the ladder{nearest(name, list(on_ladder))}"
                 document.problem(("stages", name), message, key=True)
         return {
-            ladder: tuple(self.rung(position, name) for position, name in enumerate(names) if name in words.stages)
+            ladder: tuple(
+                self.rung(position, name) for position, name in enumerate(dict.fromkeys(names)) if name in words.stages
+            )
             for ladder, (_, names) in written.items()
         }
 

@@ -8,7 +8,17 @@ from __future__ import annotations
 from pydantic import Field
 
 from stagesync.model.findings import Severity
-from stagesync.policy.schema import EvidenceItem, Flag, Identifier, Shared, StallLimits, Strict, Words
+from stagesync.policy.schema import (
+    Asking,
+    EvidenceItem,
+    Flag,
+    Identifier,
+    Named,
+    StallLimits,
+    Strict,
+    Taking,
+    Words,
+)
 
 
 class CriterionPart(Strict):
@@ -30,20 +40,20 @@ class StagePart(Strict):
     terminal: Flag | None = None
 
 
-class _Part(Shared):
+class _Parts(Strict):
     """What need not be whole."""
 
     evidence: dict[Identifier, EvidenceItem] = Field(default={}, description="the names that conditions may use")
     stages: dict[Identifier, StagePart] = Field(default={}, description="what each stage means and requires")
 
 
-class ExtendingFile(_Part):
+class ExtendingFile(Asking, _Parts, Taking, Named):
     """Stage definitions that extend others: what they add, and what they say otherwise."""
 
-    definition: Identifier
 
-
-class FragmentFile(_Part):
-    """A part of stage definitions that several of them extend."""
-
+class _NamedFragment(Strict):
     fragment: Identifier
+
+
+class FragmentFile(Asking, _Parts, Taking, _NamedFragment):
+    """A part of stage definitions that several of them extend."""

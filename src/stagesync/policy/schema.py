@@ -183,8 +183,15 @@ class Pasted(Strict):
     )
 
 
-class Shared(Strict):
-    """What definitions and fragments may both say."""
+# The fields of a file in the order in which people write them: pydantic takes those of the last base first.
+class Named(Strict):
+    """What a file of definitions begins with."""
+
+    definition: Identifier
+
+
+class Taking(Strict):
+    """What definitions and fragments may both say before their evidence and stages."""
 
     extends: Words | list[Words] | None = Field(
         default=None, description="files, beside this one, whose parts are taken over"
@@ -198,6 +205,18 @@ class Shared(Strict):
         default={}, description="several ladders by name, such as new business and renewals; in place of `ladder`"
     )
     parking: dict[Identifier, Words] = Field(default={}, description="places that are on no rung, and what each is for")
+
+
+class Whole(Strict):
+    """The evidence and the stages of definitions that are whole."""
+
+    evidence: dict[Identifier, EvidenceItem] = Field(min_length=1, description="the names that conditions may use")
+    stages: dict[Identifier, Stage] = Field(description="what each stage of the ladder means and requires")
+
+
+class Asking(Strict):
+    """What definitions and fragments may both say after their evidence and stages."""
+
     placeholders: list[Words] = Field(
         default=[], description="texts that say nothing, so that stated() is false for them"
     )
@@ -212,14 +231,10 @@ class Shared(Strict):
     working_days: WorkingDays = Field(default=WorkingDays(), description="which days count as business days")
 
 
-class DefinitionFile(Shared):
+class DefinitionFile(Asking, Whole, Taking, Named):
     """Stage definitions: the ladder, its vocabulary of evidence, and what each stage requires."""
 
     model_config = ConfigDict(json_schema_extra={"oneOf": LADDERS})
-
-    definition: Identifier
-    evidence: dict[Identifier, EvidenceItem] = Field(min_length=1, description="the names that conditions may use")
-    stages: dict[Identifier, Stage] = Field(description="what each stage of the ladder means and requires")
 
     @model_validator(mode="after")
     def _one_kind_of_ladder(self) -> DefinitionFile:

@@ -6,7 +6,7 @@ A wrong part does not hide what is wrong elsewhere: the rest is validated withou
 from __future__ import annotations
 
 import types
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from enum import Enum
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin
 
@@ -19,14 +19,18 @@ LONGEST_SHOWN = 80
 MOST_ROUNDS = 20
 """What is left out may leave a gap that is wrong in turn, up to the whole document."""
 EXPRESSIONS = ("check", "when", "where")
+NO_STAND_INS: Mapping[str, Callable[[Mapping[str, Any]], Any]] = {}
 Words = TypeVar("Words", bound=BaseModel)
 
 
-def validate(document: Document, words: type[Words]) -> tuple[Document, Words]:
+def validate(
+    document: Document, words: type[Words], stand_ins: Mapping[str, Callable[[Mapping[str, Any]], Any]] = NO_STAND_INS
+) -> tuple[Document, Words]:
     """The document as its strict type, with the document to note further problems in.
 
     What is wrong is noted, and left out of both, so that what is right can be checked as well before all problems are
-    raised at once. Raises ConfigurationError when too little is left.
+    raised at once. ``stand_ins`` say what stands for keys of the file without which nothing could be checked, where
+    they were wrong. Raises ConfigurationError when too little is left.
     """
     if not isinstance(document.data, dict):
         document.problem((), f"is empty or not a mapping; it must start with '{next(iter(words.model_fields))}: ...'")
@@ -43,13 +47,21 @@ def validate(document: Document, words: type[Words]) -> tuple[Document, Words]:
             # What misses a part that was left out is wrong for no reason of its own.
             if path not in {rest.origin(place[:-1])[1] for place in taken}:
                 _note(rest, words, detail)
-            stand_in = _stand_in(words, detail, len(taken) + len(instead))
-            if stand_in is None:
-                places.add(path)
-            else:
+            number = len(taken) + len(instead)
+            stand_in = _stand_in(words, detail, number)
+            if stand_in is not None:
                 instead[(*path, str(detail["loc"][-1]))] = stand_in
+            elif detail["type"] == "too_short" and _emptied(rest, path, taken):
+                instead |= _filled(words, path, number)
+            else:
+                places.add(path)
         if () in places:
-            break
+            wrong_keys = {place[0] for place in taken if place}
+            gone = {name for name in stand_ins if name in wrong_keys and not rest.data.get(name)}
+            if not gone:
+                break
+            places -= {()}
+            instead |= {(name,): stand_ins[name](rest.data) for name in gone}
         taken |= {rest.origin(place)[1] for place in places}
         rest = rest.without(places, instead)
     rest.raise_problems()
@@ -62,6 +74,30 @@ def _stand_in(words: type[BaseModel], detail: ErrorDetails, number: int) -> str 
         return None
     wanted = _types_at(words, tuple(detail["loc"]))
     return f"missing-{number}" if str in wanted else None
+
+
+def _emptied(document: Document, path: KeyPath, taken: Set[KeyPath]) -> bool:
+    """Whether something was left out right below this place."""
+    _, place = document.origin(path)
+    return any(one[: len(place)] == place and len(one) == len(place) + 1 for one in taken)
+
+
+def _filled(words: type[BaseModel], path: KeyPath, number: int) -> dict[KeyPath, Any]:
+    """An entry for a mapping that may not be empty, under a name that nothing depends on."""
+    name = f"missing-{number}"
+    for candidate in _types_at(words, (*path, name)):
+        if isinstance(candidate, type) and issubclass(candidate, BaseModel):
+            fields = {key: info for key, info in candidate.model_fields.items() if info.is_required()}
+            return {(*path, name): {key: _any_of(info.annotation, name) for key, info in fields.items()}}
+    return {}
+
+
+def _any_of(annotation: Any, name: str) -> str:
+    """Some value of an enumeration, or a text."""
+    for candidate in _unwrapped(annotation):
+        if isinstance(candidate, type) and issubclass(candidate, Enum):
+            return str(next(iter(candidate)).value)
+    return name
 
 
 def _note(document: Document, words: type[BaseModel], detail: ErrorDetails) -> None:
