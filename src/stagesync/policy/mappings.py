@@ -2,182 +2,49 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
 
-from stagesync.model.tables import ColumnType, Table
-from stagesync.policy.definitions import Definition, read_expression
-from stagesync.policy.document import Document, KeyPath, nearest, read_document
-from stagesync.policy.expressions import Expression
+from stagesync.policy.definitions import Definition
+from stagesync.policy.document import Document, read_document
+from stagesync.policy.mapped import (
+    EVERY_OTHER,
+    SAYS_NOTHING,
+    Blank,
+    CrmMapping,
+    EvidenceSource,
+    FieldSource,
+    Gap,
+    LatestSource,
+    LookupSource,
+    MappedObject,
+    RelatedSource,
+    StageHistory,
+    ThroughPeople,
+)
+from stagesync.policy.mapping_check import MappingCheck
 from stagesync.policy.schema import (
-    COMPANIONS,
-    KINDS,
-    NOTHING,
-    TAKES,
-    ExportFormat,
     MappingFile,
-    ObjectMapping,
-    PeopleTable,
     Source,
-    StageMapping,
-    TaskMapping,
 )
 from stagesync.policy.validation import validate
 
-KEYS: Mapping[str, str] = {"salesforce": "Id", "hubspot": "hs_object_id", "export": "Id"}
-NUMERIC = (ColumnType.INTEGER, ColumnType.NUMBER)
-HISTORY = ".history"
-PAST = ("record", "before", "at", "by")
-"""Columns of a HubSpot history table beside the property itself."""
-PEOPLE_EXAMPLE = "{table: ..., person: ..., record: ...}"
-SAYS_NOTHING = "the mapping says nothing about it"
-EVERY_OTHER = "*"
-"""In place of a pipeline or record type: all that are not named."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class FieldSource:
-    """A column of the record itself."""
-
-    column: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class LookupSource:
-    """A column of the one record in ``table`` whose key stands in column ``by`` of this record."""
-
-    table: str
-    by: str
-    column: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class ThroughPeople:
-    """How rows belong to a record through its people: by column ``on``, or by association, they name a person, whom
-    ``table`` ties to records by its columns ``person`` and ``record``."""
-
-    on: str | None
-    via: str | None
-    table: str
-    person: str
-    record: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class RelatedSource:
-    """A figure over the rows of ``table`` that belong to the record: by column ``on``, by association, or through its
-    people. A row counts once, however often it belongs. With ``empty_is_known`` a table without a row says that there
-    is nothing, otherwise that nothing is captured."""
-
-    figure: Literal["count", "max", "min"]
-    table: str
-    column: str | None
-    on: str | None
-    via: str | None
-    people: ThroughPeople | None
-    where: Expression | None
-    empty_is_known: bool
-
-
-@dataclass(frozen=True, kw_only=True)
-class LatestSource:
-    """The largest of several."""
-
-    sources: tuple[EvidenceSource, ...]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Gap:
-    """Cannot be known here, and why: the item is unknown."""
-
-    reason: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class Blank:
-    """Never has a value here, and why: the item is blank, so that criteria on it are not met."""
-
-    reason: str
-
-
-EvidenceSource = FieldSource | LookupSource | RelatedSource | LatestSource | Gap | Blank
-
-
-@dataclass(frozen=True, kw_only=True)
-class StageHistory:
-    """The table of past stages."""
-
-    table: str
-    record: str
-    stage: str
-    at: str
-    by: str | None
-    where: Expression | None
-
-
-@dataclass(frozen=True, kw_only=True)
-class MappedObject:
-    """One object as it is read. ``stages`` maps (pipeline or record type, native stage) to a rung or parking place:
-    None where the object has neither, ``"*"`` for all that are not named, ``""`` for a blank one; ``stages_in`` looks
-    them up. ``stage_lines`` says at which line and column of the file each of them stands."""
-
-    name: str
-    table: Table
-    display_name: tuple[str, ...]
-    owner: str | None
-    created: str | None
-    modified: str | None
-    amount: str | None
-    currency: str | None
-    skip: Mapping[str, str]
-    stage_field: str
-    pipeline_field: str | None
-    record_type_field: str | None
-    stages: Mapping[tuple[str | None, str], str]
-    stage_lines: Mapping[tuple[str | None, str], tuple[int, int]]
-    history: StageHistory | None
-    entered: str | None
-    evidence: Mapping[str, EvidenceSource]
-
-    @property
-    def group_field(self) -> str | None:
-        """The column on which it depends what a native stage means: the pipeline, or the record type."""
-        return self.pipeline_field or self.record_type_field
-
-    def stages_in(self, group: str | None) -> Mapping[str, str]:
-        """Native stage to rung or parking place for the records of one pipeline or record type, in listed order.
-
-        What is named for it wins over ``"*"``, stage by stage.
-        """
-        if self.group_field is None:
-            return {native: place for (_, native), place in self.stages.items()}
-        groups = (EVERY_OTHER, group or "")
-        return {native: place for wanted in groups for (name, native), place in self.stages.items() if name == wanted}
-
-
-@dataclass(frozen=True, kw_only=True)
-class CrmMapping:
-    """A checked mapping. ``tables`` are all that must be pulled, objects first; ``own_tasks`` is (table, column).
-
-    Where ``own_marked``, that column holds other texts as well, and a task is ours when our mark is in it.
-    """
-
-    name: str
-    file: Path
-    digest: str
-    crm: Literal["salesforce", "hubspot", "export"]
-    export: ExportFormat
-    objects: tuple[MappedObject, ...]
-    tables: tuple[Table, ...]
-    own_tasks: tuple[str, str] | None
-    own_marked: bool = False
-
-    def table(self, name: str) -> Table:
-        """The table of this name."""
-        return next(table for table in self.tables if table.name == name)
+__all__ = [
+    "EVERY_OTHER",
+    "SAYS_NOTHING",
+    "Blank",
+    "CrmMapping",
+    "EvidenceSource",
+    "FieldSource",
+    "Gap",
+    "LatestSource",
+    "LookupSource",
+    "MappedObject",
+    "RelatedSource",
+    "StageHistory",
+    "ThroughPeople",
+    "load_mapping",
+    "mappings_for",
+]
 
 
 def load_mapping(file: Path, definition: Definition, *, lenient_about_evidence: bool = False) -> CrmMapping:
@@ -206,7 +73,7 @@ def _checked(document: Document, definition: Definition, *, lenient_about_eviden
     document, words = validate(document, MappingFile)
     if lenient_about_evidence:
         words = _fitted(words, definition)
-    return _Check(document, words, definition).mapping()
+    return MappingCheck(document, words, definition).mapping()
 
 
 def _fitted(words: MappingFile, definition: Definition) -> MappingFile:
@@ -219,391 +86,3 @@ def _fitted(words: MappingFile, definition: Definition) -> MappingFile:
         for name, mapped in words.objects.items()
     }
     return words.model_copy(update={"objects": objects})
-
-
-class _Check:
-    def __init__(self, document: Document, words: MappingFile, definition: Definition) -> None:
-        self.document, self.words, self.definition = document, words, definition
-        self.places = [rung.name for rung in definition.rungs] + list(definition.parking)
-        self.links: dict[str, list[str]] = {}
-        self.people_of: dict[str, ThroughPeople | None] = {}
-
-    def mapping(self) -> CrmMapping:
-        words, document = self.words, self.document
-        if words.definition != self.definition.name:
-            message = f"this mapping is for '{words.definition}', but the definitions are '{self.definition.name}'"
-            document.problem(("definition",), message)
-        if words.tasks:
-            self.check_tasks(words.tasks)
-        self.export()
-        objects = [self.object(name, mapped) for name, mapped in words.objects.items()]
-        document.raise_problems()
-        return CrmMapping(
-            name=words.mapping,
-            file=document.file,
-            digest=hashlib.sha256(document.source.encode()).hexdigest(),
-            crm=words.crm,
-            export=words.export,
-            objects=tuple(objects),
-            tables=tuple(self.tables(objects)),
-            own_tasks=(words.tasks.table, words.tasks.key or words.tasks.marker or "") if words.tasks else None,
-            own_marked=words.tasks is not None and words.tasks.marker is not None,
-        )
-
-    def check_tasks(self, tasks: TaskMapping) -> None:
-        word, column = ("key", tasks.key) if tasks.key else ("marker", tasks.marker)
-        if bool(tasks.key) == bool(tasks.marker):
-            self.document.problem(("tasks",), "name the field of our key: one of key and marker")
-        elif tasks.key == "Description":
-            self.document.problem(("tasks", "key"), "other tasks have a Description too; write marker: Description")
-        elif tasks.marker and self.words.crm != "salesforce":
-            self.document.problem(("tasks", "marker"), "a marker is for Salesforce; give the field of the key as key")
-        elif column not in self.words.tables.get(tasks.table, {}):
-            self.document.problem(("tasks", word), f"list '{column}' under tables: {tasks.table}")
-
-    def export(self) -> None:
-        """What only an export has to say: the ids of its tables, and its words for true and false."""
-        objects = {mapped.table or name for name, mapped in self.words.objects.items()}
-        for table in self.words.keys:
-            if self.words.crm != "export":
-                message = f"'{self.words.crm}' knows the ids of its tables; keys are for exports"
-            elif table in objects:
-                message = f"'{table}' is an object; write its key there"
-            elif table not in self.words.tables:
-                message = f"table '{table}' is not listed under tables{nearest(table, list(self.words.tables))}"
-            else:
-                continue
-            self.document.problem(("keys", table), message, key=True)
-        yes = {word.strip().lower() for word in self.words.export.yes}
-        for index, word in enumerate(self.words.export.no):
-            if word.strip().lower() in yes:
-                self.document.problem(("export", "no", index), f"'{word}' cannot mean both yes and no")
-
-    def object(self, name: str, mapped: ObjectMapping) -> MappedObject:
-        path: KeyPath = ("objects", name)
-        table = mapped.table or name
-        evidence = self.evidence(name, mapped, path)
-        self.people(name)
-        stage = mapped.stage
-        return MappedObject(
-            name=name,
-            table=Table(name=table, key=self.key(mapped), columns=self.columns(mapped, evidence)),
-            display_name=(mapped.name,) if isinstance(mapped.name, str) else tuple(mapped.name),
-            owner=mapped.owner,
-            created=mapped.created,
-            modified=mapped.modified,
-            amount=mapped.amount,
-            currency=mapped.currency,
-            skip=mapped.skip,
-            stage_field=stage.field,
-            pipeline_field=stage.pipeline,
-            record_type_field=stage.record_type,
-            stages=self.stages(mapped, path),
-            stage_lines=self.stage_lines(mapped, path),
-            history=self.history(mapped, path),
-            entered=stage.entered,
-            evidence=evidence,
-        )
-
-    def key(self, mapped: ObjectMapping) -> str:
-        return mapped.key or KEYS[self.words.crm]
-
-    def stages(self, mapped: ObjectMapping, path: KeyPath) -> dict[tuple[str | None, str], str]:
-        result: dict[tuple[str | None, str], str] = {}
-        self.check_groups(mapped.stage, (*path, "stage"))
-        grouped = mapped.stage.pipeline or mapped.stage.record_type
-        where = (*path, "stage", "stages")
-        for key, value in mapped.stage.stages.items():
-            if isinstance(value, dict) != (grouped is not None):
-                what = "record type" if mapped.stage.record_type else "pipeline"
-                needed = f"a mapping of stages for each {what}" if grouped else "the name of a stage"
-                hint = "" if grouped else "; name the field with 'pipeline' or 'record_type' first"
-                self.document.problem((*where, key), f"{needed} is expected here{hint}")
-                continue
-            inner = value.items() if isinstance(value, dict) else [(key, value)]
-            for native, place in inner:
-                group = key if isinstance(value, dict) else None
-                result[(group, native)] = place
-                if place not in self.places:
-                    at = (*where, key, native) if isinstance(value, dict) else (*where, key)
-                    message = f"'{place}' is neither a stage nor a parking place of '{self.definition.name}'"
-                    self.document.problem(at, message + nearest(place, self.places))
-        return result
-
-    def check_groups(self, stage: StageMapping, path: KeyPath) -> None:
-        if stage.pipeline and stage.record_type:
-            message = (
-                "stages depend on the pipeline or on the record type, not on both; keep 'pipeline' where the CRM has "
-                "pipelines (it is written with the stage), else 'record_type' (it is never written)"
-            )
-            self.document.problem((*path, "record_type"), message, key=True)
-        elif stage.pipeline and "." in stage.pipeline:
-            message = f"'{stage.pipeline}' is a field of another record and cannot be written; use 'record_type' for it"
-            self.document.problem((*path, "pipeline"), message)
-
-    def stage_lines(self, mapped: ObjectMapping, path: KeyPath) -> dict[tuple[str | None, str], tuple[int, int]]:
-        where = (*path, "stage", "stages")
-        lines: dict[tuple[str | None, str], tuple[int, int]] = {}
-        for key, value in mapped.stage.stages.items():
-            if isinstance(value, dict):
-                lines |= {(key, native): self.document.at((*where, key, native), key=True) for native in value}
-            else:
-                lines[(None, key)] = self.document.at((*where, key), key=True)
-        return lines
-
-    def history(self, mapped: ObjectMapping, path: KeyPath) -> StageHistory | None:
-        history = mapped.stage.history
-        if history is None:
-            return None
-        where = (*path, "stage", "history")
-        columns = self.related_columns(history.table, (*where, "table"))
-        wanted = {"record": history.record, "stage": history.stage, "at": history.at, "by": history.by}
-        for key, column in wanted.items():
-            if column is not None and columns and self.known_column(column, columns, history.table, (*where, key)):
-                kind = ColumnType.DATETIME if key == "at" else ColumnType.TEXT
-                if columns[column] is not kind:
-                    message = f"'{column}' is of type {columns[column]}; '{key}' of a history is of type {kind}"
-                    self.document.problem((*where, key), message)
-        condition = None
-        if history.where:
-            condition = read_expression(self.document, (*where, "where"), history.where, columns, "column")
-        return StageHistory(
-            table=history.table,
-            record=history.record,
-            stage=history.stage,
-            at=history.at,
-            by=history.by,
-            where=condition,
-        )
-
-    def evidence(self, name: str, mapped: ObjectMapping, path: KeyPath) -> dict[str, EvidenceSource]:
-        vocabulary = self.definition.vocabulary
-        for item in mapped.evidence:
-            if item not in vocabulary:
-                message = f"unknown evidence '{item}'{nearest(item, list(vocabulary))}"
-                self.document.problem((*path, "evidence", item), message, key=True)
-        absent = [item for item in vocabulary if item not in mapped.evidence]
-        if absent:
-            message = f"{name} says nothing about {', '.join(absent)}; name a source, or a 'gap' with the reason"
-            self.document.problem((*path, "evidence"), message, key=True)
-        return {
-            item: self.source(source, vocabulary[item], (*path, "evidence", item), name)
-            for item, source in mapped.evidence.items()
-            if item in vocabulary
-        }
-
-    def source(self, source: Source, wanted: ColumnType, path: KeyPath, object_name: str) -> EvidenceSource:
-        given = [kind for kind in KINDS if getattr(source, kind) is not None]
-        if len(given) != 1:
-            have = " and ".join(given) or "none"
-            self.document.problem(path, f"exactly one of {', '.join(KINDS)} is expected; there is {have}", key=True)
-            return Gap(reason="")
-        for extra in [word for word in COMPANIONS if getattr(source, word) is not None]:
-            if extra not in TAKES[given[0]]:
-                # What nobody reads is worse than an error: a 'where' that changes nothing looks as if it did.
-                self.document.problem((*path, extra), f"'{extra}' means nothing beside '{given[0]}'", key=True)
-        match given[0]:
-            case "field":
-                return FieldSource(column=str(source.field))
-            case "gap":
-                return Gap(reason=str(source.gap))
-            case "blank":
-                return Blank(reason=str(source.blank))
-            case "lookup":
-                return self.lookup(source, wanted, path)
-            case "latest":
-                parts = source.latest or []
-                return LatestSource(
-                    sources=tuple(
-                        self.source(part, wanted, (*path, "latest", index), object_name)
-                        for index, part in enumerate(parts)
-                    )
-                )
-        return self.related(source, wanted, path, object_name)
-
-    def lookup(self, source: Source, wanted: ColumnType, path: KeyPath) -> EvidenceSource:
-        columns = self.related_columns(str(source.lookup), (*path, "lookup"))
-        if source.by is None or source.take is None:
-            self.document.problem(path, "a lookup needs 'by' (the column with the id) and 'take' (the column wanted)")
-        elif columns and self.known_column(source.take, columns, str(source.lookup), (*path, "take")):
-            self.check_type(source.take, columns[source.take], wanted, (*path, "take"))
-        return LookupSource(table=str(source.lookup), by=str(source.by), column=str(source.take))
-
-    def related(self, source: Source, wanted: ColumnType, path: KeyPath, object_name: str) -> EvidenceSource:
-        figure: Literal["count", "max", "min"] = "count" if source.count else "max" if source.max else "min"
-        if not source.count and source.of is None:
-            self.document.problem(path, f"a {figure} needs 'of': the table whose column it is", key=True)
-            return Gap(reason="")
-        table = str(source.count or source.of)
-        columns = self.related_columns(table, (*path, "count" if source.count else "of"))
-        column = source.max or source.min
-        if figure == "count" and wanted not in NUMERIC:
-            self.document.problem(path, f"a count is a number, but this item is of type {wanted}")
-        if column and columns and self.known_column(column, columns, table, (*path, figure)):
-            self.check_type(column, columns[column], wanted, (*path, figure))
-        if source.empty is not None and source.empty != NOTHING[figure]:
-            message = f"a {figure} over nothing is {NOTHING[figure]}; write: empty: {NOTHING[figure]}"
-            self.document.problem((*path, "empty"), message)
-        self.link(source, table, columns, path, object_name)
-        where = None
-        if source.where:
-            where = read_expression(self.document, (*path, "where"), source.where, columns, "column")
-        return RelatedSource(
-            figure=figure,
-            table=table,
-            column=column,
-            on=source.on,
-            via=source.via,
-            people=self.through_people(source, table, columns, path, object_name),
-            where=where,
-            empty_is_known=source.empty is not None,
-        )
-
-    def check_type(self, column: str, found: ColumnType, wanted: ColumnType, path: KeyPath) -> None:
-        if found is not wanted and not (found in NUMERIC and wanted in NUMERIC):
-            self.document.problem(path, f"'{column}' is of type {found}, this item of type {wanted}")
-
-    def link(self, source: Source, table: str, columns: Mapping[str, ColumnType], path: KeyPath, owner: str) -> None:
-        if source.on is not None and source.via is not None:
-            message = "say how rows belong to the record: 'on' (a column) or 'via' (an association), one of them"
-            self.document.problem(path, message, key=True)
-        elif source.on is not None:
-            self.id_column(source.on, columns, table, (*path, "on"))
-        elif source.via is not None:
-            mapped = self.words.objects[owner].table or owner
-            if source.via != mapped:
-                self.document.problem((*path, "via"), f"the association must lead to this object: via: {mapped}")
-            self.associate(table, source.via, (*path, "via"), "use 'on' with a column")
-        elif source.on_people is None and source.via_people is None:
-            message = (
-                "say how rows belong to the record: 'on' (a column) or 'via' (an association), or through its people: "
-                "'on_people' or 'via_people'"
-            )
-            self.document.problem(path, message, key=True)
-
-    def through_people(
-        self, source: Source, table: str, columns: Mapping[str, ColumnType], path: KeyPath, owner: str
-    ) -> ThroughPeople | None:
-        on, via = source.on_people, source.via_people
-        if on is None and via is None:
-            return None
-        people = self.people(owner)
-        word = "on_people" if on is not None else "via_people"
-        if on is not None and via is not None:
-            message = "say how rows name a person: 'on_people' (a column) or 'via_people' (an association), one of them"
-            self.document.problem(path, message, key=True)
-        elif people is None:
-            example = "contacts" if self.words.crm == "hubspot" else PEOPLE_EXAMPLE
-            message = f"'{word}' needs to know the people of {owner}; write beside its stage: people: {example}"
-            self.document.problem((*path, word), message, key=True)
-        elif on is not None:
-            self.id_column(on, columns, table, (*path, word))
-        elif via is not None:
-            if self.words.objects[owner].people != via:
-                message = f"the association must lead to the people of {owner}; write beside its stage: people: {via}"
-                self.document.problem((*path, word), message)
-            self.associate(table, via, (*path, word), "use 'on_people' with a column")
-        return None if people is None else replace(people, on=on, via=via)
-
-    def people(self, owner: str) -> ThroughPeople | None:
-        """The people of an object, with what ties them to its records; problems are noted once for each object."""
-        if owner not in self.people_of:
-            self.people_of[owner] = self.tied_people(self.words.objects[owner], owner)
-        return self.people_of[owner]
-
-    def tied_people(self, mapped: ObjectMapping, owner: str) -> ThroughPeople | None:
-        path: KeyPath = ("objects", owner, "people")
-        match mapped.people:
-            case None:
-                return None
-            case str(people):
-                if people not in self.words.objects:
-                    self.related_columns(people, path)
-                link = mapped.table or owner
-                self.associate(people, link, path, f"write: people: {PEOPLE_EXAMPLE}")
-                return ThroughPeople(on=None, via=None, table=f"{people}~{link}", person="from", record="to")
-            case PeopleTable(table=table, person=person, record=record):
-                columns = self.related_columns(table, (*path, "table"))
-                for word, column in (("person", person), ("record", record)):
-                    self.id_column(column, columns, table, (*path, word))
-                return ThroughPeople(on=None, via=None, table=table, person=person, record=record)
-
-    def id_column(self, column: str, columns: Mapping[str, ColumnType], table: str, path: KeyPath) -> None:
-        if columns and self.known_column(column, columns, table, path):
-            self.check_type(column, columns[column], ColumnType.TEXT, path)
-
-    def associate(self, table: str, target: str, path: KeyPath, remedy: str) -> None:
-        """Have the associations from a table to an object read."""
-        if self.words.crm != "hubspot":
-            self.document.problem(path, f"associations exist in HubSpot only; {remedy}")
-        elif target not in self.links.setdefault(table, []):
-            self.links[table].append(target)
-
-    def related_columns(self, table: str, path: KeyPath) -> Mapping[str, ColumnType]:
-        columns = self.words.tables.get(table)
-        if columns is None:
-            message = f"table '{table}' is not listed under tables{nearest(table, list(self.words.tables))}"
-            self.document.problem(path, message)
-            return {}
-        return columns
-
-    def known_column(self, column: str, columns: Mapping[str, ColumnType], table: str, path: KeyPath) -> bool:
-        if column in columns:
-            return True
-        message = f"column '{column}' is not listed under tables: {table}{nearest(column, list(columns))}"
-        self.document.problem(path, message)
-        return False
-
-    def columns(self, mapped: ObjectMapping, evidence: Mapping[str, EvidenceSource]) -> dict[str, ColumnType]:
-        text, moment = ColumnType.TEXT, ColumnType.DATETIME
-        names = [mapped.name] if isinstance(mapped.name, str) else mapped.name
-        columns: dict[str, ColumnType] = dict.fromkeys(names, text)
-        for column, kind in (
-            (mapped.owner, text),
-            (mapped.currency, text),
-            (mapped.created, moment),
-            (mapped.modified, moment),
-            (mapped.amount, ColumnType.NUMBER),
-            (mapped.stage.field, text),
-            (mapped.stage.pipeline, text),
-            (mapped.stage.record_type, text),
-            (mapped.stage.entered, moment),
-            *((column, ColumnType.BOOLEAN) for column in mapped.skip),
-        ):
-            if column is not None:
-                columns[column] = kind  # noqa: PERF403  (later entries may widen an earlier one)
-        for item, source in evidence.items():
-            for column, kind in _own_columns(source, self.definition.vocabulary[item]):
-                columns.setdefault(column, kind)
-        columns.pop(self.key(mapped), None)
-        return columns
-
-    def tables(self, objects: Sequence[MappedObject]) -> Iterator[Table]:
-        """Objects first, then the tables around them; a table that is both is read once, with all its columns."""
-        by_object = {mapped.table.name: mapped.table for mapped in objects}
-        for name, table in by_object.items():
-            extra = {column: kind for column, kind in self.words.tables.get(name, {}).items() if column != table.key}
-            links = tuple(self.links.get(name, ()))
-            yield Table(name=name, key=table.key, columns={**extra, **table.columns}, links=links)
-        for name, columns in self.words.tables.items():
-            if name not in by_object:
-                yield self.related_table(name, columns)
-
-    def related_table(self, name: str, columns: Mapping[str, ColumnType]) -> Table:
-        history_of = None
-        if self.words.crm == "hubspot" and name.endswith(HISTORY):
-            history_of = next((column for column in columns if column not in PAST), None)
-        key = self.words.keys.get(name, KEYS[self.words.crm])
-        others = {column: kind for column, kind in columns.items() if column != key}
-        return Table(name=name, key=key, columns=others, links=tuple(self.links.get(name, ())), history_of=history_of)
-
-
-def _own_columns(source: EvidenceSource, kind: ColumnType) -> Iterator[tuple[str, ColumnType]]:
-    match source:
-        case FieldSource(column=column):
-            yield column, kind
-        case LookupSource(by=by):
-            yield by, ColumnType.TEXT
-        case LatestSource(sources=sources):
-            for part in sources:
-                yield from _own_columns(part, kind)

@@ -1,0 +1,160 @@
+"""What a mapping says, as data: which tables to read, and which source gives which evidence."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from stagesync.model.tables import Table
+from stagesync.policy.expressions import Expression
+from stagesync.policy.schema import (
+    ExportFormat,
+)
+
+SAYS_NOTHING = "the mapping says nothing about it"
+EVERY_OTHER = "*"
+"""In place of a pipeline or record type: all that are not named."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FieldSource:
+    """A column of the record itself."""
+
+    column: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class LookupSource:
+    """A column of the one record in ``table`` whose key stands in column ``by`` of this record."""
+
+    table: str
+    by: str
+    column: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ThroughPeople:
+    """How rows belong to a record through its people: by column ``on``, or by association, they name a person, whom
+    ``table`` ties to records by its columns ``person`` and ``record``."""
+
+    on: str | None
+    via: str | None
+    table: str
+    person: str
+    record: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class RelatedSource:
+    """A figure over the rows of ``table`` that belong to the record: by column ``on``, by association, or through its
+    people. A row counts once, however often it belongs. With ``empty_is_known`` a table without a row says that there
+    is nothing, otherwise that nothing is captured."""
+
+    figure: Literal["count", "max", "min"]
+    table: str
+    column: str | None
+    on: str | None
+    via: str | None
+    people: ThroughPeople | None
+    where: Expression | None
+    empty_is_known: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class LatestSource:
+    """The largest of several."""
+
+    sources: tuple[EvidenceSource, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gap:
+    """Cannot be known here, and why: the item is unknown."""
+
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Blank:
+    """Never has a value here, and why: the item is blank, so that criteria on it are not met."""
+
+    reason: str
+
+
+EvidenceSource = FieldSource | LookupSource | RelatedSource | LatestSource | Gap | Blank
+
+
+@dataclass(frozen=True, kw_only=True)
+class StageHistory:
+    """The table of past stages."""
+
+    table: str
+    record: str
+    stage: str
+    at: str
+    by: str | None
+    where: Expression | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class MappedObject:
+    """One object as it is read. ``stages`` maps (pipeline or record type, native stage) to a rung or parking place:
+    None where the object has neither, ``"*"`` for all that are not named, ``""`` for a blank one; ``stages_in`` looks
+    them up. ``stage_lines`` says at which line and column of the file each of them stands."""
+
+    name: str
+    table: Table
+    display_name: tuple[str, ...]
+    owner: str | None
+    created: str | None
+    modified: str | None
+    amount: str | None
+    currency: str | None
+    skip: Mapping[str, str]
+    stage_field: str
+    pipeline_field: str | None
+    record_type_field: str | None
+    stages: Mapping[tuple[str | None, str], str]
+    stage_lines: Mapping[tuple[str | None, str], tuple[int, int]]
+    history: StageHistory | None
+    entered: str | None
+    evidence: Mapping[str, EvidenceSource]
+
+    @property
+    def group_field(self) -> str | None:
+        """The column on which it depends what a native stage means: the pipeline, or the record type."""
+        return self.pipeline_field or self.record_type_field
+
+    def stages_in(self, group: str | None) -> Mapping[str, str]:
+        """Native stage to rung or parking place for the records of one pipeline or record type, in listed order.
+
+        What is named for it wins over ``"*"``, stage by stage.
+        """
+        if self.group_field is None:
+            return {native: place for (_, native), place in self.stages.items()}
+        groups = (EVERY_OTHER, group or "")
+        return {native: place for wanted in groups for (name, native), place in self.stages.items() if name == wanted}
+
+
+@dataclass(frozen=True, kw_only=True)
+class CrmMapping:
+    """A checked mapping. ``tables`` are all that must be pulled, objects first; ``own_tasks`` is (table, column).
+
+    Where ``own_marked``, that column holds other texts as well, and a task is ours when our mark is in it.
+    """
+
+    name: str
+    file: Path
+    digest: str
+    crm: Literal["salesforce", "hubspot", "export"]
+    export: ExportFormat
+    objects: tuple[MappedObject, ...]
+    tables: tuple[Table, ...]
+    own_tasks: tuple[str, str] | None
+    own_marked: bool = False
+
+    def table(self, name: str) -> Table:
+        """The table of this name."""
+        return next(table for table in self.tables if table.name == name)
