@@ -121,7 +121,7 @@ def export(config: Path, where: Where, *, out: Path, form: Exported) -> int:
     _check_kind(where.get("kind"))
     count = 0
 
-    def counted(entries: Iterator[Entry]) -> Iterator[Entry]:
+    def tallied(entries: Iterator[Entry]) -> Iterator[Entry]:
         nonlocal count
         for entry in entries:
             count += 1
@@ -129,10 +129,10 @@ def export(config: Path, where: Where, *, out: Path, form: Exported) -> int:
 
     with _ledger(config) as ledger:
         try:
-            _WRITERS[form](counted(ledger.entries(newest_first=False, **where)), out)
+            _WRITERS[form](tallied(ledger.entries(newest_first=False, **where)), out)
         except OSError as error:
             raise UsageError(f"{out}: the export cannot be written: {error.strerror}") from error
-    show.out.print(f"{count:,} entries are in {out}.", markup=False, soft_wrap=True)
+    show.out.print(f"{counted(count, 'entry is', 'entries are')} in {out}.", markup=False, soft_wrap=True)
     return 0
 
 

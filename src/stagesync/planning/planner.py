@@ -15,6 +15,7 @@ from zoneinfo import ZoneInfo
 
 from stagesync.audit.engine import Judgement
 from stagesync.model.changes import Change, ChangeKind, Ground, LeftOut, Mode, Plan, TaskText
+from stagesync.model.counting import counted
 from stagesync.model.crm import NativeStage, Owner
 from stagesync.model.findings import Finding, Kind, Verdict
 from stagesync.planning import texts
@@ -277,7 +278,9 @@ class _Planner:
                 waiting.add((ChangeKind.OPEN_TASK, task.object, task.record))
                 if task.tells_of_a_move:
                     waiting.add((ChangeKind.SET_STAGE, task.object, task.record))
-                reason = f"{task.owner_name or task.owner} gets {cap} tasks a day, those with most money first"
+                reason = (
+                    f"{task.owner_name or task.owner} gets {counted(cap, 'task')} a day, those with most money first"
+                )
                 self.left_out.append(_left_out(task, f"{reason}; this one waits for another day"))
         self.changes = [one for one in self.changes if (one.kind, one.object, one.record) not in waiting]
 

@@ -42,22 +42,23 @@ def validate(
         except ValidationError as error:
             wrong = error.errors()
         places, instead = set[KeyPath](), dict[KeyPath, Any]()
+        wrong_keys = {place[0] for place in taken if place}
+        gone = {name for name in stand_ins if name in wrong_keys and not rest.data.get(name)}
+        # What misses a part that was left out is wrong for no reason of its own.
+        poorer = {rest.origin(place[:-1])[1] for place in taken} | ({()} if gone else set())
         for detail in wrong:
             path = _written(rest.data, detail["loc"])
-            # What misses a part that was left out is wrong for no reason of its own.
-            if path not in {rest.origin(place[:-1])[1] for place in taken}:
+            if path not in poorer:
                 _note(rest, words, detail)
             number = len(taken) + len(instead)
             stand_in = _stand_in(words, detail, number)
             if stand_in is not None:
                 instead[(*path, str(detail["loc"][-1]))] = stand_in
-            elif detail["type"] == "too_short" and _emptied(rest, path, taken):
-                instead |= _filled(words, path, number)
+            elif detail["type"] == "too_short" and (filled := _filled(rest, words, path, taken, number)):
+                instead |= filled
             else:
                 places.add(path)
         if () in places:
-            wrong_keys = {place[0] for place in taken if place}
-            gone = {name for name in stand_ins if name in wrong_keys and not rest.data.get(name)}
             if not gone:
                 break
             places -= {()}
@@ -76,14 +77,13 @@ def _stand_in(words: type[BaseModel], detail: ErrorDetails, number: int) -> str 
     return f"missing-{number}" if str in wanted else None
 
 
-def _emptied(document: Document, path: KeyPath, taken: Set[KeyPath]) -> bool:
-    """Whether something was left out right below this place."""
+def _filled(
+    document: Document, words: type[BaseModel], path: KeyPath, taken: Set[KeyPath], number: int
+) -> dict[KeyPath, Any]:
+    """An entry on which nothing depends, for a mapping that may not be empty and is since something was left out."""
     _, place = document.origin(path)
-    return any(one[: len(place)] == place and len(one) == len(place) + 1 for one in taken)
-
-
-def _filled(words: type[BaseModel], path: KeyPath, number: int) -> dict[KeyPath, Any]:
-    """An entry for a mapping that may not be empty, under a name that nothing depends on."""
+    if not any(one[: len(place)] == place and len(one) == len(place) + 1 for one in taken):
+        return {}
     name = f"missing-{number}"
     for candidate in _types_at(words, (*path, name)):
         if isinstance(candidate, type) and issubclass(candidate, BaseModel):
