@@ -144,7 +144,7 @@ def test_a_correction_that_comes_back_twice_is_left(sandbox: Sandbox, agent: Dep
     reasons = {entry.connection: entry.reason for entry in third.stopped}
     assert "put back twice, last by a person (CRM_UI)" in reasons["hubspot"]
     rep = sandbox.org.database.value(f'SELECT "Name" FROM "User" WHERE "Id" = \'{SalesforceOffice(sandbox).rep}\'')
-    assert f"last by {rep} (" in reasons["salesforce"]
+    assert f"last by {rep} on " in reasons["salesforce"]
     held = stages(sandbox)
     assert all(held[" ".join(one.place)] in one.before.values() for one in changes.values())
     # It is said once, and not again by each run.
