@@ -103,6 +103,9 @@ class HubSpotWorld:
     def complete(self, task: str) -> None:
         self._call("PATCH", f"tasks/{task}", {"properties": {"hs_task_status": "COMPLETED"}})
 
+    def edit_task(self, task: str, note: str) -> None:
+        self._call("PATCH", f"tasks/{task}", {"properties": {"hs_task_body": note}})
+
     def delete_task(self, task: str) -> None:
         self._call("DELETE", f"tasks/{task}")
 

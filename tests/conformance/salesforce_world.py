@@ -105,6 +105,9 @@ class SalesforceWorld:
     def complete(self, task: str) -> None:
         self._person.update(SOBJECTS["Task"], task, {"Status": "Completed"})
 
+    def edit_task(self, task: str, note: str) -> None:
+        self._person.update(SOBJECTS["Task"], task, {"Description": note})
+
     def delete_task(self, task: str) -> None:
         self._person.delete(SOBJECTS["Task"], task)
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from html import unescape
 
 import pytest
 
 from stagesync.errors import ConnectionFailed, CredentialsRefused
-from stagesync.model.changes import Result
+from stagesync.model.changes import Change, ChangeKind, Result
 
 from .world import World, closing, stage_change, task_change
 
@@ -190,6 +191,51 @@ def test_tasks_are_completed_once(world: World) -> None:
     assert [outcome.crm_id for outcome in outcomes] == ids
     assert [task.closed for task in world.tasks_of(mine)] == [True]
     assert world.tasks_of(gone) == []
+
+
+def retold(change: Change, kind: ChangeKind, task: str | None, body: str) -> Change:
+    """Another text for a task."""
+    assert change.task is not None
+    text = replace(change.task, subject="Stage check: <b>two</b> things", body=body)
+    return replace(change, key=f"{kind}:{task}", kind=kind, task=text, told=change.task, crm_id=task)
+
+
+def test_only_a_text_that_nobody_touched_is_written_over(world: World) -> None:
+    kinds = ("untouched", "edited", "ended", "gone")
+    deals = dict(zip(kinds, world.add_deals(len(kinds), world.stages[1]), strict=True))
+    opened = {kind: task_change(world, deal) for kind, deal in deals.items()}
+    made = dict(zip(kinds, world.writer.open_tasks(list(opened.values())), strict=True))
+    ids = {kind: outcome.crm_id or "" for kind, outcome in made.items()}
+    world.complete(ids["ended"])
+    world.delete_task(ids["gone"])
+    world.edit_task(ids["edited"], "I called them, they think about it")
+    before = {kind: world.tasks_of(deal) for kind, deal in deals.items()}
+    changes = [retold(opened[kind], ChangeKind.UPDATE_TASK, ids[kind], "One & two. Three.") for kind in kinds]
+
+    outcomes = world.writer.update_tasks(changes)
+
+    assert [one.result for one in outcomes] == [Result.APPLIED] + [Result.SUPERSEDED] * 3
+    assert all(one.detail for one in outcomes[1:])
+    (task,) = world.tasks_of(deals["untouched"])
+    assert (task.subject, task.closed) == ("Stage check: <b>two</b> things", False)
+    assert "One & two. Three." in unescape(task.body)
+    assert {kind: world.tasks_of(deal) for kind, deal in deals.items() if kind != "untouched"} == {
+        kind: tasks for kind, tasks in before.items() if kind != "untouched"
+    }
+    # The key is where it was: the same task is not made once more.
+    again = world.writer.open_tasks([opened["untouched"]])
+    assert [(one.result, one.crm_id) for one in again] == [(Result.ALREADY_SO, ids["untouched"])]
+    # A last word is said where the text is ours; the others are closed without.
+    told = replace(opened["untouched"], task=changes[0].task)
+    ends = [
+        retold(told, ChangeKind.CLOSE_TASK, ids["untouched"], "Thank you."),
+        retold(opened["edited"], ChangeKind.CLOSE_TASK, ids["edited"], "Thank you."),
+    ]
+    assert [one.result for one in world.writer.close_tasks(ends)] == [Result.APPLIED] * 2
+    said = {kind: world.tasks_of(deals[kind])[0] for kind in ("untouched", "edited")}
+    assert all(task.closed for task in said.values())
+    assert "Thank you." in said["untouched"].body
+    assert "Thank you." not in said["edited"].body
 
 
 def test_a_task_that_nothing_names_cannot_be_closed(world: World) -> None:

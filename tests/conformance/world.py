@@ -71,6 +71,9 @@ class World(Protocol):
     def complete(self, task: str) -> None:
         """A person completes a task."""
 
+    def edit_task(self, task: str, note: str) -> None:
+        """The rep writes a note instead of the text of a task."""
+
     def delete_task(self, task: str) -> None:
         """A person deletes a task."""
 

@@ -208,7 +208,9 @@ def test_a_task_closes_once_its_evidence_is_there(sandbox: Sandbox, deploy: Depl
     assert done.code == 0, done.said
     assert "2 close task: applied" in done.out
     for change in mended:
-        assert task_of(sandbox, change).closed
+        task = task_of(sandbox, change)
+        assert task.closed
+        assert "Thank you" in task.body
         with agent.ledger() as ledger:
             kinds = [
                 entry.kind for entry in ledger.entries(record=change.record, key=change.findings[0], newest_first=False)

@@ -11,7 +11,7 @@ from msgspec import structs
 from stagesync.errors import LedgerError, UsageError
 from stagesync.ledger import EntryKind, FindingChanges, Ledger
 from stagesync.ledger.codec import text_hash
-from stagesync.model.changes import Result
+from stagesync.model.changes import ChangeKind, Result
 from stagesync.model.crm import Identity
 from stagesync.model.findings import Verdict
 
@@ -212,7 +212,7 @@ def test_a_task_is_tracked_from_its_opening_to_its_closing(ledger: Ledger) -> No
     ]
     ledger.record_outcomes(run, at=later(1), connection=CONNECTION, outcomes=outcomes)
     first, second = ledger.tasks(CONNECTION)
-    assert (first.key, first.crm_id, first.opened, first.owner) == ("t-1", "00T1", NOON, "0059")
+    assert (first.key, first.crm_id, first.told, first.owner) == ("t-1", "00T1", NOON, "0059")
     assert (first.object, first.record, first.findings) == ("Opportunity", opened[0].record, ("f-1",))
     assert opened[0].task is not None
     assert first.text_hash == text_hash(opened[0].task)
@@ -296,3 +296,32 @@ def test_the_ledger_knows_the_stage_that_it_gave_a_record_last(ledger: Ledger) -
         ("Opportunity", "006000000000002"): {"StageName": "Prospecting", "pipeline": None},
     }
     assert ledger.stages_written("another") == {}
+
+
+@pytest.mark.parametrize("result", [Result.APPLIED, Result.SUPERSEDED, Result.FAILED])
+def test_a_task_that_was_told_anew_is_about_what_it_says_now(ledger: Ledger, result: Result) -> None:
+    run = ledger.start_run(command="run", at=NOON, facts={})
+    opened = [task_change(number) for number in (1, 2)]
+    before = opened[0].task
+    assert before is not None
+    text = replace(before, body="another text")
+    again = task_change(
+        1, key="u-1", kind=ChangeKind.UPDATE_TASK, findings=("f-1", "f-9"), task=text, told=before, crm_id="00T1"
+    )
+    ledger.record_intents(run, at=NOON, changes=opened)
+    made = [outcome(one, crm_id=f"00T{number}") for number, one in enumerate(opened, start=1)]
+    ledger.record_outcomes(run, at=NOON, connection=CONNECTION, outcomes=made)
+    ledger.record_intents(run, at=later(5), changes=[again])
+    ledger.record_outcomes(run, at=later(5), connection=CONNECTION, outcomes=[outcome(again, result, crm_id="00T1")])
+
+    found = {task.key: (task.crm_id, task.findings, task.text) for task in ledger.tasks(CONNECTION)}
+
+    told = (again.findings, text) if result is not Result.FAILED else (opened[0].findings, before)
+    assert found == {"t-1": ("00T1", *told), "t-2": ("00T2", opened[1].findings, opened[1].task)}
+    assert ledger.verify().ok
+    ledger.rebuild()
+    assert {task.key: (task.crm_id, task.findings, task.text) for task in ledger.tasks(CONNECTION)} == found
+    ended = closing(1, "00T1")
+    ledger.record_intents(run, at=later(6), changes=[ended])
+    ledger.record_outcomes(run, at=later(6), connection=CONNECTION, outcomes=[outcome(ended)])
+    assert [task.key for task in ledger.tasks(CONNECTION)] == ["t-2"]

@@ -16,7 +16,7 @@ from msgspec import structs
 
 from stagesync.audit.engine import Judgement
 from stagesync.audit.evidence import Tables
-from stagesync.model.changes import Change, ChangeKind, Mode, Plan
+from stagesync.model.changes import Change, ChangeKind, Mode, Plan, TaskText
 from stagesync.model.crm import NativeStage, Owner
 from stagesync.model.findings import Kind, Scope
 from stagesync.planning import texts
@@ -338,6 +338,40 @@ def test_a_long_name_is_cut_in_the_subject(tmp_path: Path) -> None:
     (finding,) = judged(tmp_path, deal("1", "Offer")).each()
     assert len(texts.subject([structs.replace(finding, record_name="x" * 500)])) < 160
     assert "(+1 more)" in texts.subject([finding, structs.replace(finding, kind=Kind.STALLED)])
+
+
+TEXT = TaskText(subject="old", body="asks for something else", due=date(2026, 3, 1), owner="ann")
+
+
+@pytest.mark.parametrize(
+    ("findings", "criteria", "text", "updated"),
+    [
+        (("crm:Deal:1:premature",), ("reachable", "answered", "met"), TEXT, False),
+        (("crm:Deal:1:premature",), ("reachable", "met"), TEXT, True),
+        (("crm:Deal:1:premature", "crm:Deal:1:stalled"), ("reachable", "answered", "met"), TEXT, True),
+        # Nothing of what it asked for is found: it is closed, or waits for its criteria.
+        (("crm:Deal:1:stalled",), ("reachable",), TEXT, False),
+        (("crm:Deal:1:premature",), ("reachable", "met"), None, False),
+    ],
+)
+def test_an_open_task_says_what_is_found_now(
+    tmp_path: Path, findings: tuple[str, ...], criteria: tuple[str, ...], text: TaskText | None, updated: bool
+) -> None:
+    task = OpenTask(object="Deal", record="1", crm_id="t1", findings=findings, criteria=criteria, text=text)
+    judgement = judged(tmp_path, deal("1", "Offer"), rules={"premature": {"mode": "suggest"}})
+    # A task that tells of a move goes on asking for what that took.
+    assert plan([judgement], situation(open_tasks=[replace(task, tells_of_a_move=True)])).changes == ()
+    planned = plan([judgement], situation(open_tasks=[task]))
+    assert [one.kind for one in planned.changes] == [ChangeKind.UPDATE_TASK] * updated
+    for change in planned.changes:
+        assert (change.crm_id, change.told, change.findings) == ("t1", TEXT, ("crm:Deal:1:premature",))
+        assert change.task is not None
+        assert (change.task.due, change.task.owner) == (TEXT.due, TEXT.owner)
+        assert "reachable" in change.criteria
+        assert change.task.body != TEXT.body
+        # Once it is told, there is nothing more to tell.
+        now = replace(task, findings=change.findings, criteria=change.criteria, text=change.task)
+        assert plan([judgement], situation(open_tasks=[now])).changes == ()
 
 
 # The cap ----------------------------------------------------------------------------------------------------------

@@ -158,5 +158,7 @@ def _method(writer: Writer, kind: ChangeKind) -> Write:
             return writer.set_stage
         case ChangeKind.OPEN_TASK:
             return writer.open_tasks
+        case ChangeKind.UPDATE_TASK:
+            return writer.update_tasks
         case ChangeKind.CLOSE_TASK:
             return writer.close_tasks

@@ -151,6 +151,8 @@ def _situation(agent: Agent, connected: Connected, pulled: Pulled, as_of: dateti
                 crm_id=task.crm_id,
                 findings=task.findings,
                 criteria=task.criteria,
+                text=task.text,
+                tells_of_a_move=task.tells_of_a_move,
             )
             for task in agent.ledger.tasks(connected.name)
         ],

@@ -81,5 +81,7 @@ def _back(change: Change, outcome: Outcome | None, tasks: dict[str, str | None],
         case ChangeKind.OPEN_TASK:
             task = tasks.get(change.key)
             return closing(change, task, run, why) if task else "its task is closed already"
+        case ChangeKind.UPDATE_TASK:
+            return "the text of a task is not taken back"
         case ChangeKind.CLOSE_TASK:
             return "a task that is closed is not opened again"

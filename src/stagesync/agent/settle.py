@@ -34,7 +34,8 @@ def settle(agent: Agent, run: str, connected: Connected, writer: Writer) -> int:
     steps: tuple[tuple[ChangeKind, Callable[[Connected, Writer, Sequence[Change]], list[Outcome]]], ...] = (
         (ChangeKind.SET_STAGE, _stages),
         (ChangeKind.OPEN_TASK, _tasks),
-        (ChangeKind.CLOSE_TASK, _closings),
+        (ChangeKind.UPDATE_TASK, _again),
+        (ChangeKind.CLOSE_TASK, _again),
     )
     for kind, step in steps:
         if of_kind[kind]:
@@ -64,8 +65,8 @@ def _tasks(connected: Connected, writer: Writer, changes: Sequence[Change]) -> l
     return outcomes + _written(writer.open_tasks, [one for one in changes if one.key in kept], writer.batch_size)
 
 
-def _closings(_connected: Connected, _writer: Writer, changes: Sequence[Change]) -> list[Outcome]:
-    # Completing a task twice does no harm, so it is simply planned again.
+def _again(_connected: Connected, _writer: Writer, changes: Sequence[Change]) -> list[Outcome]:
+    # To complete a task twice, or to write the same text again, does no harm: it is simply planned again.
     return [_not_landed(change, "will be tried again") for change in changes]
 
 

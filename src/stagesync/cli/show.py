@@ -93,6 +93,7 @@ _STRETCHES = {
     "audit": "judging",
     ChangeKind.SET_STAGE: "correcting stages in",
     ChangeKind.OPEN_TASK: "opening tasks in",
+    ChangeKind.UPDATE_TASK: "updating tasks in",
     ChangeKind.CLOSE_TASK: "closing tasks in",
 }
 
@@ -336,6 +337,9 @@ def change(change: Change, *, approved: bool | None = None) -> None:
                     ),
                     soft_wrap=True,
                 )
+        case ChangeKind.UPDATE_TASK:
+            subject = change.task.subject if change.task else ""
+            out.print(Text(f"  ~ task {change.crm_id} says: {subject}", style="green"), soft_wrap=True)
         case ChangeKind.CLOSE_TASK:
             out.print(Text(f"  - task {change.crm_id} is done", style="green"))
     out.print(Text(f"    because {change.reason}", style="dim"), soft_wrap=True)
@@ -355,6 +359,7 @@ def plan_counts(plan_: Plan) -> str:
     words = {
         ChangeKind.SET_STAGE: ("stage to correct", "stages to correct"),
         ChangeKind.OPEN_TASK: ("task to open", "tasks to open"),
+        ChangeKind.UPDATE_TASK: ("task to update", "tasks to update"),
         ChangeKind.CLOSE_TASK: ("task to close", "tasks to close"),
     }
     counts = Counter(change.kind for change in plan_.changes)

@@ -169,8 +169,13 @@ class Writer(Protocol):
     def open_tasks(self, changes: Sequence[Change]) -> Sequence[Outcome]:
         """Create the tasks that do not exist yet; an existing one with the same key is ``already-so``."""
 
+    def update_tasks(self, changes: Sequence[Change]) -> Sequence[Outcome]:
+        """Write the text of ``task`` over that of ``told`` in tasks that are open and still say it; others are left
+        alone (``superseded``)."""
+
     def close_tasks(self, changes: Sequence[Change]) -> Sequence[Outcome]:
-        """Complete tasks that are still open; closed or deleted ones are left alone (``already-so``)."""
+        """Complete tasks that are still open; closed or deleted ones are left alone (``already-so``). Where they still
+        say ``told``, they say ``task`` from then on."""
 
     def close(self) -> None:
         """Give connections back."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import NamedTuple
 
-from sqlalchemy import Connection, Insert, Table, bindparam, delete
+from sqlalchemy import Connection, Insert, Table, bindparam, delete, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from stagesync.ledger import codec
@@ -48,6 +48,8 @@ class Standing:
     tasks: dict[Place, Row | None] = field(default_factory=dict)
     closed: set[Place] = field(default_factory=set)
     """Connection and CRM id of tasks that were closed; they may have been opened before this stretch."""
+    retold: dict[Place, int] = field(default_factory=dict)
+    """Connection and CRM id of tasks whose text was written anew, before this stretch opened them, to that entry."""
     _opened_by: dict[Place, Place] = field(default_factory=dict)
 
     def follow(self, link: Link, digest: bytes | None = None) -> None:
@@ -73,8 +75,18 @@ class Standing:
         if body.change_kind == ChangeKind.OPEN_TASK and result in _DONE:
             self.tasks[place] = Row(body.intent, task)
             self._opened_by[place[0], task or ""] = place
+        elif body.change_kind == ChangeKind.UPDATE_TASK and result in _CLOSED and task is not None:
+            # One that a rep has edited keeps its text and is about the new findings all the same.
+            self._retell((place[0], task), body.intent)
         elif body.change_kind == ChangeKind.CLOSE_TASK and result in _CLOSED and task is not None:
             self._close_task((place[0], task))
+
+    def _retell(self, task: Place, intent: int) -> None:
+        opened_by = self._opened_by.get(task)
+        if opened_by is None:
+            self.retold[task] = intent
+        else:
+            self.tasks[opened_by] = Row(intent, task[1])
 
     def _close_task(self, task: Place) -> None:
         self.closed.add(task)
@@ -84,6 +96,14 @@ class Standing:
 
     def store(self, connection: Connection) -> None:
         """Write it to the tables, in the transaction of the entries."""
+        if self.retold:
+            telling = (
+                update(open_tasks)
+                .where(open_tasks.c.connection == bindparam("of"), open_tasks.c.crm_id == bindparam("id"))
+                .values(seq=bindparam("at"))
+            )
+            rows = [{"of": of, "id": crm_id, "at": at} for (of, crm_id), at in sorted(self.retold.items())]
+            connection.execute(telling, rows)
         if self.closed:
             closing = delete(open_tasks).where(
                 open_tasks.c.connection == bindparam("of"), open_tasks.c.crm_id == bindparam("id")

@@ -8,7 +8,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, TypedDict
 
-from stagesync.model.changes import Change
+from stagesync.model.changes import Change, TaskText
 
 
 class EntryKind(StrEnum):
@@ -103,7 +103,9 @@ class TrackedTask:
     """A task that StageSync opened and has not closed.
 
     ``key`` is the key of the change that opened it, ``crm_id`` None only where the CRM did not say its id.
-    ``text_hash`` is :func:`stagesync.ledger.codec.text_hash` of the task's text as it was opened. ``opened`` is UTC.
+    ``tells_of_a_move`` is whether it says that its record was moved.
+    ``text`` is what was written into it last, ``text_hash`` :func:`stagesync.ledger.codec.text_hash` of it, and
+    ``told`` when that was (UTC).
     """
 
     key: str
@@ -113,8 +115,10 @@ class TrackedTask:
     owner: str | None
     findings: tuple[str, ...]
     criteria: tuple[str, ...]
+    tells_of_a_move: bool
+    text: TaskText | None
     text_hash: str | None
-    opened: datetime
+    told: datetime
 
 
 @dataclass(frozen=True, kw_only=True)

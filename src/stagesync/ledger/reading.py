@@ -136,7 +136,7 @@ def unsettled_changes(database: Database, connection_name: str) -> list[Change]:
 def tracked_tasks(database: Database, connection_name: str) -> list[TrackedTask]:
     """The open tasks, oldest first."""
     query = (
-        select(entries.c.body, entries.c.at, open_tasks.c.crm_id)
+        select(entries.c.body, entries.c.at, open_tasks.c.key, open_tasks.c.crm_id)
         .join(open_tasks, open_tasks.c.seq == entries.c.seq)
         .where(open_tasks.c.connection == connection_name)
         .order_by(entries.c.seq)
@@ -148,15 +148,17 @@ def tracked_tasks(database: Database, connection_name: str) -> list[TrackedTask]
 
 def _task(change: Change, row: Row[*tuple[Any, ...]]) -> TrackedTask:
     return TrackedTask(
-        key=change.key,
+        key=row.key,
         object=change.object,
         record=change.record,
         crm_id=row.crm_id,
         owner=change.task.owner if change.task else change.owner,
         findings=change.findings,
         criteria=change.criteria,
+        tells_of_a_move=change.tells_of_a_move,
+        text=change.task,
         text_hash=codec.text_hash(change.task) if change.task else None,
-        opened=codec.time_of(row.at),
+        told=codec.time_of(row.at),
     )
 
 

@@ -21,6 +21,7 @@ class ChangeKind(StrEnum):
 
     SET_STAGE = "set-stage"
     OPEN_TASK = "open-task"
+    UPDATE_TASK = "update-task"
     CLOSE_TASK = "close-task"
 
 
@@ -83,8 +84,9 @@ class Change:
     ``beside`` are values that somebody set by hand and that the CRM would reset together with the stage: they are
     sent along, so that they stay.
     ``seen`` are the stage and the pipeline in which the plan saw the record of a task to open.
-    ``crm_id`` is the CRM's id of the task to close. ``grounds`` are the evidence, ``findings`` the keys of the findings
-    behind the change, ``criteria`` the ids of the criteria that a task asks the rep to meet.
+    ``crm_id`` is the CRM's id of the task to update or to close, ``told`` the text that it must still have for ``task``
+    to be written over it. ``grounds`` are the evidence, ``findings`` the keys of the findings behind the change,
+    ``criteria`` the ids of the criteria that a task asks the rep to meet.
     ``stage_from``, ``stage_to`` and ``owner_name`` are for people: the CRM's labels, not its values.
     """
 
@@ -111,6 +113,7 @@ class Change:
     stage_from: str | None = None
     stage_to: str | None = None
     task: TaskText | None = None
+    told: TaskText | None = None
     crm_id: str | None = None
 
     @property

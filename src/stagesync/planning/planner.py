@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from itertools import groupby
 from zoneinfo import ZoneInfo
@@ -35,13 +35,15 @@ CHANGE_ORDER = {kind: position for position, kind in enumerate(ChangeKind)}
 
 @dataclass(frozen=True, kw_only=True)
 class OpenTask:
-    """A task that we opened earlier and have not closed: which findings and criteria it was about."""
+    """A task that we opened earlier and have not closed: which findings and criteria it was about, and its text."""
 
     object: str
     record: str
     crm_id: str | None
     findings: tuple[str, ...]
     criteria: tuple[str, ...]
+    text: TaskText | None = None
+    tells_of_a_move: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,7 +95,7 @@ class _Planner:
     def __init__(self, situation: Situation) -> None:
         self.situation = situation
         self.owners = {owner.id: owner for owner in situation.owners}
-        self.with_task = {(task.object, task.record) for task in situation.open_tasks}
+        self.with_task = {(task.object, task.record): task for task in situation.open_tasks}
         self.changes: list[Change] = []
         self.left_out: list[LeftOut] = []
 
@@ -220,7 +222,12 @@ class _Planner:
 
     def open_task(self, judgement: Judgement, findings: Sequence[Finding], move: Change | None) -> None:
         first = findings[0]
-        if (first.object, first.record) in self.with_task:
+        criteria = tuple(
+            evidence.criterion for one in findings if one.kind is Kind.PREMATURE for evidence in one.evidence
+        )
+        task = self.with_task.get((first.object, first.record))
+        if task is not None:
+            self.update_task(judgement, task, findings, criteria)
             return
         owner = self.assignee(first)
         if owner is None:
@@ -228,9 +235,6 @@ class _Planner:
                 first, "no active person owns the record, and no fallback_owner of the connection can get its task"
             )
             return
-        criteria = tuple(
-            evidence.criterion for one in findings if one.kind is Kind.PREMATURE for evidence in one.evidence
-        )
         moved = None if move is None else (str(move.stage_from), str(move.stage_to))
         self.added(
             Change(
@@ -258,6 +262,43 @@ class _Planner:
                     due=due_date(self.situation.today, self.situation.task_due, judgement.definition.working_days),
                     owner=owner,
                 ),
+            )
+        )
+
+    def update_task(
+        self, judgement: Judgement, task: OpenTask, findings: Sequence[Finding], criteria: tuple[str, ...]
+    ) -> None:
+        """Say in an open task what is found now, where that is something else. Wording alone is no reason.
+
+        A task that tells of a move goes on asking for the evidence of the old stage, of which nothing is found now.
+        """
+        keys = tuple(one.key for one in findings)
+        same = set(keys) == set(task.findings) and set(criteria) == set(task.criteria)
+        # One of whose findings none is left is closed once its criteria are met; the next plan opens another.
+        other = not set(keys) & set(task.findings)
+        if same or other or task.text is None or task.crm_id is None or task.tells_of_a_move:
+            return
+        first = findings[0]
+        self.added(
+            Change(
+                key=_key("update", judgement.connection, str(task.crm_id), *sorted(keys), *sorted(criteria)),
+                kind=ChangeKind.UPDATE_TASK,
+                connection=first.connection,
+                object=first.object,
+                record=first.record,
+                record_name=first.record_name,
+                rule=first.rule,
+                mode=first.mode,
+                reason="; ".join(evidence.reason for one in findings for evidence in one.evidence),
+                owner=first.owner,
+                owner_name=first.owner_name,
+                grounds=_grounds(findings),
+                findings=keys,
+                criteria=criteria,
+                amount=first.amount,
+                task=replace(task.text, subject=texts.subject(findings), body=texts.body(findings, None)),
+                told=task.text,
+                crm_id=task.crm_id,
             )
         )
 
@@ -303,9 +344,9 @@ class _Planner:
                 continue  # gone, hidden or left out: nothing says that what was asked for is there
             asked = {verdicts.get(criterion, Verdict.MET) for criterion in task.criteria}
             if asked <= {Verdict.MET}:
-                self.added(_closing(judgement, task, "what the task asked for is there"))
+                self.added(_closing(judgement, task, "what the task asked for is there", there=True))
             elif not judgement.is_worked_on(task.record):
-                self.added(_closing(judgement, task, "the record is no longer worked on"))
+                self.added(_closing(judgement, task, "the record is no longer worked on", there=False))
 
     def added(self, change: Change) -> bool:
         """Whether a change went into the plan; one of what is protected is named instead."""
@@ -434,7 +475,7 @@ def _standing(mapped: MappedObject, finding: Finding) -> dict[str, str | None]:
     return {mapped.stage_field: finding.native_stage, **pipeline}
 
 
-def _closing(judgement: Judgement, task: OpenTask, reason: str) -> Change:
+def _closing(judgement: Judgement, task: OpenTask, reason: str, *, there: bool) -> Change:
     return Change(
         key=_key("close", judgement.connection, task.object, task.record, str(task.crm_id)),
         kind=ChangeKind.CLOSE_TASK,
@@ -446,6 +487,8 @@ def _closing(judgement: Judgement, task: OpenTask, reason: str) -> Change:
         mode=Mode.SUGGEST,
         reason=reason,
         findings=task.findings,
+        task=None if task.text is None else texts.thanks(task.text, there=there),
+        told=task.text,
         crm_id=task.crm_id,
     )
 

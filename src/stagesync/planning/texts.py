@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
+from stagesync.model.changes import TaskText
 from stagesync.model.findings import Finding, Kind
 
 TITLES = {
@@ -41,6 +43,12 @@ def body(findings: Sequence[Finding], moved: tuple[str, str] | None) -> str:
         "If you disagree, leave a note on the record and tell your CRM admin, who decides what a stage requires.",
     ]
     return "\n".join(lines)
+
+
+def thanks(text: TaskText, *, there: bool) -> TaskText:
+    """The text of a task that StageSync closes: what it said, and why it is closed."""
+    word = "Thank you: what was asked for is there." if there else "The record is no longer worked on."
+    return replace(text, body=f"{text.body}\n\n{word} StageSync closed this task.")
 
 
 def _about(finding: Finding, *, moved: bool) -> list[str]:

@@ -56,6 +56,8 @@ def what(change: Change) -> tuple[str, str]:
             task = change.task
             who = change.owner_name or (task.owner if task else "")
             return "", f"task for {who}, due {task.due}: {task.subject}" if task else ""
+        case ChangeKind.UPDATE_TASK:
+            return "", f"task {change.crm_id} says: {change.task.subject if change.task else ''}"
         case ChangeKind.CLOSE_TASK:
             return "", f"task {change.crm_id} is done"
 

@@ -72,6 +72,7 @@ class ChangeRow(Struct, frozen=True, kw_only=True):
     findings: list[str]
     criteria: list[str]
     task: TaskRow | None
+    told: Annotated[TaskRow | None, Meta(description="the text that a task to update or to close must still have")]
     crm_id: str | None
 
 
@@ -227,7 +228,6 @@ def _left_out_row(entry: LeftOut) -> LeftOutRow:
 
 
 def _change_row(change: Change) -> ChangeRow:
-    task = change.task
     moves = change.kind is ChangeKind.SET_STAGE
     return ChangeRow(
         key=change.key,
@@ -262,15 +262,26 @@ def _change_row(change: Change) -> ChangeRow:
         amount=change.amount,
         findings=list(change.findings),
         criteria=list(change.criteria),
-        task=None
-        if task is None
-        else TaskRow(subject=task.subject, body=task.body, due=task.due.isoformat(), owner=task.owner),
+        task=_task_row(change.task),
+        told=_task_row(change.told),
         crm_id=change.crm_id,
     )
 
 
+def _task_row(task: TaskText | None) -> TaskRow | None:
+    if task is None:
+        return None
+    return TaskRow(subject=task.subject, body=task.body, due=task.due.isoformat(), owner=task.owner)
+
+
+def _task(row: TaskRow | None) -> TaskText | None:
+    if row is None:
+        return None
+    return TaskText(subject=row.subject, body=row.body, due=date.fromisoformat(row.due), owner=row.owner)
+
+
 def _change(row: ChangeRow) -> Change:
-    task, modified = row.task, row.precondition.modified
+    modified = row.precondition.modified
     return Change(
         key=row.key,
         kind=row.kind,
@@ -293,8 +304,7 @@ def _change(row: ChangeRow) -> Change:
         amount=row.amount,
         stage_from=row.stage_from,
         stage_to=row.stage_to,
-        task=None
-        if task is None
-        else TaskText(subject=task.subject, body=task.body, due=date.fromisoformat(task.due), owner=task.owner),
+        task=_task(row.task),
+        told=_task(row.told),
         crm_id=row.crm_id,
     )

@@ -20,9 +20,11 @@ from stagesync.model.changes import Change, TaskText
 
 STATUS = "hs_task_status"
 BODY = "hs_task_body"
+SUBJECT = "hs_task_subject"
 COMPLETED = "COMPLETED"
 DUE_TIME = time(9, tzinfo=UTC)
 
+_ENDING = re.compile(r"<br>\[stagesync:[^\]\s]+\]")
 _MARKER = re.compile(r"\[stagesync:([^\]\s]+)\]")
 
 
@@ -69,7 +71,7 @@ def task_properties(task: TaskText) -> dict[str, str]:
     due = datetime.combine(task.due, DUE_TIME)
     return {
         "hs_timestamp": due.strftime("%Y-%m-%dT%H:%M:%S.000Z"),
-        "hs_task_subject": task.subject,
+        SUBJECT: task.subject,
         BODY: html(task.body),
         STATUS: "NOT_STARTED",
         "hs_task_priority": "MEDIUM",
@@ -81,6 +83,21 @@ def task_properties(task: TaskText) -> dict[str, str]:
 def marked(properties: Mapping[str, str], key: str) -> dict[str, str]:
     """The same task with its key written at the end of the body."""
     return {**properties, BODY: f"{properties[BODY]}<br>{escape(f'[stagesync:{key}]')}"}
+
+
+def new_text(change: Change, held: Mapping[str, str | None]) -> dict[str, str | None] | None:
+    """The properties that give a task its new text, with the key that its body ends with; None where there is none to
+    write, or the task no longer says what we wrote."""
+    told, task = change.told, change.task
+    if told is None or task is None:
+        return None
+    body = held.get(BODY) or ""
+    before = html(told.body)
+    rest = body.removeprefix(before)
+    ours = body.startswith(before) and (not rest or _ENDING.fullmatch(rest) is not None)
+    if not ours or held.get(SUBJECT) != told.subject:
+        return None
+    return {SUBJECT: task.subject, BODY: html(task.body) + rest}
 
 
 def html(text: str) -> str:

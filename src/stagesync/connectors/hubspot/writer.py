@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import structlog
 
@@ -13,7 +13,7 @@ from stagesync.connectors.hubspot.opening import open_tasks
 from stagesync.connectors.hubspot.readback import Write, current_values, read_back
 from stagesync.connectors.hubspot.records import BATCH
 from stagesync.connectors.hubspot.stage_writes import finish_stages, set_stages
-from stagesync.connectors.hubspot.tasks import COMPLETED, STATUS
+from stagesync.connectors.hubspot.tasks import BODY, COMPLETED, STATUS, SUBJECT, new_text
 from stagesync.connectors.hubspot.transport import WriteTransport
 from stagesync.errors import ConnectionFailed
 from stagesync.model.changes import Change, Outcome, Result
@@ -60,6 +60,10 @@ class HubSpotWriter:
         """Create the tasks that do not exist yet and attach them to their records."""
         return self._each("open-task", changes, open_tasks)
 
+    def update_tasks(self, changes: Sequence[Change]) -> Sequence[Outcome]:
+        """Write texts over those that nobody has edited, in tasks that are still open."""
+        return self._each("update-task", changes, _update_tasks)
+
     def close_tasks(self, changes: Sequence[Change]) -> Sequence[Outcome]:
         """Complete the tasks named by ``crm_id`` that are still open."""
         return self._each("close-task", changes, _close_tasks)
@@ -87,6 +91,23 @@ class HubSpotWriter:
         return outcomes
 
 
+def _update_tasks(transport: WriteTransport, _object_name: str, changes: Sequence[Change]) -> dict[str, Outcome]:
+    table = transport.connection.task_table
+    now = current_values(transport, table, [one.crm_id for one in changes if one.crm_id], [STATUS, SUBJECT, BODY])
+    outcomes: dict[str, Outcome] = {}
+    writes: list[Write] = []
+    for one in changes:
+        held = now.get(one.crm_id or "")
+        text = new_text(one, held) if held is not None and held[STATUS] != COMPLETED else None
+        if text is None:
+            why = "the task is gone" if held is None else "somebody has ended or edited the task"
+            outcomes[one.key] = Outcome(key=one.key, result=Result.SUPERSEDED, detail=why, crm_id=one.crm_id)
+        else:
+            writes.append(Write(key=one.key, record=str(one.crm_id), values=text))
+    troubles = update(transport, table, {write.record: write.wire() for write in writes})
+    return outcomes | read_back(transport, table, writes, troubles)
+
+
 def _close_tasks(transport: WriteTransport, _object_name: str, changes: Sequence[Change]) -> dict[str, Outcome]:
     table = transport.connection.task_table
     outcomes = {
@@ -95,7 +116,9 @@ def _close_tasks(transport: WriteTransport, _object_name: str, changes: Sequence
         if one.crm_id is None
     }
     named = {one.key: one.crm_id for one in changes if one.crm_id is not None}
-    now = current_values(transport, table, named.values(), [STATUS])
+    now = current_values(transport, table, named.values(), [STATUS, SUBJECT, BODY])
+    by_key = {one.key: one for one in changes}
+    texts: dict[str, Mapping[str, str | None]] = {}
     writes: list[Write] = []
     for key, task in named.items():
         if task not in now:
@@ -103,8 +126,14 @@ def _close_tasks(transport: WriteTransport, _object_name: str, changes: Sequence
         elif now[task][STATUS] == COMPLETED:
             outcomes[key] = Outcome(key=key, result=Result.ALREADY_SO, crm_id=task, seen=now[task])
         else:
+            texts[task] = new_text(by_key[key], now[task]) or {}
             writes.append(Write(key=key, record=task, values={STATUS: COMPLETED}))
-    troubles = update(transport, table, {write.record: write.wire() for write in writes})
+    # Only the status is read back: a last word that HubSpot spells otherwise is no reason to call a task open.
+    wire = {
+        write.record: Write(key=write.key, record=write.record, values={**texts[write.record], **write.values}).wire()
+        for write in writes
+    }
+    troubles = update(transport, table, wire)
     return outcomes | read_back(transport, table, writes, troubles)
 
 

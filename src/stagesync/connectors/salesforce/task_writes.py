@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -18,7 +19,7 @@ from stagesync.connectors.salesforce.schema import Field, Schema
 from stagesync.connectors.salesforce.session import OrgSession
 from stagesync.connectors.salesforce.soql import same, select
 from stagesync.errors import ConnectionFailed
-from stagesync.model.changes import Change, Outcome, Result, TaskText, mark
+from stagesync.model.changes import OWN_MARK, Change, Outcome, Result, TaskText, mark
 from stagesync.model.tables import ColumnType, Table
 
 SUBJECT_LENGTH = 255
@@ -31,7 +32,13 @@ CONVERSION = {
     "ConvertedContactId": ColumnType.TEXT,
 }
 DUPLICATE_CODES = frozenset({"DUPLICATE_VALUE", "DUPLICATE_EXTERNAL_ID"})
-STATE = {"Status": ColumnType.TEXT, "IsClosed": ColumnType.BOOLEAN}
+STATE = {
+    "Status": ColumnType.TEXT,
+    "IsClosed": ColumnType.BOOLEAN,
+    "Subject": ColumnType.TEXT,
+    "Description": ColumnType.TEXT,
+}
+_ENDING = re.compile(r"\n\n" + re.escape(OWN_MARK) + r"[^\]\s]+\]\Z")
 
 
 def open_tasks(session: OrgSession, schema: Schema, records: Records, changes: Sequence[Change]) -> list[Outcome]:
@@ -70,11 +77,79 @@ def close_tasks(session: OrgSession, schema: Schema, records: Records, changes: 
     to_close = [change for change in _unique(changes) if outcomes[change.key] is None]
     if to_close:
         status = _default_status(records, closed=True)
-        answers = collection_update(session, [_closing(session, change, status) for change in to_close])
+        answers = collection_update(session, [_closing(session, change, status, before) for change in to_close])
         after, trouble = _read_back(session, records, to_close)
         for change, answer in zip(to_close, answers, strict=True):
             outcomes[change.key] = _closed(change, answer, after, trouble)
     return _in_order(changes, outcomes)
+
+
+def update_tasks(session: OrgSession, schema: Schema, records: Records, changes: Sequence[Change]) -> list[Outcome]:
+    """Write texts over those that nobody has edited, in tasks that are still open; others are ``superseded``.
+
+    Errors: only the look before the first write raises (:class:`~stagesync.errors.ConnectionFailed`).
+    """
+    named = [one for one in changes if schema.is_id_of(session.connection.task_table, one.crm_id or "")]
+    before = _states(session, records, named)
+    outcomes: dict[str, Outcome | None] = {}
+    texts: dict[str, dict[str, str]] = {}
+    for change in changes:
+        state = before.get(same(change.crm_id or ""))
+        text = _new_text(change, state) if state is not None and not state["IsClosed"] else None
+        outcomes[change.key] = None
+        if text is None:
+            why = "the task is gone, or hidden" if state is None else "somebody has ended or edited the task"
+            outcomes[change.key] = _outcome(change, Result.SUPERSEDED, why)
+        else:
+            texts[change.key] = text
+    to_write = [change for change in _unique(changes) if change.key in texts]
+    if to_write:
+        bodies = [_updating(session, change, texts[change.key]) for change in to_write]
+        answers = collection_update(session, bodies)
+        after, trouble = _read_back(session, records, to_write)
+        for change, answer in zip(to_write, answers, strict=True):
+            outcomes[change.key] = _updated(change, answer, texts[change.key], after, trouble)
+    return _in_order(changes, outcomes)
+
+
+def _updating(session: OrgSession, change: Change, fields: Mapping[str, str]) -> dict[str, Any]:
+    return {"attributes": {"type": session.connection.task_table}, "id": change.crm_id, **fields}
+
+
+def _updated(
+    change: Change, answer: Answer, wanted: Mapping[str, str], states: Mapping[str, Mapping[str, Any]], trouble: str
+) -> Outcome:
+    if answer.error.code in GONE_CODES:
+        return _outcome(change, Result.SUPERSEDED, "the task was deleted")
+    if not answer.ok:
+        return outcome_of(change, answer, crm_id=change.crm_id)
+    state = states.get(same(change.crm_id or ""))
+    if state is None:
+        text = "written, but it could not be read back: " + (trouble or "the task is no longer visible")
+        return _outcome(change, Result.UNKNOWN, text)
+    if any(_plain(state.get(name)) != value for name, value in wanted.items()):
+        return _outcome(change, Result.FAILED, "Salesforce kept another text", state)
+    return _outcome(change, Result.APPLIED, "", state)
+
+
+def _new_text(change: Change, state: Mapping[str, Any]) -> dict[str, str] | None:
+    """The fields that give a task its new text, with the key that its description ends with; None where there is none
+    to write, or the task no longer says what we wrote."""
+    told, task = change.told, change.task
+    if told is None or task is None:
+        return None
+    held = _plain(state.get("Description"))
+    ending = _ENDING.search(held)
+    rest = ending[0] if ending else ""
+    room = DESCRIPTION_LENGTH - max(len(rest), 2)
+    wrote = (shortened(told.subject, SUBJECT_LENGTH), shortened(told.body, room) + rest)
+    if (state.get("Subject"), held) != wrote:
+        return None
+    return {"Subject": shortened(task.subject, SUBJECT_LENGTH), "Description": shortened(task.body, room) + rest}
+
+
+def _plain(text: object) -> str:
+    return str(text or "").replace("\r\n", "\n")
 
 
 def _key_field(session: OrgSession, schema: Schema) -> Field | None:
@@ -257,8 +332,11 @@ def _not_to_close(change: Change, states: Mapping[str, Mapping[str, Any]]) -> Ou
     return None
 
 
-def _closing(session: OrgSession, change: Change, status: str) -> dict[str, Any]:
-    return {"attributes": {"type": session.connection.task_table}, "id": change.crm_id, "Status": status}
+def _closing(
+    session: OrgSession, change: Change, status: str, states: Mapping[str, Mapping[str, Any]]
+) -> dict[str, Any]:
+    text = _new_text(change, states[same(change.crm_id or "")])
+    return _updating(session, change, {**(text or {}), "Status": status})
 
 
 def _closed(change: Change, answer: Answer, states: Mapping[str, Mapping[str, Any]], trouble: str) -> Outcome:

@@ -12,7 +12,7 @@ from stagesync.connectors.salesforce.rows import COLLECTION_ROWS
 from stagesync.connectors.salesforce.schema import Schema
 from stagesync.connectors.salesforce.session import OrgSession
 from stagesync.connectors.salesforce.stage_writes import set_stages
-from stagesync.connectors.salesforce.task_writes import close_tasks, open_tasks
+from stagesync.connectors.salesforce.task_writes import close_tasks, open_tasks, update_tasks
 from stagesync.model.changes import Change, Outcome
 
 log = structlog.get_logger(__name__)
@@ -50,6 +50,10 @@ class SalesforceWriter:
     def open_tasks(self, changes: Sequence[Change]) -> Sequence[Outcome]:
         """Create the tasks that are not there yet."""
         return self._told("open-task", open_tasks(self._session, self._schema, self._records, changes))
+
+    def update_tasks(self, changes: Sequence[Change]) -> Sequence[Outcome]:
+        """Write texts over those that nobody has edited, in tasks that are still open."""
+        return self._told("update-task", update_tasks(self._session, self._schema, self._records, changes))
 
     def close_tasks(self, changes: Sequence[Change]) -> Sequence[Outcome]:
         """Complete the tasks that are still open."""
