@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
 from functools import cache
 from pathlib import Path
 from threading import Event
+from typing import Any
 
 import polars as pl
 import pytest
@@ -25,7 +26,10 @@ from stagesync.model.tables import UNREADABLE, ColumnType, Table
 from stagesync.policy.definitions import load_definition
 from stagesync.policy.mappings import CrmMapping, load_mapping
 from stagesync.sandbox.hubspot import moments, search, writing
+from stagesync.sandbox.hubspot.catalog import ObjectType
 from stagesync.sandbox.hubspot.definitions import PropertyDefinition
+from stagesync.sandbox.hubspot.errors import validation
+from stagesync.sandbox.hubspot.portal import Portal
 from stagesync.sandbox.hubspot.records import Source
 from tests.conformance.hubspot_world import HubSpotWorld, hubspot_world
 from tests.conformance.world import START
@@ -436,6 +440,30 @@ def test_a_pull_that_fails_keeps_rows_and_cursors(world: HubSpotWorld, tmp_path:
     agency.clock.advance(hours=2)
     agency.pull()
     agency.assert_same()
+
+
+def test_an_object_that_cannot_be_searched_is_read_whole(
+    world: HubSpotWorld, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    agency = Agency(world, tmp_path)
+    world.add_deals(3, "qualifiedtobuy")
+    agency.pull()
+    agency.clock.advance(hours=1)
+    run = search.run
+
+    def refusing(portal: Portal, kind: ObjectType, request: Mapping[str, Any], names: Sequence[str]) -> search.Found:
+        if kind.name == "deals":
+            raise validation("deals cannot be searched today")
+        return run(portal, kind, request, names)
+
+    monkeypatch.setattr(search, "run", refusing)
+    before = agency.portal.calls[LIST]
+    assert agency.pull().rows["deals"] == 3
+    assert agency.portal.calls[LIST] - before > 2
+    found = world.reader.increments
+    assert found is not None
+    with pytest.raises(ConnectionFailed, match=r"refused to read deals: .*cannot be searched today"):
+        list(found.portion(world.deals, "", 10))
 
 
 @pytest.mark.parametrize("why", ["full", "old", "column", "hidden"])

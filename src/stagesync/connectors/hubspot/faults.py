@@ -6,7 +6,8 @@ https://developers.hubspot.com/docs/developer-tooling/platform/usage-guidelines,
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -59,6 +60,15 @@ class Refusal(Exception):
         self.rejection = rejection
         self.token_words = token_words
         super().__init__(f"{rejection.words()} (HTTP {status})")
+
+
+@contextmanager
+def refusals_told(place: str, doing: str) -> Iterator[None]:
+    """Turn a refusal that no row is to blame for into an error for a person."""
+    try:
+        yield
+    except Refusal as refusal:
+        raise ConnectionFailed(f"{place}: HubSpot refused to {doing}: {refusal}") from refusal
 
 
 class Fault(Exception):

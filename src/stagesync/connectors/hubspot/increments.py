@@ -13,17 +13,21 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from itertools import islice
+from itertools import chain, islice
 
 import polars as pl
+import structlog
 
 from stagesync.connectors.base import ChangedRows, Changes
 from stagesync.connectors.hubspot.answers import PropertyAnswer, Row
 from stagesync.connectors.hubspot.definitions import Definitions, asked, object_of
+from stagesync.connectors.hubspot.faults import Refusal, refusals_told
 from stagesync.connectors.hubspot.frames import ID, history_frame, link_frame, record_frame
 from stagesync.connectors.hubspot.records import pieces, read_associations, read_records, search_ids
 from stagesync.connectors.hubspot.transport import ReadTransport
 from stagesync.model.tables import Table
+
+log = structlog.get_logger(__name__)
 
 LAG = timedelta(minutes=1)
 """How far the clocks of HubSpot's servers may differ."""
@@ -66,7 +70,10 @@ class HubSpotIncrements:
         return _text(now - LAG) if now and self._is_dated(table) else None
 
     def changes(self, table: Table, cursor: str) -> Changes | None:
-        """The records whose date is at or above the cursor, less the overlap; None when the cursor lies ahead."""
+        """The records whose date is at or above the cursor, less the overlap.
+
+        None when the cursor lies ahead, or the object cannot be searched.
+        """
         now, since = self._transport.server_time, datetime.fromisoformat(cursor)
         if now is None or since > now or not self._is_dated(table):
             return None
@@ -74,13 +81,20 @@ class HubSpotIncrements:
         if found is None or not found.whole or found.since > since:
             found = Found(since=since, cursor=_text(now - LAG))
             self._found[object_of(table)] = found
-        return Changes(pages=self._changed(table, self._ids(table, found)), cursor=found.cursor)
+        ids = self._ids(table, found)
+        try:
+            first = list(islice(ids, 1))
+        except Refusal as refusal:
+            log.warning("hubspot.changes.refused", table=table.name, status=refusal.status)
+            return None
+        return Changes(pages=self._changed(table, chain(first, ids)), cursor=found.cursor)
 
     def portion(self, table: Table, after: str, rows: int) -> Iterator[ChangedRows]:
         """Records by ascending id as the index has them, each read as it is now; one that is not there is gone."""
         ids = (each for page in search_ids(self._transport, object_of(table), (), after) for each in page)
-        for piece in pieces(islice(ids, rows), READ_AT_ONCE):
-            yield self._read(table, piece, found_only=piece)
+        with refusals_told(self._transport.place, f"read {table.name}"):
+            for piece in pieces(islice(ids, rows), READ_AT_ONCE):
+                yield self._read(table, piece, found_only=piece)
 
     def present(self, table: Table, ids: Sequence[str]) -> set[str]:
         """Asked by id; a merged record is not there under its old one."""
@@ -112,8 +126,9 @@ class HubSpotIncrements:
         found.whole = True
 
     def _changed(self, table: Table, ids: Iterator[str]) -> Iterator[ChangedRows]:
-        for piece in pieces(ids, READ_AT_ONCE):
-            yield self._read(table, piece)
+        with refusals_told(self._transport.place, f"read {table.name}"):
+            for piece in pieces(ids, READ_AT_ONCE):
+                yield self._read(table, piece)
 
     def _read(self, table: Table, ids: Sequence[str], found_only: Sequence[str] | None = None) -> ChangedRows:
         """Records as they are now. With ``found_only`` what they were merged into is left for its own turn."""

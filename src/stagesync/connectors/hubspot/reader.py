@@ -16,7 +16,7 @@ from stagesync.connectors.hubspot.answers import (
     TokenInfo,
 )
 from stagesync.connectors.hubspot.definitions import Definitions, Known, asked, object_of
-from stagesync.connectors.hubspot.faults import Refusal, ScopeMissing
+from stagesync.connectors.hubspot.faults import Refusal, ScopeMissing, refusals_told
 from stagesync.connectors.hubspot.frames import ID, history_frame, link_frame, record_frame
 from stagesync.connectors.hubspot.increments import HubSpotIncrements
 from stagesync.connectors.hubspot.records import list_records, pieces, read_associations, read_records
@@ -127,6 +127,10 @@ class HubSpotReader:
         known = self._definitions.known(object_of(table))
         if isinstance(known, str):
             return
+        with refusals_told(self._transport.place, f"list {table.name}"):
+            yield from self._pull(table, known)
+
+    def _pull(self, table: Table, known: Known) -> Iterator[Page]:
         if table.history_of is not None:
             yield from self._pull_history(table, known)
             return
