@@ -75,7 +75,12 @@ class ConnectionFailed(StageSyncError):
 
 
 class CredentialsRefused(ConnectionFailed):
-    """A CRM refused the credentials or their permissions; trying again does not help."""
+    """A CRM refused the credentials or their permissions; trying again does not help.
+
+    ``wait`` is how long what runs by itself leaves the CRM alone: too many failed logins lock a user out.
+    """
+
+    wait = timedelta(hours=1)
 
 
 class LimitReached(ConnectionFailed):

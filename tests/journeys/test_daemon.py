@@ -10,7 +10,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -18,6 +18,7 @@ import pytest
 import requests
 from apscheduler.triggers.interval import IntervalTrigger
 
+from stagesync.agent import cycle
 from stagesync.agent import daemon as module
 from stagesync.agent.connection import Agent
 from stagesync.agent.daemon import Daemon, trigger
@@ -29,7 +30,7 @@ from stagesync.settings import Schedule
 
 from .conftest import Deploy
 from .deployment import Deployment, wait_until
-from .office import offices
+from .office import SalesforceOffice, offices
 from .terminal import PATIENCE
 
 HOURLY = Schedule(every=Duration(1, Unit.HOURS))
@@ -240,3 +241,44 @@ def test_never_two_runs_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (runs, most) == (3, 1)
     assert daemon.heartbeat.exit_code == 2
     assert not daemon.heartbeat.healthy
+
+
+def test_refused_credentials_are_tried_once_an_hour_and_it_stays_unwell(sandbox: Sandbox, deploy: Deploy) -> None:
+    agent = deploy(sandbox)
+    agent.only("salesforce")
+    right, sandbox.org.client_secret = sandbox.org.client_secret, "another"
+    now = [datetime.now(UTC)]
+    daemon = Daemon(
+        open_agent=lambda: agent.agent(clock=lambda: now[0]),
+        schedule=HOURLY,
+        host="127.0.0.1",
+        port=0,
+        time_zone=ZoneInfo("UTC"),
+        stop=threading.Event(),
+    )
+    logins = "POST /services/oauth2/token"
+
+    for minute in range(0, 60, 10):
+        now[0] += timedelta(minutes=10 if minute else 0)
+        daemon.tick()
+        beat = daemon.heartbeat
+        assert (beat.exit_code, beat.healthy, beat.last_good) == (5, False, None)
+        assert "invalid client credentials" in str(beat.failure)
+    assert sandbox.org.calls[logins] == 1
+    assert "paused until" in str(daemon.heartbeat.failure)
+    now[0] += timedelta(minutes=11)
+    daemon.tick()
+    assert sandbox.org.calls[logins] == 2
+    assert "tries again at" in str(daemon.heartbeat.failure)
+
+    # A person who mistypes does not bind the daemon, and one who gets through sets it free.
+    with agent.agent(write=False, clock=lambda: now[0]) as opened:
+        assert cycle.run(opened, command="audit", write=False, plan=False).exit_code == 5
+    sandbox.org.client_secret = right
+    daemon.tick()
+    assert sandbox.org.calls[logins] == 3
+    with agent.agent(write=False, clock=lambda: now[0]) as opened:
+        assert cycle.run(opened, command="audit", write=False, plan=False).exit_code == 0
+    daemon.tick()
+    assert (daemon.heartbeat.exit_code, daemon.heartbeat.failure) == (0, None)
+    assert SalesforceOffice(sandbox).tasks()

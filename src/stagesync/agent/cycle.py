@@ -35,12 +35,13 @@ def run(
 ) -> RunResult:
     """One run over all connections. A run that may not write stops after the guard: that is the dry run. Without
     ``plan`` it stops after the findings, and no limit concerns it. One that runs ``unattended`` asks nothing of a
-    CRM whose calls were used up, for a while. An ``override`` lets a plan pass that limits or freezes speak against.
+    CRM whose calls were used up, or which refused the credentials, for a while. An ``override`` lets a plan pass that
+    limits or freezes speak against.
 
     Raises Interrupted when it was asked to stop, and Busy when it would write and another agent does. Whatever
     happens, the ledger says how the run ended.
     """
-    with running(agent, command=command, write=write) as begun:
+    with running(agent, command=command, write=write, unattended=unattended) as begun:
         plans = _observe_all(agent, begun, unattended=unattended)
         if plan:
             begun.result.plan = planner.joined(plans)
@@ -70,6 +71,7 @@ def _observe(agent: Agent, result: RunResult, connected: Connected, *, write: bo
     """Pull and audit one connection, record what was found, and plan."""
     identity = connected.reader.identity()
     agent.ledger.pin(connected.name, identity, agent.clock(), run=result.run)
+    pauses.lift(agent, result.run, connected.name)
     result.identities[connected.name] = identity
     if write and connected.writer is not None and brake.paused(agent) is None:
         result.settled += settle(agent, result.run, connected, connected.writer)

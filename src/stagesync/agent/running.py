@@ -104,8 +104,11 @@ class Running:
 
 
 @contextmanager
-def running(agent: Agent, *, command: str, write: bool, facts: Mapping[str, object] | None = None) -> Iterator[Running]:
-    """A run in the ledger, from its beginning to its end whatever happens in the block.
+def running(
+    agent: Agent, *, command: str, write: bool, unattended: bool = False, facts: Mapping[str, object] | None = None
+) -> Iterator[Running]:
+    """A run in the ledger, from its beginning to its end whatever happens in the block. ``unattended`` says that no
+    person gave the command.
 
     Raises Busy before it begins where it would write and another agent does.
     """
@@ -118,7 +121,9 @@ def running(agent: Agent, *, command: str, write: bool, facts: Mapping[str, obje
         try:
             yield Running(result=result, hold=hold)
             for name, error in result.errors.items():
-                result.errors[name] = pauses.remember(agent, run_id, name, error, _left(result, name))
+                result.errors[name] = pauses.remember(
+                    agent, run_id, name, error, _left(result, name), unattended=unattended
+                )
             ending, code = result.ending, result.exit_code
         except StageSyncError as error:
             ending, code = _ending(error), error.exit_code
