@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
+from stagesync.sandbox.salesforce.fields import MULTI_CURRENCY
 from stagesync.sandbox.server import Sandbox
 
 from .deployment import Deployment, deployment
@@ -52,7 +53,8 @@ def test_an_org_in_order(office: Deployment, sandbox: Sandbox) -> None:
     assert (seen.code, seen.of("problem")) == (0, [])
     assert seen.says("ok", "org: StageSync Sandbox", sandbox.org.org_id, "a sandbox", "the first run binds")
     assert seen.says("ok", "API version: v67.0: served")
-    assert seen.says("ok", "API calls", "100,000")
+    assert seen.says("ok", "API calls", "100,000", "StageSync stops at 80,000")
+    assert seen.says("ok", "running user: integration@stagesync.example", sandbox.org.integration_user_id)
     assert not office.ledger_file.exists()
     assert office.run("audit").code == 0
     assert check(office).says("ok", "the one that 'salesforce' is bound to")
@@ -114,6 +116,16 @@ def test_stages_that_differ_are_named_with_their_records(office: Deployment, san
     assert seen.code == 2
     assert seen.says("problem", "stages of the mapping: salesforce.yaml:", "no stage 'Closed Wonn'", "Closed Won")
     assert seen.says("problem", f"not in the mapping: Qualification ({held}), Zebra (0)", f"{held} records are not")
+
+
+def test_several_currencies_are_told_apart_or_said(office: Deployment, sandbox: Sandbox) -> None:
+    assert not check(office).says("note", "amounts")
+    sandbox.org.features.add(MULTI_CURRENCY)
+    assert not check(office).says("note", "amounts"), "the shipped mapping names the field"
+    mapping = office.copy_of("mappings/salesforce.yaml")
+    lines = mapping.read_text(encoding="utf-8").splitlines(keepends=True)
+    mapping.write_text("".join(line for line in lines if "CurrencyIsoCode" not in line), encoding="utf-8")
+    assert check(office).says("note", "Opportunity, amounts", "CurrencyIsoCode", "write currency: CurrencyIsoCode")
 
 
 def test_an_api_version_that_is_gone_is_said_before_anything_fails(office: Deployment) -> None:

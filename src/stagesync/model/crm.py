@@ -88,7 +88,7 @@ class Service:
     """How the org serves us: which versions of its API (none where it does not say), and the calls of its day.
 
     ``period`` says which day that is, ``remark`` what there is to know of the version, and ``silence`` what follows
-    when the calls are not told.
+    when the calls are not told. ``calls_budget`` is the number of used calls at which StageSync stops.
     """
 
     version: str
@@ -98,12 +98,14 @@ class Service:
     period: str = "in 24 hours"
     remark: str = ""
     silence: str = "the right View Setup and Configuration would show it; nothing else needs it"
+    calls_budget: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Organization:
-    """What an org says of itself beside its identity; None where it does not say."""
+    """What an org says of itself beside its identity; None where it does not say. ``user`` is as whom we work."""
 
+    user: str | None = None
     sandbox: bool | None = None
     time_zone: str | None = None
 

@@ -74,6 +74,7 @@ def look(discovery: Discovery, wanted: Wanted) -> list[Line]:
     }
     lacking = Lacking.of(discovery.reader.missing(wanted.mapping.tables))
     lines += _reading(wanted.mapping, lacking)
+    lines += _currencies(discovery, wanted.mapping)
     lines += _stages(discovery, wanted, stages)
     lines += _stage_writes(discovery, wanted)
     lines += _tasks(discovery, wanted)
@@ -108,15 +109,18 @@ def _service(service: Service) -> Iterator[Line]:
         subject="API calls",
         state=State.NOTE if scarce else State.OK,
         says=f"{used:,} of {service.calls_limit:,} used {service.period} by all integrations, "
-        f"{service.calls_left:,} left",
+        f"{service.calls_left:,} left"
+        + (f"; StageSync stops at {service.calls_budget:,}" if service.calls_budget is not None else ""),
         follows="few are left: run less often, or find who uses them" if scarce else "",
     )
 
 
 def _identity(discovery: Discovery, wanted: Wanted) -> Iterator[Line]:
     identity = discovery.reader.identity()
-    sandbox = discovery.organization().sandbox
-    kind = {True: ", a sandbox", False: ", production", None: ""}[sandbox]
+    organization = discovery.organization()
+    if organization.user is not None:
+        yield Line(subject="running user", state=State.OK, says=organization.user)
+    kind = {True: ", a sandbox", False: ", production", None: ""}[organization.sandbox]
     says = f"{identity.name}, {identity.key}{kind}"
     if wanted.pinned is None:
         yield Line(subject="org", state=State.OK, says=f"{says}; the first run binds '{wanted.name}' to it")
@@ -167,6 +171,19 @@ def _unreadable(mapped: MappedObject, lacking: Lacking) -> Iterator[Line]:
         yield from problem([(own, column)], "records that should be left out are judged")
     if mapped.owner is not None:
         yield from problem([(own, mapped.owner)], "every record looks as if it had no owner")
+
+
+def _currencies(discovery: Discovery, mapping: CrmMapping) -> Iterator[Line]:
+    """Objects with amounts in several currencies that the mapping does not tell apart."""
+    for mapped in mapping.objects:
+        facts = discovery.facts(mapped.table.name) if mapped.amount and not mapped.currency else None
+        if facts is not None and discovery.currency_field in facts.fields:
+            yield Line(
+                subject=f"{mapped.name}, amounts",
+                state=State.NOTE,
+                says=f"{mapped.name} has the field {discovery.currency_field}, and the mapping names no currency",
+                follows=f"amounts are added as they stand; write currency: {discovery.currency_field} beside amount",
+            )
 
 
 def _stages(discovery: Discovery, wanted: Wanted, stages: Mapping[str, Sequence[NativeStage]]) -> Iterator[Line]:

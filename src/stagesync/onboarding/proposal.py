@@ -130,6 +130,8 @@ class _Draft:
             if key in {"stage", "evidence"}:
                 continue
             reason = self.lacking.reason(_named(key, value, table))
+            if reason is not None and key == "currency":
+                continue  # an org without the field has one currency
             if reason is not None:
                 yield Remark(f"without {key}: {reason}")
                 continue

@@ -13,7 +13,7 @@ from stagesync.connectors.salesforce.likeness import like_stage, like_status
 from stagesync.connectors.salesforce.records import Records
 from stagesync.connectors.salesforce.schema import Field, Schema
 from stagesync.connectors.salesforce.session import Call, OrgSession
-from stagesync.connectors.salesforce.soql import quoted, select
+from stagesync.connectors.salesforce.soql import is_id, quoted, select
 from stagesync.connectors.salesforce.targets import offered_values
 from stagesync.model.crm import (
     BlindSpot,
@@ -45,6 +45,14 @@ class Limits(msgspec.Struct, frozen=True):
     DailyApiRequests: Limit | None = None
 
 
+class Root(msgspec.Struct, frozen=True):
+    """The resources of a version. ``identity`` is ``https://acme.my.salesforce.com/id/ORG/USER``:
+    developer.salesforce.com/docs/atlas.en-us.api_rest.meta/api_rest/dome_discoveryresource.htm
+    """
+
+    identity: str = ""
+
+
 class SalesforceDiscovery:
     """The :class:`~stagesync.connectors.base.Discovery` of one org."""
 
@@ -69,14 +77,15 @@ class SalesforceDiscovery:
             versions=served,
             calls_limit=daily.Max if daily else None,
             calls_left=daily.Remaining if daily else None,
+            calls_budget=self._session.meter.budget_of(daily.Max) if daily else None,
         )
 
     def organization(self) -> Organization:
-        """The row of Organization, as far as it is shown."""
+        """The row of Organization and that of the running user, as far as they are shown."""
         sobject = self._schema.describe("Organization")
         wanted = [name for name in ("IsSandbox", "TimeZoneSidKey") if sobject and sobject.field(name)]
         row = next(self._records.rows(select(["Id", *wanted], "Organization")), {}) if wanted else {}
-        return Organization(sandbox=row.get("IsSandbox"), time_zone=row.get("TimeZoneSidKey"))
+        return Organization(sandbox=row.get("IsSandbox"), time_zone=row.get("TimeZoneSidKey"), user=self._user())
 
     def facts(self, object_name: str) -> ObjectFacts | None:
         """Describe, in the words of every CRM."""
@@ -135,6 +144,18 @@ class SalesforceDiscovery:
     def close(self) -> None:
         """Give connections back."""
         self._session.close()
+
+    def _user(self) -> str | None:
+        """User name, name and id; the id alone where users are not shown."""
+        call = Call(method="GET", path=self._session.versioned(""), reads=True)
+        user = self._session.call(call, msgspec.json.Decoder(Root).decode).identity.rpartition("/")[2]
+        if not is_id(user):
+            return None
+        sobject = self._schema.describe("User")
+        wanted = [name for name in ("Username", "Name") if sobject and sobject.field(name)]
+        where = f"Id = {quoted(user)}"
+        row = next(self._records.rows(select(["Id", *wanted], "User", where)), {}) if wanted else {}
+        return ", ".join([*(row[name] for name in wanted if row.get(name)), user])
 
     def _daily_calls(self) -> Limit | None:
         try:

@@ -50,7 +50,7 @@ class Meter:
         with self._lock:
             if self._refusal is not None:
                 raise self._refusal
-            if self._said is not None and self._used() + 1 > self._budget(self._said[1]):
+            if self._said is not None and self._used() + 1 > self.budget_of(self._said[1]):
                 raise self._over(method, place, self._said[1])
             self._made += 1
             self._under_way += 1
@@ -84,13 +84,14 @@ class Meter:
     def _used(self) -> int:
         return self._others + self._made
 
-    def _budget(self, limit: int) -> int:
+    def budget_of(self, limit: int) -> int:
+        """At how many used calls of a limit StageSync stops."""
         return math.floor(limit * self._share)
 
     def _over(self, method: str, place: str, limit: int) -> LimitReached:
         return LimitReached(
             f"connection '{self._name}': {self._used():,} of the {limit:,} API calls that the org allows in 24 hours "
             f"are used, by all of its integrations together, and budget.share {self._share:g} stops StageSync at "
-            f"{self._budget(limit):,}; {method} {place} was not sent. Calls stop counting after 24 hours: wait, let "
+            f"{self.budget_of(limit):,}; {method} {place} was not sent. Calls stop counting after 24 hours: wait, let "
             f"StageSync run less often, or raise the share"
         )

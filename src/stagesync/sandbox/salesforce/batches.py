@@ -172,7 +172,7 @@ def retrieve(call: Call) -> Answer:
     fields = []
     for name in dict.fromkeys(["Id", *(str(name).strip() for name in names)]):
         field = item.field(name)
-        if field is None or call.org.faults.hides(item.name, field.name):
+        if field is None or call.org.hides(item, field):
             raise ApiError(400, "INVALID_FIELD", f"No such column '{name}' on sobject of type {item.name}")
         if field not in fields:
             fields.append(field)

@@ -30,7 +30,7 @@ def stored_values(org: Org, item: SObject, values: Mapping[str, Any], *, creatin
         if name == "attributes":
             continue
         field = item.field(name)
-        if field is None or org.faults.hides(item.name, field.name):
+        if field is None or org.hides(item, field):
             raise RowError("INVALID_FIELD", f"No such column '{name}' on sobject of type {item.name}")
         if not (field.createable if creating else field.updateable) or (
             (item.name, field.name) in org.faults.read_only_fields

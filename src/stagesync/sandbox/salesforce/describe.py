@@ -158,7 +158,7 @@ def everything(org: Org, version: str) -> Record:
 
 def full(org: Org, item: SObject, version: str) -> Record:
     """The describe of one object, without the fields that are hidden from the user."""
-    fields = [_field(org, item, field) for field in item.fields if not org.faults.hides(item.name, field.name)]
+    fields = [_field(org, item, field) for field in item.fields if not org.hides(item, field)]
     types = org.database.rows(
         'SELECT "Id", "Name", "DeveloperName", "IsActive" FROM "RecordType" WHERE "SobjectType" = ?', (item.name,)
     )

@@ -17,7 +17,8 @@ class Field:
     """One field. ``type`` is a Salesforce describe type; ``length`` is in characters, 0 where it has none.
 
     ``computed`` is an SQL expression over ``{t}`` (the row), ``{today}`` and ``{now}``: such a field has no
-    column. ``children`` names the relationship from the parent's side, where there is one.
+    column. ``children`` names the relationship from the parent's side, where there is one. ``feature`` names what must
+    be turned on in the org before it has the field.
     """
 
     name: str
@@ -37,6 +38,7 @@ class Field:
     picklist: tuple[str, ...] = ()
     default: Any = None
     computed: str | None = None
+    feature: str | None = None
 
     @property
     def custom(self) -> bool:
@@ -133,6 +135,14 @@ def fixed(field_type: str, name: str, **more: Any) -> Field:
     if field_type in {"string", "picklist"}:
         more.setdefault("length", 255)
     return Field(name, field_type, createable=False, updateable=False, **more)
+
+
+MULTI_CURRENCY, PERSON_ACCOUNTS = "multi-currency", "person accounts"
+
+
+def currency_code() -> Field:
+    """The currency of a record's amounts, in an org that has several."""
+    return pick("CurrencyIsoCode", "EUR", "USD", "GBP", "JPY", default="EUR", feature=MULTI_CURRENCY)
 
 
 def record_id() -> Field:

@@ -12,7 +12,7 @@ from typing import Any
 from stagesync.sandbox.database import Database
 from stagesync.sandbox.salesforce import defaults, ids, moments, storage
 from stagesync.sandbox.salesforce.faults import Faults
-from stagesync.sandbox.salesforce.fields import SObject
+from stagesync.sandbox.salesforce.fields import Field, SObject
 from stagesync.sandbox.salesforce.rules import Rules
 from stagesync.sandbox.salesforce.schema import SOBJECTS
 from stagesync.sandbox.salesforce.sessions import Sessions
@@ -36,7 +36,8 @@ class Org:
     means that no rule is active), ``password`` (SOAP login of every user), ``page_size`` (rows per query page
     whatever the client asks; None means Salesforce's own 200 to 2,000), ``public_key`` (of the certificate, as PEM,
     that the app has for JWT logins; None takes any signature), ``app_calls_limit`` (the quota of the app, which
-    ``Sforce-Limit-Info`` then names too), ``record_type_values`` (by id of a record type and name of a field the
+    ``Sforce-Limit-Info`` then names too), ``features`` (what was turned on in Setup, of ``fields.MULTI_CURRENCY`` and
+    ``fields.PERSON_ACCOUNTS``), ``record_type_values`` (by id of a record type and name of a field the
     picklist values that it offers; without an entry all of them).
     """
 
@@ -69,6 +70,7 @@ class Org:
         self.page_size: int | None = None
         self.public_key: str | None = None
         self.app_calls_limit: int | None = None
+        self.features: set[str] = set()
         self.record_type_values: dict[tuple[str, str], frozenset[str]] = {}
         self.database = Database(path)
         self.database.connection.create_function("fold", 1, _fold, deterministic=True)
@@ -76,6 +78,11 @@ class Org:
         self.sessions = Sessions(self.database, self.now, org_id)
         self._serials: dict[str, int] = {}
         self._lock = threading.Lock()
+
+    def hides(self, item: SObject, field: Field) -> bool:
+        """Whether the user does not see a field: by field-level security, or because the org has no such field."""
+        absent = field.feature is not None and field.feature not in self.features
+        return absent or self.faults.hides(item.name, field.name)
 
     def now(self) -> datetime:
         """The org's time: aware, UTC, whole seconds."""

@@ -38,7 +38,7 @@ class Reader:
         return World(
             self.org.now(),
             self._zone(),
-            faults.hides,
+            self.org.hides,
             frozenset(faults.hidden_objects),
             frozenset(faults.hidden_records),
         )

@@ -37,7 +37,8 @@ def versions() -> list[dict[str, str]]:
 def resources(call: Call) -> Answer:
     """``GET /``: the addresses of the resources."""
     names = ("composite", "jobs", "limits", "query", "queryAll", "sobjects")
-    return Answer(body={name: f"/services/data/v{call.version}/{name}" for name in names})
+    identity = f"{call.org.base_url or call.base_url}/id/{call.org.org_id}/{call.user_id}"
+    return Answer(body={"identity": identity} | {name: f"/services/data/v{call.version}/{name}" for name in names})
 
 
 def limits(call: Call) -> Answer:
@@ -85,11 +86,11 @@ def create(call: Call) -> Answer:
 def _wanted(call: Call, item: SObject) -> list[Field]:
     stated = [name.strip() for name in call.query.get("fields", "").split(",") if name.strip()]
     if not stated:
-        return [field for field in item.fields if not call.org.faults.hides(item.name, field.name)]
+        return [field for field in item.fields if not call.org.hides(item, field)]
     found = []
     for name in stated:
         field = item.field(name)
-        if field is None or call.org.faults.hides(item.name, field.name):
+        if field is None or call.org.hides(item, field):
             raise ApiError(400, "INVALID_FIELD", f"No such column '{name}' on sobject of type {item.name}")
         found.append(field)
     return found
@@ -154,7 +155,7 @@ def delete(call: Call) -> Answer:
 
 def _key(call: Call, item: SObject) -> Field:
     field = item.field(call.captured["key"])
-    hidden = field is not None and call.org.faults.hides(item.name, field.name)
+    hidden = field is not None and call.org.hides(item, field)
     if field is None or hidden or not (field.external_id or field.name == "Id"):
         message = f"Provided external ID field does not exist or is not accessible: {call.captured['key']}"
         raise not_found(message)

@@ -182,7 +182,7 @@ class _Planner:
             raise SoqlError("MALFORMED_QUERY", message, selected.position)
         for item in self.item.fields:
             wanted = selected.group == "ALL" or item.custom == (selected.group == "CUSTOM")
-            if wanted and not self.world.hides_field(self.item.name, item.name) and item.name not in root.entries:
+            if wanted and not self.world.hides_field(self.item, item) and item.name not in root.entries:
                 self._place(root, self.scope.resolve(Path((item.name,), selected.position)), selected.position)
 
     def _typeof(self, root: Shape, selected: TypeOf) -> None:

@@ -37,7 +37,7 @@ class World:
 
     now: datetime
     zone: ZoneInfo
-    hides_field: Callable[[str, str], bool]
+    hides_field: Callable[[SObject, Field], bool]
     hidden_objects: frozenset[str] = frozenset()
     hidden_records: frozenset[str] = frozenset()
 
@@ -149,7 +149,7 @@ class Scope:
         keys: tuple[str, ...] = ()
         for depth, parent in enumerate(parents):
             link = item.by_relationship.get(parent.lower())
-            if link is None or self.world.hides_field(item.name, link.name):
+            if link is None or self.world.hides_field(item, link):
                 raise self._no_relationship(parent, path.position)
             keys = (*keys, link.relationship or "")
             if link.polymorphic:
@@ -158,7 +158,7 @@ class Scope:
                 return self._of_any(table, link, name, keys, path.position)
             table, item = self._join(table, link, keys)
         found = item.field(name)
-        if found is None or self.world.hides_field(item.name, found.name):
+        if found is None or self.world.hides_field(item, found):
             raise no_column(name, item.name, path.position)
         return Resolved(self.world.expression(found, table), found, (*keys, found.name))
 
@@ -197,7 +197,7 @@ class Scope:
         cases, kind = "", None
         for target in targets:
             found = target.field(name)
-            if found is not None and not self.world.hides_field(target.name, found.name):
+            if found is not None and not self.world.hides_field(target, found):
                 kind = kind or found
                 alias = f"t{next(self.serial)}"
                 cases += (
