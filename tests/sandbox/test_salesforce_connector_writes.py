@@ -128,11 +128,14 @@ def test_locked_tasks_are_tried_again(org: SalesforceWorld) -> None:
     assert [len(org.tasks_of(deal)) for deal in deals] == [1, 1, 1]
 
 
-@pytest.mark.parametrize("fault", ["drop_after_commit", "unavailable"])
+@pytest.mark.parametrize(
+    ("fault", "page"), [("drop_after_commit", False), ("unavailable", False), ("unavailable", True)]
+)
 def test_a_write_without_an_answer_is_unknown(
-    org: SalesforceWorld, monkeypatch: pytest.MonkeyPatch, fault: str
+    org: SalesforceWorld, monkeypatch: pytest.MonkeyPatch, fault: str, page: bool
 ) -> None:
     (deal,) = org.add_deals(1, LATE)
+    org.org.faults.unavailable_html = page
 
     def then_silence(*given: Any) -> Any:
         setattr(org.org.faults, fault, 1)
@@ -212,6 +215,60 @@ def test_a_stage_that_was_retired_since_the_plan_is_not_written(org: SalesforceW
     assert "no longer active" in outcome.detail
     assert org.stage_of(deal) == LATE
     assert org.org.calls["POST /composite"] == 0
+
+
+def renamed(org: SalesforceWorld, old: str, new: str) -> None:
+    """As an admin replaces a stage: its records follow, without a new LastModifiedDate."""
+    with org.org.database.transaction():
+        org.org.database.execute(
+            'UPDATE "OpportunityStage" SET "ApiName" = ?, "MasterLabel" = ? WHERE "ApiName" = ?', (new, new, old)
+        )
+        org.org.database.execute('UPDATE "Opportunity" SET "StageName" = ? WHERE "StageName" = ?', (new, old))
+
+
+def test_a_stage_that_was_replaced_since_the_plan_is_neither_written_nor_left(org: SalesforceWorld) -> None:
+    (deal,) = org.add_deals(1, LATE)
+    change = back(org, deal)
+    renamed(org, EARLY, "1 - Prospecting")
+    (target,) = org.writer.set_stage([change])
+    assert target.result is Result.REFUSED
+    assert f"the org has no Opportunity.StageName '{EARLY}'" in target.detail
+    renamed(org, "1 - Prospecting", EARLY)
+    renamed(org, LATE, "4 - Negotiation")
+    (origin,) = org.writer.set_stage([change])
+    assert origin.result is Result.SUPERSEDED
+    assert "'4 - Negotiation'" in origin.detail
+    assert org.stage_of(deal) == "4 - Negotiation"
+    assert org.org.calls["POST /composite"] == 0
+
+
+def test_a_stage_with_a_new_label_is_the_same_stage(org: SalesforceWorld) -> None:
+    (deal,) = org.add_deals(1, LATE)
+    change = back(org, deal)
+    org.org.database.execute('UPDATE "OpportunityStage" SET "MasterLabel" = ? WHERE "ApiName" = ?', ("Zebra", EARLY))
+    (outcome,) = org.writer.set_stage([change])
+    assert outcome.result is Result.APPLIED
+    assert org.stage_of(deal) == EARLY
+
+
+def test_a_new_task_has_the_status_and_priority_of_the_org(org: SalesforceWorld) -> None:
+    (deal,) = org.add_deals(1, LATE)
+    for table, column, old, new in (
+        ("TaskStatus", "IsClosed", 0, "Offen"),
+        ("TaskStatus", "IsClosed", 1, "Erledigt"),
+        ("TaskPriority", "IsHighPriority", 0, "Mittel"),
+    ):
+        org.org.database.execute(f'DELETE FROM "{table}" WHERE "{column}" = ?', (old,))
+        values = {"ApiName": new, "MasterLabel": new, "SortOrder": 1, column: bool(old), "IsDefault": not old}
+        org.org.insert_many(table, [values])
+    (made,) = org.writer.open_tasks([task_change(org, deal)])
+    assert made.result is Result.APPLIED
+    row = org.org.database.row('SELECT * FROM "Task" WHERE "Id" = ?', (made.crm_id,))
+    assert row is not None
+    assert (row["Status"], row["IsClosed"], row["Priority"]) == ("Offen", 0, "Mittel")
+    (closed,) = org.writer.close_tasks([closing(org, deal, made.crm_id)])
+    assert closed.result is Result.APPLIED
+    assert org.org.database.value('SELECT "Status" FROM "Task" WHERE "Id" = ?', (made.crm_id,)) == "Erledigt"
 
 
 @pytest.mark.parametrize(
