@@ -6,7 +6,7 @@ from collections import Counter
 from typing import Any
 
 from stagesync.agent import cycle
-from stagesync.agent.cycle import RunResult
+from stagesync.agent.running import RunResult
 from stagesync.model.changes import ChangeKind, mark
 from stagesync.sandbox.salesforce.schema import SOBJECTS
 from stagesync.sandbox.salesforce.writes import Writer

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from stagesync.agent import cycle
-from stagesync.agent.cycle import RunResult
+from stagesync.agent.running import RunResult
 from stagesync.model.changes import Result
 from stagesync.sandbox.server import Sandbox
 
