@@ -33,8 +33,9 @@ import numpy as np
 import polars as pl
 from by_hand import FLAGS, NUMBERS, STAGES, TEXTS, hand_written
 
-from stagesync.audit.engine import Auditor, Judgement
+from stagesync.audit.engine import Auditor
 from stagesync.audit.evidence import Tables
+from stagesync.audit.judgement import Judgement
 from stagesync.audit.masks import Frame
 from stagesync.model.tables import UNREADABLE
 from stagesync.policy.definitions import Definition, load_definition

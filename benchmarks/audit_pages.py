@@ -33,8 +33,9 @@ os.environ["POLARS_MAX_THREADS"] = "1"  # before polars is loaded
 import polars as pl
 from pages_by_hand import SOURCES, STAGES, by_hand
 
-from stagesync.audit.engine import Judgement, judge
+from stagesync.audit.engine import judge
 from stagesync.audit.evidence import Tables
+from stagesync.audit.judgement import Judgement
 from stagesync.audit.masks import Frame
 from stagesync.connectors.salesforce.decode import decode_page
 from stagesync.connectors.salesforce.schema import Column

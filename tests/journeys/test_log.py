@@ -68,7 +68,7 @@ def test_what_is_asked_for_is_listed_and_exported(
     assert name in ("all", "nothing") or 0 < len(wanted) < len(entries(agent))
 
     command.list_entries(agent.config, where, output=Format.JSON, limit=100)
-    assert [row["seq"] for row in json.loads(capsys.readouterr().out)] == [one.seq for one in reversed(wanted)]
+    assert [row["seq"] for row in json.loads(capsys.readouterr().out)] == [one.number for one in reversed(wanted)]
     out = {form: tmp_path / f"ledger.{form}" for form in Exported}
     for form, file in out.items():
         command.export(agent.config, where, out=file, form=form)

@@ -9,7 +9,7 @@ from typing import Any
 from msgspec import structs
 
 from stagesync.model.changes import Change, ChangeKind, Mode, Outcome, Result, TaskText
-from stagesync.model.findings import Batch, Evidence, Finding, Kind, Severity, Verdict, batch_of
+from stagesync.model.findings import Batch, Evidence, Finding, Kind, Severity, Verdict, batches_of, key_of
 
 NOON = datetime(2026, 11, 21, 12, 0, 0, 123456, tzinfo=UTC)
 CONNECTION = "salesforce"
@@ -20,15 +20,15 @@ def later(minutes: float) -> datetime:
     return NOON + timedelta(minutes=minutes)
 
 
-def told(*findings: Finding, connection: str = CONNECTION) -> list[Batch]:
+def told(*findings: Finding) -> list[Batch]:
     """Findings as the ledger takes them."""
-    return [batch_of(connection, findings)]
+    return list(batches_of(findings))
 
 
 def finding(number: int, **other: Any) -> Finding:
     """A premature opportunity; every field has a value."""
     plain = Finding(
-        key=f"f-{number}",
+        key=key_of(CONNECTION, "Opportunity", f"006{number:012}", "premature"),
         connection=CONNECTION,
         object="Opportunity",
         record=f"006{number:012}",
@@ -51,7 +51,8 @@ def finding(number: int, **other: Any) -> Finding:
             Evidence(criterion="fit", verdict=Verdict.UNKNOWN, reason="no access", value="12", source="Account"),
         ),
     )
-    return structs.replace(plain, **other)
+    found = structs.replace(plain, **other)
+    return structs.replace(found, key=key_of(found.connection, found.object, found.record, found.rule))
 
 
 def stage_change(number: int, **other: Any) -> Change:
@@ -67,7 +68,7 @@ def stage_change(number: int, **other: Any) -> Change:
         mode=Mode.ENFORCE,
         reason="pain is not stated",
         owner="0051",
-        findings=(f"f-{number}", "f-other"),
+        findings=(finding(number).key, "f-other"),
         before={"StageName": "Proposal", "NextStep": None},
         after={"StageName": "Prospecting", "Probability": "10"},
         modified=datetime(2026, 11, 20, 23, 59, 59, 999000, tzinfo=UTC),
@@ -91,7 +92,7 @@ def task_change(number: int, **other: Any) -> Change:
         rule="premature",
         mode=Mode.SUGGEST,
         reason="pain is not stated",
-        findings=(f"f-{number}",),
+        findings=(finding(number).key,),
         task=text,
     )
     return replace(plain, **other)

@@ -20,7 +20,8 @@ from .samples import CONNECTION, NOON, finding, outcome, stage_change, told
 
 PACKAGE = __name__.rpartition(".")[0]
 ROOT = Path(__file__).parents[len(PACKAGE.split("."))]
-ENTRIES_OF_A_WRITER = 40 * (1 + 5 + 5 + 5)
+ENTRIES_OF_A_WRITER = 40 * (1 + 1 + 5 + 5)
+"""A run, its findings in one entry, five intents and five outcomes."""
 
 
 def start(url: str, mode: str, name: str) -> subprocess.Popen[str]:
@@ -56,7 +57,7 @@ def test_two_processes_and_a_thread_append_to_one_chain(url: str) -> None:
         assert [process.wait(timeout=120) for process in processes] == [0, 0]
         verified = ledger.verify()
         assert (verified.ok, verified.problem, verified.entries) == (True, None, 2 * ENTRIES_OF_A_WRITER + 50)
-        assert [entry.seq for entry in ledger.entries(newest_first=False)] == list(range(1, verified.entries + 1))
+        assert sorted({entry.seq for entry in ledger.entries()}) == list(range(1, verified.entries + 1))
     for process in processes:
         process.communicate()
 
@@ -106,7 +107,7 @@ def test_a_writer_killed_anywhere_leaves_a_chain_that_holds(url: str, after: flo
     with Ledger.open(url, wait=20) as ledger:
         verified = ledger.verify()
         assert (verified.ok, verified.problem) == (True, None)
-        assert verified.entries >= 16
+        assert verified.entries >= 12
         ledger.note("after", at=NOON)
         assert ledger.verify().ok
 

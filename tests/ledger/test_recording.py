@@ -82,11 +82,11 @@ def test_findings_open_change_and_resolve(ledger: Ledger) -> None:
 
     second = [finding(1), finding(2, amount=9.0), finding(4)]
     assert record(ledger, run, second) == FindingChanges(opened=1, still_open=1, changed=1, resolved=1)
-    assert keys(ledger, EntryKind.FINDING_OPENED) == ["f-1", "f-2", "f-3", "f-4"]
-    assert keys(ledger, EntryKind.FINDING_CHANGED) == ["f-2"]
+    assert keys(ledger, EntryKind.FINDING_OPENED) == [finding(number).key for number in (1, 2, 3, 4)]
+    assert keys(ledger, EntryKind.FINDING_CHANGED) == [finding(2).key]
     (resolved,) = ledger.entries(kind="finding.resolved")
     assert (resolved.key, resolved.record, resolved.owner, resolved.rule) == (
-        "f-3", finding(3).record, finding(3).owner, "premature",
+        finding(3).key, finding(3).record, finding(3).owner, "premature",
     )  # fmt: skip
 
     assert record(ledger, run, [*second, finding(3)]).opened == 1  # it may come back
@@ -122,8 +122,8 @@ def test_findings_of_records_that_were_not_evaluated_stay_open(ledger: Ledger) -
 def test_connections_do_not_resolve_each_others_findings(ledger: Ledger) -> None:
     run = begin(ledger)
     record(ledger, run, [finding(1)])
-    other = finding(1, connection="hubspot", key="f-1")
-    ledger.record_findings(run, at=NOON, connection="hubspot", findings=told(other, connection="hubspot"))
+    other = finding(1, connection="hubspot")
+    ledger.record_findings(run, at=NOON, connection="hubspot", findings=told(other))
     assert ledger.record_findings(run, at=NOON, connection="hubspot", findings=()).resolved == 1
     assert record(ledger, run, [finding(1)]).still_open == 1
 
@@ -132,20 +132,20 @@ def test_a_finding_that_comes_twice_or_from_elsewhere_is_refused(ledger: Ledger)
     run = begin(ledger)
     with pytest.raises(LedgerError, match="comes twice"):
         record(ledger, run, [finding(1), finding(1)])
-    elsewhere = told(finding(1, connection="hubspot"), connection="hubspot")
+    elsewhere = told(finding(1, connection="hubspot"))
     with pytest.raises(LedgerError, match="are of connection 'hubspot'"):
         ledger.record_findings(run, at=NOON, connection=CONNECTION, findings=elsewhere)
     assert ledger.count(kind="finding.opened") == 0
 
 
 def test_many_findings_are_recorded_in_chunks(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("stagesync.ledger.findings.CHUNK", 700)  # more than one IN list, less than all
+    monkeypatch.setattr("stagesync.ledger.findings.PART", 700)  # more than one IN list, less than all
     run = begin(ledger)
     many = [finding(number) for number in range(1_500)]
     assert record(ledger, run, many).opened == 1_500
     assert record(ledger, run, many[:20]) == FindingChanges(opened=0, still_open=20, changed=0, resolved=1_480)
     verified = ledger.verify()
-    assert (verified.ok, verified.entries) == (True, 1 + 1_500 + 1_480)
+    assert (verified.ok, verified.entries) == (True, 1 + 3 + 3)
 
 
 def test_changes_come_back_as_they_were(ledger: Ledger) -> None:
@@ -213,7 +213,7 @@ def test_a_task_is_tracked_from_its_opening_to_its_closing(ledger: Ledger) -> No
     ledger.record_outcomes(run, at=later(1), connection=CONNECTION, outcomes=outcomes)
     first, second = ledger.tasks(CONNECTION)
     assert (first.key, first.crm_id, first.told, first.owner) == ("t-1", "00T1", NOON, "0059")
-    assert (first.object, first.record, first.findings) == ("Opportunity", opened[0].record, ("f-1",))
+    assert (first.object, first.record, first.findings) == ("Opportunity", opened[0].record, (finding(1).key,))
     assert opened[0].task is not None
     assert first.text_hash == text_hash(opened[0].task)
     assert second.crm_id == "00T2"
@@ -243,23 +243,52 @@ def test_entries_are_listed_and_counted_by_what_they_are_about(ledger: Ledger) -
     record(ledger, run, [finding(number) for number in range(9)])
     ledger.note("paused", at=later(60), run=other, rule="stalled", owner="0051", facts={"by": "ana"})
 
-    def seqs(**where: object) -> list[int]:
-        found = [entry.seq for entry in ledger.entries(**where)]  # type: ignore[arg-type]
+    def numbers(**where: object) -> list[str]:
+        found = [entry.number for entry in ledger.entries(**where)]  # type: ignore[arg-type]
         assert ledger.count(**where) == len(found)  # type: ignore[arg-type]
         return found
 
-    assert seqs() == list(range(12, 0, -1))
-    assert seqs(run=other) == [12, 2]
-    assert seqs(owner="0051") == [12, 10, 7, 4]
-    assert seqs(owner="0051", rule="premature") == [10, 7, 4]
-    assert seqs(connection=CONNECTION, object="Opportunity", record=finding(0).record) == [3]
-    assert seqs(key="f-3") == [6]
-    assert seqs(since=later(1)) == [12, 2]
-    assert seqs(since=later(1), until=later(60)) == [2]
-    assert seqs(kind="note", run=None) == [12]
-    assert [entry.seq for entry in ledger.entries(limit=2)] == [12, 11]
-    assert [entry.seq for entry in ledger.entries(limit=2, newest_first=False)] == [1, 2]
-    assert [entry.seq for entry in ledger.entries(limit=0)] == []
+    told_ = [f"3.{number}" for number in range(9, 0, -1)]
+    assert numbers() == ["4", *told_, "2", "1"]
+    assert numbers(run=other) == ["4", "2"]
+    assert numbers(owner="0051") == ["4", "3.8", "3.5", "3.2"]
+    assert numbers(owner="0051", rule="premature") == ["3.8", "3.5", "3.2"]
+    assert numbers(connection=CONNECTION, object="Opportunity", record=finding(0).record) == ["3.1"]
+    assert numbers(record=finding(0).record, rule="stalled") == []
+    assert numbers(record=finding(0).record, owner="0051") == []
+    assert numbers(key=finding(3).key) == ["3.4"]
+    assert numbers(key=finding(3).key, record=finding(3).record) == ["3.4"]
+    assert numbers(key=finding(3).key, record=finding(4).record) == []
+    assert numbers(since=later(1)) == ["4", "2"]
+    assert numbers(since=later(1), until=later(60)) == ["2"]
+    assert numbers(kind="note", run=None) == ["4"]
+    assert [entry.number for entry in ledger.entries(limit=2)] == ["4", "3.9"]
+    assert [entry.number for entry in ledger.entries(limit=4, newest_first=False)] == ["1", "2", "3.1", "3.2"]
+    assert list(ledger.entries(limit=0)) == []
+
+
+def test_the_life_of_a_finding_is_told_from_its_opening_on(ledger: Ledger) -> None:
+    run = begin(ledger)
+    others = [finding(number) for number in range(2, 6)]
+    for found in ([finding(1)], [finding(1, amount=9.0)], [], [finding(1, amount=1.0)]):
+        record(ledger, run, [*others, *found])
+    (first, changed, gone, again) = ledger.entries(record=finding(1).record, newest_first=False)
+    kinds = ["finding.opened", "finding.changed", "finding.resolved", "finding.opened"]
+    assert [one.kind for one in (first, changed, gone, again)] == kinds
+    assert [one.body["finding"]["amount"] for one in (first, changed, again)] == [1234.5, 9.0, 1.0]
+    assert gone.body == {"last": changed.seq}
+    assert {(one.record, one.key, one.owner) for one in (first, gone)} == {
+        (finding(1).record, finding(1).key, finding(1).owner)
+    }
+    assert [one.number for one in ledger.entries(key=finding(1).key, kind="finding.changed")] == [changed.number]
+    for number in range(2, 6):
+        assert ledger.count(record=finding(number).record) == 1
+    ledger.rebuild()
+    assert record(ledger, run, [finding(1, amount=1.0)]) == FindingChanges(
+        opened=0, still_open=1, changed=0, resolved=4
+    )
+    assert ledger.count(record=finding(2).record) == 2
+    assert ledger.verify().ok
 
 
 def test_a_list_longer_than_a_page_is_whole_while_others_append(ledger: Ledger) -> None:
@@ -268,7 +297,7 @@ def test_a_list_longer_than_a_page_is_whole_while_others_append(ledger: Ledger) 
     listed = ledger.entries(kind="finding.opened", newest_first=False, limit=2_200)
     first = next(listed)
     record(ledger, run, [finding(9_999)], lambda *_: False)
-    assert [first.key, *(entry.key for entry in listed)] == [f"f-{number}" for number in range(2_200)]
+    assert [first.key, *(entry.key for entry in listed)] == [finding(number).key for number in range(2_200)]
 
 
 def test_the_ledger_knows_the_stage_that_it_gave_a_record_last(ledger: Ledger) -> None:

@@ -20,9 +20,11 @@ from .samples import CONNECTION, NOON, closing, finding, later, outcome, stage_c
 
 @pytest.fixture
 def filled(ledger: Ledger) -> Ledger:
-    """Twelve entries of several kinds."""
+    """Twelve entries of several kinds, of which the second tells three findings."""
     run = ledger.start_run(command="run", at=NOON, facts={})
     ledger.record_findings(run, at=NOON, connection=CONNECTION, findings=told(finding(1), finding(2), finding(3)))
+    for name in ("Ana", "Bo"):
+        ledger.note("looked at", at=NOON, rule="premature", owner=name)
     changes = [stage_change(1), task_change(2), task_change(3)]
     ledger.record_intents(run, at=later(1), changes=changes)
     outcomes = [outcome(changes[0], Result.UNKNOWN), outcome(changes[1], crm_id="00T2")]
@@ -30,7 +32,7 @@ def filled(ledger: Ledger) -> Ledger:
     ledger.record_findings(run, at=later(3), connection=CONNECTION, findings=told(finding(1), finding(2)))
     ledger.note("checked", at=later(4))
     ledger.finish_run(run, at=later(5), result="done", facts={})
-    assert ledger.count() == 12
+    assert ledger.count() == 14
     return ledger
 
 
@@ -79,15 +81,19 @@ def test_an_empty_ledger_holds(ledger: Ledger) -> None:
 
 def test_the_chain_is_what_the_documentation_says(filled: Ledger, url: str) -> None:
     """Recomputed here without the ledger's code, as an auditor would."""
-    columns = "seq, at, run, kind, connection, object, record, rule, owner, key, body"
+    columns = "seq, at, run, kind, connection, object, record, rule, owner, key, body, findings"
     previous = bytes(32)
     for *content, kept in execute(url, f"SELECT {columns}, hash FROM entries ORDER BY seq"):
-        text = json.dumps(content, ensure_ascii=False, separators=(",", ":"))
+        text = json.dumps(
+            content if content[-1] is not None else content[:-1], ensure_ascii=False, separators=(",", ":")
+        )
         previous = hashlib.sha256(previous + text.encode()).digest()
         assert bytes(kept) == previous
 
 
 TAMPERING = {
+    "a finding is edited": (["UPDATE entries SET body = replace(body, 'Ana', 'Bob') WHERE seq = 2"], "2 .*edited", 2),
+    "a finding is left out": (["UPDATE entries SET findings = 2 WHERE seq = 2"], "2 .*edited", 2),
     "a body is edited": (["UPDATE entries SET body = replace(body, 'Acme', 'Apex') WHERE seq = 6"], "6 .*edited", 6),
     "a time is edited": (["UPDATE entries SET at = '2026-01-01T00:00:00.000000Z' WHERE seq = 2"], "2 .*edited", 2),
     "an owner is removed": (["UPDATE entries SET owner = NULL WHERE seq = 4"], "4 .*edited", 4),
@@ -172,7 +178,7 @@ def test_nothing_is_appended_over_a_foreign_entry(filled: Ledger, url: str) -> N
     execute(url, "INSERT INTO entries (seq, at, kind, body, hash) SELECT 13, '', 'note', '{}', hash FROM head")
     with pytest.raises(LedgerError, match="another program may have written"):
         filled.note("more", at=NOON)
-    assert filled.count() == 13
+    assert filled.count() == 15
 
 
 def test_an_entry_that_continues_the_chain_but_passed_the_ledger_by_is_found(filled: Ledger, url: str) -> None:
@@ -204,12 +210,12 @@ def test_what_is_open_can_be_made_again_from_the_entries(filled: Ledger, url: st
     before = open_things(filled)
     tables = {
         name: sorted(execute(url, f"SELECT * FROM {name}"), key=str)
-        for name in ("open_findings", "open_intents", "open_tasks")
+        for name in ("finding_lives", "open_intents", "open_tasks")
     }
-    execute(url, "DELETE FROM open_findings", "DELETE FROM open_intents", "DELETE FROM open_tasks")
+    execute(url, "DELETE FROM finding_lives", "DELETE FROM open_intents", "DELETE FROM open_tasks")
     verified = filled.verify()
     assert not verified.ok
-    assert "open_findings does not agree" in str(verified.problem)
+    assert "finding_lives does not agree" in str(verified.problem)
 
     filled.rebuild()
     assert filled.verify().ok

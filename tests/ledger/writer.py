@@ -24,7 +24,7 @@ from .samples import NOON, finding, outcome, stage_change, told
 def append(ledger: Ledger, name: str, batch: int) -> None:
     run = ledger.start_run(command=name, at=NOON, facts={})
     findings = [finding(number, connection=name, amount=float(batch)) for number in range(5)]
-    ledger.record_findings(run, at=NOON, connection=name, findings=told(*findings, connection=name))
+    ledger.record_findings(run, at=NOON, connection=name, findings=told(*findings))
     changes = [stage_change(number, connection=name, key=f"{name}-{batch}-{number}") for number in range(5)]
     ledger.record_intents(run, at=NOON, changes=changes)
     ledger.record_outcomes(run, at=NOON, connection=name, outcomes=[outcome(change) for change in changes])

@@ -12,9 +12,10 @@ from zoneinfo import ZoneInfo
 
 import polars as pl
 
-from stagesync.audit.engine import Judgement, judge
+from stagesync.audit.engine import judge
 from stagesync.audit.evidence import Tables
 from stagesync.audit.history import past_stages
+from stagesync.audit.judgement import Judgement
 from stagesync.audit.masks import Frame
 from stagesync.policy.definitions import Definition, load_definition
 from stagesync.policy.mappings import CrmMapping, load_mapping

@@ -10,6 +10,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from stagesync.audit import engine
+from stagesync.audit.judgement import Judgement
 from stagesync.cli import definition_tests as command
 from stagesync.cli.definition_tests import Difference, outcomes
 from stagesync.cli.main import app
@@ -234,7 +235,7 @@ def test_there_is_no_second_evaluator(folder: Path, monkeypatch: pytest.MonkeyPa
     """A judge that finds nothing lets every test of a finding fail."""
     called: list[int] = []
 
-    def blind(**arguments: object) -> list[engine.Judgement]:
+    def blind(**arguments: object) -> list[Judgement]:
         judgements = engine.judge(**arguments)  # type: ignore[arg-type]
         called.append(len(judgements))
         return [replace(one, findings=one.findings.clear()) for one in judgements]

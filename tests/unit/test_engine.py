@@ -144,6 +144,6 @@ def test_the_essences_in_columns_are_those_of_the_objects(folder: Path, world: W
     judged = judgement(world, folder)
     findings = list(judged.each())
     batches = list(judged.batches())
-    assert [key for batch in batches for key in batch.keys] == [finding.key for finding in findings]
+    assert [one for batch in batches for one in batch.records] == [finding.record for finding in findings]
     assert [one for batch in batches for one in batch.essences] == [essence_of(finding) for finding in findings]
-    assert [one for batch in batches for one in batch.some(range(len(batch.keys)))] == findings
+    assert [one for batch in batches for one in batch.some(range(len(batch.records))).objects()] == findings

@@ -16,9 +16,10 @@ import polars as pl
 import pytest
 
 from stagesync.agent.exports import export_reader, fitting, unusable
-from stagesync.audit.engine import Judgement, judge
+from stagesync.audit.engine import judge
 from stagesync.audit.evidence import Tables
 from stagesync.audit.history import latest_moment
+from stagesync.audit.judgement import Judgement
 from stagesync.audit.masks import Frame
 from stagesync.model.findings import Finding
 from stagesync.policy.definitions import load_definition

@@ -11,8 +11,9 @@ import polars as pl
 import pytest
 
 from stagesync.agent.exports import export_reader
-from stagesync.audit.engine import Judgement, judge
+from stagesync.audit.engine import judge
 from stagesync.audit.evidence import Tables
+from stagesync.audit.judgement import Judgement
 from stagesync.audit.masks import Frame
 from stagesync.model.findings import Verdict
 from stagesync.policy.definitions import load_definition

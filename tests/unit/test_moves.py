@@ -11,10 +11,11 @@ from zoneinfo import ZoneInfo
 import polars as pl
 import pytest
 
-from stagesync.audit.engine import Judgement, judge
+from stagesync.audit.engine import judge
 from stagesync.audit.evidence import Tables
 from stagesync.audit.explain import explain
 from stagesync.audit.history import names_of, past_stages
+from stagesync.audit.judgement import Judgement
 from stagesync.audit.masks import Frame
 from stagesync.model.crm import Owner
 from stagesync.model.findings import Finding, Kind, Severity

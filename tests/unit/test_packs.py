@@ -14,7 +14,7 @@ import yaml
 
 from stagesync.agent import cycle
 from stagesync.agent.running import RunResult
-from stagesync.audit.engine import Judgement
+from stagesync.audit.judgement import Judgement
 from stagesync.cli.definition_tests import outcomes
 from stagesync.model.findings import Kind, Verdict
 from stagesync.policy.definition_tests import DefinitionTests, load_tests, place_of_tests

@@ -14,8 +14,8 @@ import polars as pl
 import pytest
 from msgspec import structs
 
-from stagesync.audit.engine import Judgement
 from stagesync.audit.evidence import Tables
+from stagesync.audit.judgement import Judgement
 from stagesync.model.changes import Change, ChangeKind, Mode, Plan, TaskText
 from stagesync.model.crm import NativeStage, Owner
 from stagesync.model.findings import Kind, Scope

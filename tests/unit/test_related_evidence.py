@@ -13,8 +13,9 @@ import polars as pl
 import pytest
 from hypothesis import given, settings
 
-from stagesync.audit.engine import Judgement, judge
+from stagesync.audit.engine import judge
 from stagesync.audit.evidence import Tables
+from stagesync.audit.judgement import Judgement
 from stagesync.audit.masks import Frame
 from stagesync.model.tables import UNREADABLE
 from stagesync.policy.definitions import load_definition

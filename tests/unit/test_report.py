@@ -13,7 +13,7 @@ from msgspec import structs
 from rich.console import Console
 
 from stagesync import report
-from stagesync.audit.engine import Judgement
+from stagesync.audit.judgement import Judgement
 from stagesync.audit.ranking import Ranked
 from stagesync.cli import show
 from stagesync.model.findings import Finding, Severity

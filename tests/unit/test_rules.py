@@ -13,9 +13,10 @@ from zoneinfo import ZoneInfo
 import polars as pl
 import pytest
 
-from stagesync.audit.engine import Judgement, judge
+from stagesync.audit.engine import judge
 from stagesync.audit.evidence import Tables
 from stagesync.audit.explain import explain
+from stagesync.audit.judgement import Judgement
 from stagesync.audit.masks import Frame
 from stagesync.model.changes import Mode
 from stagesync.model.findings import Kind, Verdict

@@ -10,8 +10,8 @@ from zoneinfo import ZoneInfo
 import polars as pl
 import pytest
 
-from stagesync.audit.engine import Judgement
 from stagesync.audit.evidence import Tables
+from stagesync.audit.judgement import Judgement
 from tests.unit.oracle import NOW, Limit, Moment, Record, Rules, Rung
 from tests.unit.trees import VOCABULARY
 from tests.unit.worlds import (

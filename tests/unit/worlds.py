@@ -13,8 +13,9 @@ from zoneinfo import ZoneInfo
 import polars as pl
 from hypothesis import strategies as st
 
-from stagesync.audit.engine import Auditor, Judgement
+from stagesync.audit.engine import Auditor
 from stagesync.audit.evidence import Tables
+from stagesync.audit.judgement import Judgement
 from stagesync.audit.masks import Frame
 from stagesync.model.crm import Owner
 from stagesync.model.frames import POLARS

@@ -14,8 +14,9 @@ from stagesync.agent.pull import Pulled, pull
 from stagesync.agent.running import Override, Running, RunResult, guarded, running
 from stagesync.agent.settle import settle
 from stagesync.agent.written import corrections, stages_written
-from stagesync.audit.engine import Judgement, judge
+from stagesync.audit.engine import judge
 from stagesync.audit.evidence import Tables
+from stagesync.audit.judgement import Judgement
 from stagesync.audit.masks import Frame
 from stagesync.errors import IncompleteError, Interrupted, StageSyncError
 from stagesync.model.changes import ChangeKind, Plan

@@ -15,7 +15,7 @@ import structlog
 from stagesync.agent import brake, pauses
 from stagesync.agent.apply import apply
 from stagesync.agent.connection import Agent
-from stagesync.audit.engine import Judgement
+from stagesync.audit.judgement import Judgement
 from stagesync.errors import IncompleteError, Interrupted, RefusedError, StageSyncError
 from stagesync.ledger import EntryKind
 from stagesync.model.changes import Change, LeftOut, Outcome, Plan, Result

@@ -12,8 +12,8 @@ from datetime import date, datetime
 
 import polars as pl
 
-from stagesync.audit.engine import Judgement
 from stagesync.audit.evidence import Tables, gather
+from stagesync.audit.judgement import Judgement
 from stagesync.audit.masks import Frame
 from stagesync.model.tables import ColumnType
 from stagesync.policy.expressions.tree import names

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
+
 import polars as pl
 
 from stagesync.model.findings import BETWEEN, BLANK
 
 
-def facts(findings: pl.DataFrame, records: pl.DataFrame, place: str, earned: pl.Series) -> pl.DataFrame:
-    """``key`` and ``facts`` of findings. ``place`` is connection and object, ``earned`` the stages they have earned."""
+def facts(findings: pl.DataFrame, records: pl.DataFrame, place: str, earned: pl.Series) -> pl.Series:
+    """The facts of each finding, as one text.
+
+    ``place`` is connection and object, ``earned`` the stages that their records have earned.
+    """
     of = records[findings["row"]].select(
         "record", "name", "owner", "owner_name", "place", "native", "pipeline", "since_source", "amount"
     )
@@ -29,9 +34,14 @@ def facts(findings: pl.DataFrame, records: pl.DataFrame, place: str, earned: pl.
         pl.col("since_source"),
         pl.lit(_bits(of["amount"])),
     ]
-    return table.select(
-        key.alias("key"), pl.concat_str([part.fill_null(BLANK) for part in parts], separator=BETWEEN).alias("facts")
-    )
+    filled = [part.fill_null(BLANK) for part in parts]
+    return table.select(pl.concat_str(filled, separator=BETWEEN).alias("facts")).to_series()
+
+
+def essences(facts: pl.Series, codes: pl.Series) -> list[bytes]:
+    """The essence of each finding out of its facts and the codes of its evidence."""
+    texts = pl.select(pl.concat_str([facts, codes], separator=BETWEEN)).to_series().to_list()
+    return [hashlib.sha256(text.encode()).digest() for text in texts]
 
 
 def _bits(amounts: pl.Series) -> pl.Series:

@@ -11,7 +11,7 @@ import polars as pl
 from msgspec import structs
 
 from stagesync.audit.ages import Age
-from stagesync.audit.engine import Judgement
+from stagesync.audit.judgement import Judgement
 from stagesync.audit.reasons import evidence_for
 from stagesync.model.findings import Evidence, Finding, Verdict
 from stagesync.model.waivers import Waiver

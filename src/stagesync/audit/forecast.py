@@ -24,7 +24,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from stagesync.audit.engine import Judgement
+from stagesync.audit.judgement import Judgement
 from stagesync.audit.money import currencies, one_currency
 from stagesync.audit.outcomes import outcomes, stood
 from stagesync.model.counting import counted

@@ -15,8 +15,8 @@ from itertools import pairwise, zip_longest
 import numpy as np
 import numpy.typing as npt
 
-from stagesync.audit.engine import Judgement
 from stagesync.audit.findings import Positions
+from stagesync.audit.judgement import Judgement
 from stagesync.policy.definitions import Definition, Rung
 
 Counts = npt.NDArray[np.int64]

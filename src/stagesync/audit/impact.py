@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import polars as pl
 
-from stagesync.audit.engine import Judgement
+from stagesync.audit.judgement import Judgement
 from stagesync.audit.outcomes import outcomes, stood
 
 GAINED, LOST, UNCHANGED = "gained", "lost", "unchanged"

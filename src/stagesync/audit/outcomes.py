@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
-from stagesync.audit.engine import Judgement
 from stagesync.audit.findings import Mask
+from stagesync.audit.judgement import Judgement
 from stagesync.audit.scope import stage_numbers
 from stagesync.model.tables import UNREADABLE, ColumnType
 

@@ -10,8 +10,8 @@ from typing import overload
 
 import polars as pl
 
-from stagesync.audit.engine import Judgement
 from stagesync.audit.findings import SEVERITIES
+from stagesync.audit.judgement import Judgement
 from stagesync.model.findings import Finding, Severity
 
 WORST_FIRST = ("severity", "amount")

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from datetime import datetime
+from decimal import Decimal
+from typing import NamedTuple
 
 import polars as pl
 
@@ -12,6 +15,9 @@ from stagesync.model.tables import UNREADABLE
 from stagesync.policy.definitions import Criterion
 
 LONGEST_VALUE = 80
+BLANK = "blank"
+_WHOLE = 1e15
+_PLAIN = 1e-5
 
 
 def evidence_for(
@@ -47,30 +53,67 @@ def source_of(criterion: Criterion, sources: Mapping[str, str]) -> str | None:
     return ", ".join(dict.fromkeys([sources[item] for item in criterion.items if item in sources])) or None
 
 
-def evidence_of(
-    criterion: Criterion,
-    verdict: Verdict,
-    *,
-    known: pl.DataFrame,
-    records: int,
-    unknown: Mapping[str, str],
-    sources: Mapping[str, str],
-) -> list[Evidence]:
-    """The evidence of one criterion for each of some records; records with the same values share theirs.
+class Words(NamedTuple):
+    """What is said of one criterion for some records, and the values that were looked at."""
+
+    reasons: list[str]
+    values: list[str | None]
+
+
+FEW = 64
+"""So many records are told faster one after the other than in columns."""
+
+
+def words_of(
+    criterion: Criterion, verdict: Verdict, known: pl.DataFrame, records: int, unknown: Mapping[str, str]
+) -> Words:
+    """What ``evidence_for`` says of a criterion for each of some records.
 
     ``known`` has a row for each of them, with the known items that the criterion asks for alone.
     """
-    if not known.columns:
-        return [evidence_for(criterion, verdict, {}, unknown, sources)] * records
-    told: dict[tuple[object, ...], Evidence] = {}
-    result = []
-    for values in known.iter_rows():
-        said = told.get(values)
-        if said is None:
-            record = dict(zip(known.columns, values, strict=True))
-            told[values] = said = evidence_for(criterion, verdict, record, unknown, sources)
-        result.append(said)
-    return result
+    if verdict is Verdict.UNKNOWN or not known.columns:
+        one = evidence_for(criterion, verdict, {}, unknown, {})
+        return Words([one.reason] * records, [one.value] * records)
+    if records <= FEW:
+        told = [evidence_for(criterion, verdict, values, unknown, {}) for values in known.iter_rows(named=True)]
+        return Words([one.reason for one in told], [one.value for one in told])
+    items = [item for item in criterion.items if item not in unknown]
+    shown = [shown_in_columns(item, known.schema[item]) for item in items]
+    said = [_said_in_columns(item, value, known) for item, value in zip(items, shown, strict=True)]
+    if verdict is Verdict.NOT_MET:
+        said.append(pl.lit(f"needs {criterion.text}"))
+    words = known.select(
+        pl.concat_str(said, separator="; ").alias(":reason"), pl.concat_str(shown, separator=", ").alias(":value")
+    )
+    return Words(words[":reason"].to_list(), words[":value"].to_list())
+
+
+def _said_in_columns(item: str, shown: pl.Expr, known: pl.DataFrame) -> pl.Expr:
+    says = pl.concat_str(pl.lit(f"{item} is "), shown)
+    if item + UNREADABLE not in known.columns:
+        return says
+    unread = pl.col(item + UNREADABLE).fill_null(value=False)
+    return pl.when(unread).then(pl.lit(f"{item} cannot be read")).otherwise(says)
+
+
+def shown_in_columns(name: str, kind: pl.DataType) -> pl.Expr:
+    """What ``shown`` says of each value of a column of evidence."""
+    value = pl.col(name)
+    match kind:
+        case pl.String():
+            long = value.str.len_chars() > LONGEST_VALUE
+            cut = pl.when(long).then(value.str.slice(0, LONGEST_VALUE - 1) + "…").otherwise(value)
+            text = pl.concat_str(pl.lit("'"), cut, pl.lit("'"))
+        case pl.Float64():
+            whole = (value == value.floor()) & (value.abs() < _WHOLE)
+            text = (
+                pl.when(whole).then(value.cast(pl.Int64, strict=False).cast(pl.String)).otherwise(value.cast(pl.String))
+            )
+        case pl.Datetime():
+            text = pl.concat_str(value.dt.strftime("%Y-%m-%d %H:%M"), pl.lit(" UTC"))
+        case _:
+            text = value.cast(pl.String)
+    return text.fill_null(BLANK)
 
 
 def _said(item: str, value: str, values: Mapping[str, object]) -> str:
@@ -81,15 +124,26 @@ def shown(value: object) -> str:
     """A value for a person: blank, numbers without a useless fraction, times to the minute, text cut at 80."""
     match value:
         case None:
-            return "blank"
+            return BLANK
         case bool():
             return "true" if value else "false"
-        case float() if value.is_integer() and abs(value) < 1e15:
+        case float() if value.is_integer() and abs(value) < _WHOLE:
             return f"{int(value)}"
         case datetime():
-            return value.strftime("%Y-%m-%d %H:%M UTC")
+            return f"{value.replace(tzinfo=None).isoformat(' ', 'minutes')} UTC"
         case str() if len(value) > LONGEST_VALUE:
             return f"'{value[: LONGEST_VALUE - 1]}…'"
         case str():
             return f"'{value}'"
+        case float():
+            return _spelled(value)
     return str(value)
+
+
+def _spelled(number: float) -> str:
+    """The shortest text of a number, as polars writes it in columns: 0.00001 and 1e-7 where Python has 1e-05, 1e-07."""
+    if math.isnan(number):
+        return "NaN"
+    if _PLAIN <= abs(number) < 1:
+        return f"{Decimal(repr(number)):f}"
+    return repr(number).replace("e-0", "e-")

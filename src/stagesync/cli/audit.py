@@ -14,11 +14,12 @@ import polars as pl
 from stagesync import report
 from stagesync.agent.cycle import run
 from stagesync.agent.exports import export_reader, fitting, read_tables, unusable
-from stagesync.audit.engine import Judgement, judge
+from stagesync.audit.engine import judge
 from stagesync.audit.evidence import Tables
 from stagesync.audit.forecast import Forecast, forecast
 from stagesync.audit.funnel import funnels
 from stagesync.audit.history import latest_moment, past_stages
+from stagesync.audit.judgement import Judgement
 from stagesync.audit.masks import Frame
 from stagesync.audit.ranking import Ranked
 from stagesync.cli import show

@@ -15,8 +15,9 @@ from zoneinfo import ZoneInfo
 import polars as pl
 from rich.text import Text
 
-from stagesync.audit.engine import Judgement, judge
+from stagesync.audit.engine import judge
 from stagesync.audit.evidence import Tables
+from stagesync.audit.judgement import Judgement
 from stagesync.audit.masks import Frame
 from stagesync.audit.reasons import evidence_for
 from stagesync.cli import show

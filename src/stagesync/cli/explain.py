@@ -15,11 +15,12 @@ from msgspec import to_builtins
 from rich.text import Text
 
 from stagesync.audit.ages import Age, ages
-from stagesync.audit.engine import Judgement, judge
+from stagesync.audit.engine import judge
 from stagesync.audit.evidence import Tables
 from stagesync.audit.explain import Explained, Explanation, PastStage, Step, find
 from stagesync.audit.explain import explain as explain_record
 from stagesync.audit.history import names_of, past_stages
+from stagesync.audit.judgement import Judgement
 from stagesync.audit.masks import Frame
 from stagesync.cli import show
 from stagesync.cli.options import Format

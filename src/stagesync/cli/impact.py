@@ -21,10 +21,11 @@ from rich.text import Text
 
 from stagesync import report
 from stagesync.agent.exports import export_reader, unusable
-from stagesync.audit.engine import Judgement, judge
+from stagesync.audit.engine import judge
 from stagesync.audit.evidence import Tables
 from stagesync.audit.history import past_stages
 from stagesync.audit.impact import GAINED, LOST, UNCHANGED, Hindsight, compared, hindsight
+from stagesync.audit.judgement import Judgement
 from stagesync.audit.masks import Frame
 from stagesync.cli import show
 from stagesync.cli.audit import fitting_mapping, newest_moment, read_export

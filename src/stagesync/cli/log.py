@@ -113,7 +113,21 @@ def list_entries(config: Path, where: Where, *, output: Format, limit: int) -> i
     return 0
 
 
-EXPORTED = ("seq", "at", "run", "kind", "connection", "object", "record", "rule", "owner", "key", "body", "hash")
+EXPORTED = (
+    "seq",
+    "place",
+    "at",
+    "run",
+    "kind",
+    "connection",
+    "object",
+    "record",
+    "rule",
+    "owner",
+    "key",
+    "body",
+    "hash",
+)
 
 
 def export(config: Path, where: Where, *, out: Path, form: Exported) -> int:
@@ -137,7 +151,7 @@ def export(config: Path, where: Where, *, out: Path, form: Exported) -> int:
 
 
 def _plain(entry: Entry) -> dict[str, Any]:
-    # The body as its text: a column of a table has one type, and only the text can be hashed again.
+    # The body as its text: a column of a table has one type.
     row = {name: getattr(entry, name) for name in EXPORTED}
     return {**row, "at": entry.at.isoformat(), "kind": str(entry.kind), "body": _body_text(entry)}
 
@@ -161,7 +175,7 @@ def _write_json_lines(entries: Iterator[Entry], out: Path) -> None:
 def _write_parquet(entries: Iterator[Entry], out: Path) -> None:
     import polars as pl
 
-    schema = dict.fromkeys(EXPORTED, pl.String) | {"seq": pl.Int64}
+    schema = dict.fromkeys(EXPORTED, pl.String) | {"seq": pl.Int64, "place": pl.Int64}
     parts = [pl.DataFrame(schema=schema)]
     while part := list(islice(entries, PART)):
         parts.append(pl.DataFrame([_plain(entry) for entry in part], schema=schema, orient="row"))
@@ -210,7 +224,7 @@ def _run(run: RunRecord) -> dict[str, Any]:
 
 def _entry(entry: Entry) -> dict[str, Any]:
     return {
-        "seq": entry.seq,
+        "seq": entry.number,
         "at": f"{entry.at:%Y-%m-%dT%H:%M:%SZ}",
         "run": entry.run or "",
         "kind": str(entry.kind),
@@ -235,11 +249,11 @@ def _change_line(row: dict[str, Any]) -> str:
 
 
 def _entry_line(row: dict[str, Any]) -> str:
-    return f"{row['seq']:>6}  {row['at']}  {row['kind']:<16} {row['rule']}: {row['says']}"
+    return f"{row['seq']:>8}  {row['at']}  {row['kind']:<16} {row['rule']}: {row['says']}"
 
 
 def _kind_line(row: dict[str, Any]) -> str:
-    return f"{row['seq']:>6}  {row['at']}  {row['record']} {row['rule']}: {row['says']}"
+    return f"{row['seq']:>8}  {row['at']}  {row['record']} {row['rule']}: {row['says']}"
 
 
 def _any_line(row: dict[str, Any]) -> str:

@@ -15,9 +15,9 @@ from rich.table import Table
 from rich.text import Text
 
 from stagesync.agent.connection import Progress
-from stagesync.audit.engine import Judgement, waived
 from stagesync.audit.forecast import Forecast, Value
 from stagesync.audit.funnel import Funnel, FunnelRung
+from stagesync.audit.judgement import Judgement, waived
 from stagesync.audit.money import currencies
 from stagesync.audit.waivers import Effect
 from stagesync.cli import hints

@@ -13,8 +13,8 @@ from typing import Any
 
 from rich.text import Text
 
-from stagesync.audit.engine import Judgement
 from stagesync.audit.explain import find
+from stagesync.audit.judgement import Judgement
 from stagesync.cli import hints, listing, show
 from stagesync.cli.explain import judged_from_mirror
 from stagesync.cli.options import Format

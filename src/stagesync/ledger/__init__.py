@@ -8,7 +8,7 @@ table               holds
 ==================  ==============================================================================
 ``entries``         the truth; database triggers refuse UPDATE and DELETE
 ``head``            one row: number and hash of the newest entry, so that a cut-off end is noticed
-``open_findings``   derived: the newest entry of each finding that is open
+``finding_lives``   derived: the newest entry of each finding, with its essence while it is open
 ``open_intents``    derived: intents without a final outcome
 ``open_tasks``      derived: tasks that were opened and not closed
 ``holder``          one row while an agent may write to CRMs: who, since when

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, insert, select, update
 
 from stagesync.errors import LedgerError
 from stagesync.ledger.chain import Draft, hash_of, numbered
-from stagesync.ledger.current import Standing
+from stagesync.ledger.current import Moved, Standing
 from stagesync.ledger.database import Database, write_many
 from stagesync.ledger.tables import entries, head
 
@@ -29,10 +29,10 @@ class Appender:
         self.seq = seq
         self.digest = digest
 
-    def append(self, drafts: Sequence[Draft], digests: Sequence[bytes] = ()) -> None:
+    def append(self, drafts: Sequence[Draft], moved: Sequence[Moved] = ()) -> None:
         """Number, chain and insert entries, and follow them in the derived tables.
 
-        ``digests`` are those of the findings (``essence_of``) for all entries, where they are known already.
+        ``moved`` is what the entries say of findings, one for each, where that is known already.
         """
         if not drafts:
             return
@@ -42,7 +42,7 @@ class Appender:
             link = numbered(self.seq + 1, draft)
             self.seq, self.digest = link.seq, hash_of(self.digest, link)
             rows.append((*link, self.digest))
-            standing.follow(link, digests[place] if digests else None)
+            standing.follow(link, moved[place] if moved else None)
         write_many(self.connection, _APPEND, rows)
         self.connection.execute(update(head).values(seq=self.seq, hash=self.digest))
         standing.store(self.connection)

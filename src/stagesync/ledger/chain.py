@@ -28,10 +28,11 @@ class Draft(NamedTuple):
     rule: str | None = None
     owner: str | None = None
     key: str | None = None
+    findings: int | None = None
 
 
 class Link(NamedTuple):
-    """What is hashed, in this order, as a JSON array in UTF-8 without spaces."""
+    """What is hashed, in this order, as a JSON array in UTF-8 without spaces; ``findings`` only where there are any."""
 
     seq: int
     at: str
@@ -44,13 +45,14 @@ class Link(NamedTuple):
     owner: str | None
     key: str | None
     body: str
+    findings: int | None = None
 
 
 def hash_of(previous: bytes, link: Link) -> bytes:
     """The 32 bytes that stand beside an entry: SHA-256 of the previous 32 and of the entry."""
-    return hashlib.sha256(previous + _ENCODE(link)).digest()
+    return hashlib.sha256(previous + _ENCODE(link if link.findings is not None else link[:-1])).digest()
 
 
 def numbered(seq: int, draft: Draft) -> Link:
     """A draft with its place in the chain."""
-    return Link(seq, *draft[:3], *draft[4:], draft.body)
+    return Link(seq, *draft[:3], *draft[4:10], draft.body, draft.findings)

@@ -12,16 +12,41 @@ from datetime import UTC, datetime
 import msgspec
 
 from stagesync.model.changes import Change, Outcome, TaskText
-from stagesync.model.findings import Finding
+from stagesync.model.findings import Finding, Findings
 from stagesync.model.waivers import Waiver
 
 _ENCODER = msgspec.json.Encoder(order="sorted")
 
 
+Before = tuple[int, int | None]
+"""The entry that told a finding before, and its place there; None where that entry was about it alone."""
+
+
 class FindingBody(msgspec.Struct, frozen=True):
-    """Body of ``finding.opened`` and ``finding.changed``."""
+    """Body of ``finding.opened`` and ``finding.changed`` where the entry is about one finding."""
 
     finding: Finding
+
+
+class FindingsBody(msgspec.Struct, frozen=True):
+    """Body of ``finding.opened`` and ``finding.changed``: findings of one rule, and what told each before, if any."""
+
+    findings: Findings
+    before: list[Before | None]
+
+
+class Gone(msgspec.Struct, frozen=True):
+    """Findings of one rule that are no more, in columns."""
+
+    record: list[str]
+    owner: list[str | None]
+
+
+class GoneBody(msgspec.Struct, frozen=True):
+    """Body of ``finding.resolved``."""
+
+    gone: Gone
+    before: list[Before | None]
 
 
 class IntentBody(msgspec.Struct, frozen=True):
@@ -46,6 +71,8 @@ class WaiverBody(msgspec.Struct, frozen=True):
 
 
 FINDING = msgspec.json.Decoder(FindingBody)
+FINDINGS = msgspec.json.Decoder(FindingsBody)
+GONE = msgspec.json.Decoder(GoneBody)
 INTENT = msgspec.json.Decoder(IntentBody)
 OUTCOME = msgspec.json.Decoder(OutcomeBody)
 WAIVER = msgspec.json.Decoder(WaiverBody)
@@ -84,3 +111,8 @@ def column_text(value: str | None) -> str | None:
     if value is None or "\x00" not in value:
         return value
     return value.replace("\x00", "\ufffd")
+
+
+def column_texts(values: list[str]) -> list[str]:
+    """Texts as a column can hold them."""
+    return values if "\x00" not in "".join(values) else [value.replace("\x00", "\ufffd") for value in values]

@@ -1,39 +1,53 @@
-"""What is open now, derived from entries: findings, intents without a final outcome, tasks.
+"""What stands now, derived from entries: findings, intents without a final outcome, tasks.
 
 The same function follows new entries and rebuilds the tables from old ones, so the two cannot differ.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache
-from typing import NamedTuple
+from functools import cache, lru_cache
+from itertools import count, repeat
+from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Insert, Table, bindparam, delete, update
+from sqlalchemy import ColumnElement, Connection, Insert, Table, bindparam, delete, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from stagesync.ledger import codec
 from stagesync.ledger.chain import Link
 from stagesync.ledger.database import write_many
 from stagesync.ledger.entry import EntryKind
-from stagesync.ledger.tables import open_findings, open_intents, open_tasks
+from stagesync.ledger.tables import finding_lives, open_intents, open_tasks
 from stagesync.model.changes import ChangeKind, Result
-from stagesync.model.findings import essence_of
+from stagesync.model.findings import Findings, essence_of
 
 Place = tuple[str, str]
 """Connection and key."""
 
 
 class Row(NamedTuple):
-    """What stands open: the number of its entry, and what else its table holds.
-
-    That is the CRM's id of a task; of a finding its digest, or the body of its entry to make it from.
-    """
+    """What stands open: the number of its entry, and the CRM's id of a task."""
 
     seq: int
-    more: str | bytes | None = None
+    crm_id: str | None = None
 
+
+Life = tuple[int, int | None, bytes | str | None]
+"""The newest of a finding: the number of its entry and its place there, and while it is open the digest of its essence,
+or what to make it of: the body of its entry."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Moved:
+    """The findings that an entry tells, in columns as a table can hold them. ``digests`` is None for resolved ones."""
+
+    records: Sequence[str]
+    digests: Sequence[bytes] | None
+
+
+FindingPlace = tuple[str, str, str, str]
+"""Connection, object, rule and record."""
 
 _DONE = frozenset({Result.APPLIED, Result.ALREADY_SO})
 _CLOSED = _DONE | {Result.SUPERSEDED}  # a rep closed or deleted it first: it is not ours to follow any more
@@ -43,7 +57,7 @@ _CLOSED = _DONE | {Result.SUPERSEDED}  # a rep closed or deleted it first: it is
 class Standing:
     """What a stretch of entries leaves open (a row) or closes (None), by table."""
 
-    findings: dict[Place, Row | None] = field(default_factory=dict)
+    findings: dict[FindingPlace, Life] = field(default_factory=dict)
     intents: dict[Place, Row | None] = field(default_factory=dict)
     tasks: dict[Place, Row | None] = field(default_factory=dict)
     closed: set[Place] = field(default_factory=set)
@@ -52,20 +66,29 @@ class Standing:
     """Connection and CRM id of tasks whose text was written anew, before this stretch opened them, to that entry."""
     _opened_by: dict[Place, Place] = field(default_factory=dict)
 
-    def follow(self, link: Link, digest: bytes | None = None) -> None:
-        """Take in the next entry; ``digest`` is its finding's, where that is known."""
-        if link.connection is None or link.key is None:
-            return
-        place = (link.connection, link.key)
+    def follow(self, link: Link, moved: Moved | None = None) -> None:
+        """Take in the next entry; ``moved`` is what it says of findings, where that is known."""
         match link.kind:
-            case EntryKind.FINDING_OPENED | EntryKind.FINDING_CHANGED:
-                self.findings[place] = Row(link.seq, digest or link.body)
-            case EntryKind.FINDING_RESOLVED:
-                self.findings[place] = None
+            case EntryKind.FINDING_OPENED | EntryKind.FINDING_CHANGED | EntryKind.FINDING_RESOLVED:
+                self._follow_findings(link, moved)
+            case _ if link.connection is None or link.key is None:
+                return
             case EntryKind.INTENT:
-                self.intents[place] = Row(link.seq)
+                self.intents[link.connection, link.key] = Row(link.seq)
             case EntryKind.OUTCOME:
-                self._follow_outcome(place, codec.OUTCOME.decode(link.body))
+                self._follow_outcome((link.connection, link.key), codec.OUTCOME.decode(link.body))
+
+    def _follow_findings(self, link: Link, moved: Moved | None) -> None:
+        open_ = link.kind != EntryKind.FINDING_RESOLVED
+        of = (link.connection or "", link.object or "", link.rule or "")
+        if link.findings is None:
+            place = (*of, link.record or "")
+            self.findings[place] = (link.seq, None, link.body if open_ else None)
+            return
+        moved = moved or _moved(link)
+        digests = moved.digests if moved.digests is not None else repeat(link.body if open_ else None)
+        places = zip(*map(repeat, of), moved.records, strict=False)
+        self.findings.update(zip(places, zip(repeat(link.seq), count(), digests, strict=False), strict=False))
 
     def _follow_outcome(self, place: Place, body: codec.OutcomeBody) -> None:
         result = body.outcome.result
@@ -109,18 +132,64 @@ class Standing:
                 open_tasks.c.connection == bindparam("of"), open_tasks.c.crm_id == bindparam("id")
             )
             connection.execute(closing, [{"of": of, "id": crm_id} for of, crm_id in sorted(self.closed)])
-        for table, places in self._by_table():
+        if self.findings:
+            lives = [(*place, *_with_digest(life)) for place, life in self.findings.items()]
+            write_many(connection, _upsert(finding_lives, connection.dialect.name), lives)
+        for table, places in self._open():
             _store(connection, table, places)
 
-    def open_rows(self) -> dict[str, set[tuple[str, str, int]]]:
-        """Table name to the (connection, key, seq) that stand open, to compare with what the tables say."""
-        return {
+    def rows(self) -> dict[str, set[tuple[object, ...]]]:
+        """What the tables must say, by table: places and what stands there, but for digests and ids of tasks."""
+        lives: set[tuple[object, ...]] = {
+            (*place, seq, number, digest is not None) for place, (seq, number, digest) in self.findings.items()
+        }
+        return {finding_lives.name: lives} | {
             table.name: {(*place, row.seq) for place, row in places.items() if row is not None}
-            for table, places in self._by_table()
+            for table, places in self._open()
         }
 
-    def _by_table(self) -> Iterable[tuple[Table, dict[Place, Row | None]]]:
-        return ((open_findings, self.findings), (open_intents, self.intents), (open_tasks, self.tasks))
+    def _open(self) -> Iterable[tuple[Table, dict[Place, Row | None]]]:
+        return ((open_intents, self.intents), (open_tasks, self.tasks))
+
+
+DERIVED: Mapping[Table, Sequence[ColumnElement[Any]]] = {
+    finding_lives: (
+        *finding_lives.primary_key,
+        finding_lives.c.seq,
+        finding_lives.c.place,
+        finding_lives.c.digest.is_not(None),
+    ),
+    open_intents: (open_intents.c.connection, open_intents.c.key, open_intents.c.seq),
+    open_tasks: (open_tasks.c.connection, open_tasks.c.key, open_tasks.c.seq),
+}
+"""The derived tables, and what of them ``Standing.rows`` tells."""
+
+
+def _moved(link: Link) -> Moved:
+    """What an entry says of findings."""
+    told = codec.GONE.decode(link.body).gone if link.kind == EntryKind.FINDING_RESOLVED else _findings(link.body)
+    return Moved(records=codec.column_texts(told.record), digests=None)
+
+
+def _findings(body: str) -> Findings:
+    return codec.FINDINGS.decode(body).findings
+
+
+def _with_digest(life: Life) -> tuple[int, int | None, bytes | None]:
+    # Here and not while following: of a long history only what is still open need be made.
+    seq, place, digest = life
+    if isinstance(digest, str):
+        digest = _digests(digest)[place] if place is not None else _digest(digest)
+    return seq, place, digest
+
+
+def _digest(body: str) -> bytes:
+    return essence_of(codec.FINDING.decode(body).finding)
+
+
+@lru_cache(maxsize=16)
+def _digests(body: str) -> Sequence[bytes]:
+    return [essence_of(finding) for finding in _findings(body).objects()]
 
 
 def _store(connection: Connection, table: Table, places: Mapping[Place, Row | None]) -> None:
@@ -128,22 +197,14 @@ def _store(connection: Connection, table: Table, places: Mapping[Place, Row | No
     if gone:
         closing = delete(table).where(table.c.connection == bindparam("of"), table.c.key == bindparam("at"))
         connection.execute(closing, gone)
-    standing = [(*place, *_values(table, row)) for place, row in places.items() if row is not None]
+    width = len(table.c) - 2
+    standing = [(*place, *row[:width]) for place, row in places.items() if row is not None]
     if standing:
         write_many(connection, _upsert(table, connection.dialect.name), standing)
-
-
-def _values(table: Table, row: Row) -> tuple[object, ...]:
-    if table is open_intents:
-        return (row.seq,)
-    if isinstance(row.more, str) and table is open_findings:
-        # Here and not while following: of a long history only what is still open need be decoded.
-        return (row.seq, essence_of(codec.FINDING.decode(row.more).finding))
-    return (row.seq, row.more)
 
 
 @cache
 def _upsert(table: Table, dialect: str) -> Insert:
     insert = postgresql.insert(table) if dialect == "postgresql" else sqlite.insert(table)
     values = {column.name: insert.excluded[column.name] for column in table.c if not column.primary_key}
-    return insert.on_conflict_do_update(index_elements=["connection", "key"], set_=values)
+    return insert.on_conflict_do_update(index_elements=list(table.primary_key), set_=values)

@@ -39,7 +39,8 @@ class EntryKind(StrEnum):
 class Entry:
     """One entry as it stands in the ledger.
 
-    ``seq`` counts from 1 without gaps. ``at`` is UTC. ``hash`` is the chain's SHA-256 in hexadecimal. ``key`` is
+    ``seq`` counts from 1 without gaps. Findings that moved together share an entry: each is told as an entry of its
+    own, with its ``place`` in it (from 0). ``at`` is UTC. ``hash`` is the chain's SHA-256 in hexadecimal. ``key`` is
     the key of the finding or change, for a pin the org's, the id of a waiver, the hash of a plan. ``body`` by kind:
 
     ==================  ===========================================================================
@@ -68,6 +69,12 @@ class Entry:
     key: str | None
     body: Mapping[str, Any]
     hash: str
+    place: int | None = None
+
+    @property
+    def number(self) -> str:
+        """``seq``, or ``12.3`` for the third finding that entry 12 tells."""
+        return str(self.seq) if self.place is None else f"{self.seq}.{self.place + 1}"
 
 
 class Where(TypedDict, total=False):

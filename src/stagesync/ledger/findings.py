@@ -1,27 +1,47 @@
-"""Follows the findings of a connection: appends only what differs from what is open."""
+"""Follows the findings of a connection: appends only what differs from what is open.
+
+What opens, changes or goes of one rule comes in one entry, in columns: a first run of a large org finds a million. Each
+says which entry told the finding before, so that its life can be read backwards from ``finding_lives``.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from itertools import groupby
+from typing import NamedTuple
 
-from sqlalchemy import Connection, Row, select
+from sqlalchemy import Connection, select
 
 from stagesync.errors import LedgerError
 from stagesync.ledger import codec
-from stagesync.ledger.appending import CHUNK, appending
+from stagesync.ledger.appending import Appender, appending
 from stagesync.ledger.chain import Draft
+from stagesync.ledger.current import Moved
 from stagesync.ledger.database import Database
 from stagesync.ledger.entry import EntryKind, FindingChanges
 from stagesync.ledger.reading import in_batches
-from stagesync.ledger.tables import entries, open_findings
-from stagesync.model.findings import Batch, Finding
+from stagesync.ledger.tables import entries, finding_lives
+from stagesync.ledger.unfolding import rules
+from stagesync.model.findings import Batch, key_of
 
 Judged = Callable[[str, str], bool]
 """Object and record to whether it was evaluated this time."""
 
+Rule = tuple[str, str]
+"""Object and rule."""
+
+PART = 10_000
+"""How many findings go in one entry."""
 _KEYS = 500
+
+
+class _Life(NamedTuple):
+    """The newest of a finding: entry and place, and its digest while it is open."""
+
+    seq: int
+    place: int | None
+    digest: bytes | None
 
 
 @dataclass
@@ -30,7 +50,9 @@ class _Tally:
     still_open: int = 0
     changed: int = 0
     resolved: int = 0
-    seen: set[str] = field(default_factory=set)
+    seen: dict[Rule, set[str]] = field(default_factory=dict)
+    left: dict[Rule, set[str]] = field(default_factory=dict)
+    """Findings that were open and did not come again."""
 
     def result(self) -> FindingChanges:
         return FindingChanges(
@@ -50,109 +72,113 @@ class FindingsDiff:
     def record(self, batches: Iterable[Batch], judged: Judged | None) -> FindingChanges:
         """See :meth:`stagesync.ledger.Ledger.record_findings`."""
         tally = _Tally()
-        for batch in batches:
-            self._check(batch, tally.seen)
-            for start in range(0, len(batch.keys), CHUNK):
+        for rule, of_rule in groupby(batches, key=lambda batch: (batch.object, batch.rule)):
+            self._record_rule(rule, of_rule, tally)
+        with self.database.reading() as connection:
+            for name, *rest in rules(connection):
+                of = (rest[0], rest[1])
+                if name == self.connection and of not in tally.seen:
+                    tally.left[of] = set(_open(self._lives(connection, of)))
+        for rule, records in tally.left.items():
+            for gone in in_batches(sorted(records), PART):
                 with appending(self.database) as end:
-                    places = range(start, min(start + CHUNK, len(batch.keys)))
-                    end.append(*self._differences(end.connection, batch, places, tally))
-        for gone in in_batches(self._gone(tally.seen), CHUNK):
-            with appending(self.database) as end:
-                drafts = [self._resolved(row) for row in self._still_open(end.connection, gone, judged)]
-                end.append(drafts)
-                tally.resolved += len(drafts)
+                    tally.resolved += self._resolve(end, rule, gone, judged)
         return tally.result()
 
-    def _check(self, batch: Batch, seen: set[str]) -> None:
+    def _record_rule(self, rule: Rule, batches: Iterable[Batch], tally: _Tally) -> None:
+        """The findings of one rule, in one transaction: nobody else may move them between our look and our entry."""
+        seen = tally.seen.setdefault(rule, set())
+        with appending(self.database) as end:
+            known = self._lives(end.connection, rule)
+            left = tally.left.setdefault(rule, set(_open(known)) - seen)
+            for batch in batches:
+                records = codec.column_texts([*batch.records])
+                self._check(batch, records, seen)
+                left.difference_update(records)
+                self._differences(end, batch, records, known, tally)
+
+    def _check(self, batch: Batch, records: Sequence[str], seen: set[str]) -> None:
         if batch.connection != self.connection:
             raise LedgerError(f"findings are of connection {batch.connection!r}, not {self.connection!r}")
-        for key in batch.keys:
-            if key in seen:
+        for record in records:
+            if record in seen:
+                key = key_of(batch.connection, batch.object, record, batch.rule)
                 raise LedgerError(f"finding {key} comes twice in one run; its key should name one fault")
-            seen.add(key)
+            seen.add(record)
 
     def _differences(
-        self, connection: Connection, batch: Batch, places: Sequence[int], tally: _Tally
-    ) -> tuple[list[Draft], list[bytes]]:
-        """The entries to append, and the essences of their findings. What has not changed is never made an object."""
-        texts = [codec.column_text(batch.keys[place]) or "" for place in places]
-        known = self._essences(connection, texts)
-        kinds: dict[int, EntryKind] = {}
-        for place, text in zip(places, texts, strict=True):
-            before = known.get(text)
-            if before is None:
-                kinds[place] = EntryKind.FINDING_OPENED
-            elif before != batch.essences[place]:
-                kinds[place] = EntryKind.FINDING_CHANGED
-        found = zip(batch.some(list(kinds)), kinds.values(), strict=True)
-        drafts = [self._found(finding, kind) for finding, kind in found]
-        opened = sum(kind is EntryKind.FINDING_OPENED for kind in kinds.values())
-        tally.opened += opened
-        tally.changed += len(kinds) - opened
-        tally.still_open += len(places) - len(kinds)
-        return drafts, [batch.essences[place] for place in kinds]
+        self, end: Appender, batch: Batch, records: Sequence[str], known: dict[str, _Life], tally: _Tally
+    ) -> None:
+        """Append what opened and what changed. What has not changed is never told."""
+        opened, changed = [], []
+        for place, (record, essence) in enumerate(zip(records, batch.essences, strict=True)):
+            life = known.get(record)
+            if life is None or life.digest is None:
+                opened.append(place)
+            elif life.digest != essence:
+                changed.append(place)
+        tally.opened += len(opened)
+        tally.changed += len(changed)
+        tally.still_open += len(records) - len(opened) - len(changed)
+        for kind, places in ((EntryKind.FINDING_OPENED, opened), (EntryKind.FINDING_CHANGED, changed)):
+            for some in in_batches(places, PART):
+                lives = [known.get(records[place]) for place in some]
+                body = codec.FindingsBody(batch.some(some), [life and (life.seq, life.place) for life in lives])
+                moved = Moved(
+                    records=[records[place] for place in some], digests=[batch.essences[place] for place in some]
+                )
+                rule = (batch.object, batch.rule)
+                end.append([self._draft(kind, rule, codec.encode(body), len(some))], [moved])
 
-    def _essences(self, connection: Connection, texts: Sequence[str]) -> dict[str, bytes]:
-        known: dict[str, bytes] = {}
-        for keys in in_batches(texts, _KEYS):
-            query = select(open_findings.c.key, open_findings.c.digest).where(
-                open_findings.c.connection == self.connection, open_findings.c.key.in_(keys)
-            )
-            known.update((row.key, row.digest) for row in connection.execute(query))
-        return known
+    def _resolve(self, end: Appender, rule: Rule, records: Sequence[str], judged: Judged | None) -> int:
+        """Append that findings are gone whose record was judged, without those that another process closed."""
+        lives = {}
+        for some in in_batches(records, _KEYS):
+            lives.update(_open(self._lives(end.connection, rule, some)))
+        gone = {record: life for record, life in lives.items() if judged is None or judged(rule[0], record)}
+        if gone:
+            owners = _owners(end.connection, gone.values())
+            body = codec.GoneBody(codec.Gone([*gone], owners), [(life.seq, life.place) for life in gone.values()])
+            moved = Moved(records=body.gone.record, digests=None)
+            end.append([self._draft(EntryKind.FINDING_RESOLVED, rule, codec.encode(body), len(gone))], [moved])
+        return len(gone)
 
-    def _found(self, finding: Finding, kind: EntryKind) -> Draft:
+    def _lives(self, connection: Connection, rule: Rule, records: Sequence[str] | None = None) -> dict[str, _Life]:
+        """By record, the lives of a rule's findings: all, or those of some records."""
+        table = finding_lives.c
+        query = select(table.record, table.seq, table.place, table.digest).where(
+            table.connection == self.connection,
+            table.object == codec.column_text(rule[0]),
+            table.rule == codec.column_text(rule[1]),
+        )
+        if records is not None:
+            query = query.where(table.record.in_(records))
+        return {record: _Life(*life) for record, *life in connection.execute(query)}
+
+    def _draft(self, kind: EntryKind, rule: Rule, body: str, findings: int) -> Draft:
         text = codec.column_text
         return Draft(
             at=self.at,
             run=self.run,
             kind=kind.value,
-            body=codec.encode(codec.FindingBody(finding)),
-            connection=self.connection,
-            object=text(finding.object),
-            record=text(finding.record),
-            rule=text(finding.rule),
-            owner=text(finding.owner),
-            key=text(finding.key),
+            body=body,
+            connection=text(self.connection),
+            object=text(rule[0]),
+            rule=text(rule[1]),
+            findings=findings,
         )
 
-    def _gone(self, seen: set[str]) -> list[int]:
-        """Numbers of the open findings that did not come again."""
-        query = (
-            select(open_findings.c.key, open_findings.c.seq)
-            .where(open_findings.c.connection == self.connection)
-            .order_by(open_findings.c.seq)
-        )
-        keys = {codec.column_text(key) for key in seen}
-        with self.database.reading() as connection:
-            return [seq for key, seq in connection.execute(query).all() if key not in keys]
 
-    def _still_open(
-        self, connection: Connection, seqs: Sequence[int], judged: Judged | None
-    ) -> list[Row[*tuple[Any, ...]]]:
-        """Their entries where the record was judged, without those that another process closed in the meantime."""
-        rows: list[Row[*tuple[Any, ...]]] = []
-        for batch in in_batches(seqs, _KEYS):
-            query = (
-                select(entries)
-                .join(open_findings, open_findings.c.seq == entries.c.seq)
-                .where(open_findings.c.connection == self.connection, open_findings.c.seq.in_(batch))
-                .order_by(entries.c.seq)
-            )
-            found = connection.execute(query)
-            rows.extend(row for row in found if judged is None or judged(row.object, row.record))
-        return rows
+def _open(lives: dict[str, _Life]) -> dict[str, _Life]:
+    return {record: life for record, life in lives.items() if life.digest is not None}
 
-    def _resolved(self, row: Row[*tuple[Any, ...]]) -> Draft:
-        return Draft(
-            at=self.at,
-            run=self.run,
-            kind=EntryKind.FINDING_RESOLVED.value,
-            body=codec.encode({"last": row.seq}),
-            connection=row.connection,
-            object=row.object,
-            record=row.record,
-            rule=row.rule,
-            owner=row.owner,
-            key=row.key,
-        )
+
+def _owners(connection: Connection, lives: Iterable[_Life]) -> list[str | None]:
+    """Who owned the records when their findings were told last."""
+    told: dict[int, Sequence[str | None]] = {}
+    lives = list(lives)
+    for seqs in in_batches({life.seq for life in lives}, _KEYS):
+        for row in connection.execute(select(entries).where(entries.c.seq.in_(seqs))):
+            alone = row.findings is None
+            told[row.seq] = [row.owner] if alone else codec.FINDINGS.decode(row.body).findings.owner
+    return [told[life.seq][life.place or 0] for life in lives]

@@ -197,9 +197,21 @@ class Ledger:
         if kind in _WITH_OTHER_BODIES:
             raise LedgerError(f"an entry {kind} is not written as a note")
         body = codec.facts_body(text=text, facts=facts or {})
-        about = [codec.column_text(value) for value in (connection, object, record, rule, owner, key)]
+        of = codec.column_text
+        draft = Draft(
+            at=codec.time_text(at),
+            run=run,
+            kind=kind.value,
+            body=body,
+            connection=of(connection),
+            object=of(object),
+            record=of(record),
+            rule=of(rule),
+            owner=of(owner),
+            key=of(key),
+        )
         with appending(self._database) as end:
-            end.append([Draft(codec.time_text(at), run, kind.value, body, *about)])
+            end.append([draft])
 
     # Waivers
 

@@ -7,13 +7,14 @@ from dataclasses import replace
 from itertools import islice
 from typing import Any, TypeVar, cast
 
-from sqlalchemy import ColumnElement, Connection, Row, func, or_, select
+from sqlalchemy import ColumnElement, Connection, Row, and_, case, func, or_, select
 
 from stagesync.errors import UsageError
 from stagesync.ledger import codec
 from stagesync.ledger.database import Database
 from stagesync.ledger.entry import Entry, EntryKind, MadeChange, RunRecord, TrackedTask, Where
 from stagesync.ledger.tables import entries, open_intents, open_tasks
+from stagesync.ledger.unfolding import Places, owned_by, places_of, unfolded
 from stagesync.model.changes import Change, ChangeKind, Outcome, Result
 
 _PAGE = 1_000
@@ -33,30 +34,83 @@ def in_batches(items: Iterable[T], size: int) -> Iterator[list[T]]:
 
 def list_entries(database: Database, where: Where, *, limit: int | None, newest_first: bool) -> Iterator[Entry]:
     """Entries page by page; each page is its own transaction, so a slow reader never holds the ledger up."""
-    conditions = _conditions(where)
+    found = _listed(database, where, newest_first=newest_first)
+    return found if limit is None else islice(found, limit)
+
+
+def _listed(database: Database, where: Where, *, newest_first: bool) -> Iterator[Entry]:
+    with database.reading() as connection:
+        places = _places(connection, where)
+    conditions = _conditions(where, places)
     order = entries.c.seq.desc() if newest_first else entries.c.seq.asc()
-    left = limit
-    while left is None or left > 0:
-        size = _PAGE if left is None else min(_PAGE, left)
+    last: int | None = None
+    while True:
+        beyond = [] if last is None else [entries.c.seq < last if newest_first else entries.c.seq > last]
         with database.reading() as connection:
-            rows = connection.execute(select(entries).where(*conditions).order_by(order).limit(size)).all()
-            page = [_entry(row) for row in rows]
-        yield from page
-        if len(rows) < size:
+            query = select(*_WITHOUT_BODY).where(*conditions, *beyond).order_by(order).limit(_PAGE)
+            rows = connection.execute(query).all()
+            page = [_entry(row) if row.findings is None else row for row in rows]
+        for one in page:
+            yield from (
+                _unfolded(database, one, where, places, backwards=newest_first) if isinstance(one, Row) else [one]
+            )
+        if len(rows) < _PAGE:
             return
-        left = None if left is None else left - size
         last = rows[-1].seq
-        conditions = [*_conditions(where), entries.c.seq < last if newest_first else entries.c.seq > last]
+
+
+def _unfolded(
+    database: Database, row: Row[*tuple[Any, ...]], where: Where, places: Places | None, *, backwards: bool
+) -> list[Entry]:
+    """The findings that an entry tells, as far as they are asked for."""
+    with database.reading() as connection:
+        body = _body(connection, row.seq)
+        found = list(unfolded(row, body, _asked(row, body, where, places)))
+    return found[::-1] if backwards else found
+
+
+def _asked(row: Row[*tuple[Any, ...]], body: str, where: Where, places: Places | None) -> list[int]:
+    owner = codec.column_text(where.get("owner"))
+    of_owner = range(row.findings) if owner is None else owned_by(body, owner)
+    return list(of_owner) if places is None else [place for place in of_owner if place in set(places[row.seq])]
+
+
+def _body(connection: Connection, seq: int) -> str:
+    body: str = connection.execute(select(entries.c.body).where(entries.c.seq == seq)).scalar_one()
+    return body
 
 
 def count_entries(database: Database, where: Where) -> int:
-    """How many entries there are."""
+    """How many entries there are, each finding counted as one."""
     with database.reading() as connection:
-        return connection.scalar(select(func.count()).select_from(entries).where(*_conditions(where))) or 0
+        places = _places(connection, where)
+        conditions = _conditions(where, places)
+        if places is None and where.get("owner") is None:
+            each = func.coalesce(entries.c.findings, 1)
+            return connection.scalar(select(func.sum(each)).where(*conditions)) or 0
+        alone = select(func.count()).where(*conditions, entries.c.findings.is_(None))
+        count = connection.scalar(alone) or 0
+        for row in connection.execute(select(entries.c.seq, entries.c.findings).where(*conditions, _MANY)):
+            count += len(_asked(row, _body(connection, row.seq), where, places))
+        return count
 
 
-def _conditions(where: Where) -> list[ColumnElement[bool]]:
+_MANY = entries.c.findings.is_not(None)
+# What tells many findings is read one by one: a page of such entries would be a gigabyte.
+_WITHOUT_BODY: list[ColumnElement[Any]] = [
+    case((_MANY, None), else_=column).label("body") if column is entries.c.body else column for column in entries.c
+]
+
+
+def _places(connection: Connection, where: Where) -> Places | None:
+    """Where the findings are that are asked for by their record or key; None when neither is asked for."""
+    asked = where.get("record") is not None or where.get("key") is not None
+    return places_of(connection, where) if asked else None
+
+
+def _conditions(where: Where, places: Places | None) -> list[ColumnElement[bool]]:
     conditions: list[ColumnElement[bool]] = []
+    alone: list[ColumnElement[bool]] = []
     for name, value in cast(Mapping[str, Any], where).items():
         if value is None:
             continue
@@ -65,12 +119,20 @@ def _conditions(where: Where) -> list[ColumnElement[bool]]:
         elif name == "until":
             conditions.append(entries.c.at < codec.time_text(value))
         else:
-            conditions.append(entries.c[name] == codec.column_text(value))
+            part = alone if name in _OF_ONE else conditions
+            part.append(entries.c[name] == codec.column_text(value))
+    if alone:
+        many = _MANY if places is None else entries.c.seq.in_(places)
+        conditions.append(or_(and_(entries.c.findings.is_(None), *alone), many))
     return conditions
 
 
+_OF_ONE = frozenset({"record", "owner", "key"})
+"""What an entry that tells many findings says of each of them, and not of itself."""
+
+
 def _entry(row: Row[*tuple[Any, ...]]) -> Entry:
-    plain = row._asdict()
+    plain = {name: value for name, value in row._asdict().items() if name != "findings"}
     return Entry(**{**plain, "at": codec.time_of(row.at), "body": codec.ANY.decode(row.body), "hash": row.hash.hex()})
 
 

@@ -24,6 +24,8 @@ entries = Table(
     Column("owner", Text),
     Column("key", Text),
     Column("body", Text, nullable=False),
+    # How many findings it tells in columns; null where the entry is about one thing.
+    Column("findings", Integer),
     Column("hash", LargeBinary(32), nullable=False),
     Index("entries_by_run", "run", "seq"),
     Index("entries_by_kind", "kind", "seq"),
@@ -39,13 +41,19 @@ head = Table(
     Column("hash", LargeBinary(32), nullable=False),
 )
 
-open_findings = Table(
-    "open_findings",
+# The newest of each finding that there ever was: its entry, its place there (null where the entry is its own), and the
+# digest of its essence while it is open.
+finding_lives = Table(
+    "finding_lives",
     metadata,
     Column("connection", Text, primary_key=True),
-    Column("key", Text, primary_key=True),
+    Column("object", Text, primary_key=True),
+    Column("rule", Text, primary_key=True),
+    Column("record", Text, primary_key=True),
     Column("seq", BigInteger, nullable=False),
-    Column("digest", LargeBinary(32), nullable=False),
+    Column("place", Integer),
+    Column("digest", LargeBinary(32)),
+    sqlite_with_rowid=False,
 )
 
 open_intents = Table(

@@ -9,14 +9,13 @@ from sqlalchemy import Connection, Row, delete, select
 
 from stagesync.errors import LedgerError
 from stagesync.ledger.chain import GENESIS, Link, hash_of
-from stagesync.ledger.current import Standing
+from stagesync.ledger.current import DERIVED, Standing
 from stagesync.ledger.database import Database
 from stagesync.ledger.entry import Verification
-from stagesync.ledger.tables import entries, head, open_findings, open_intents, open_tasks
+from stagesync.ledger.tables import entries, head
 
 _PAGE = 5_000
 _LINK = [entries.c[name] for name in Link._fields]
-_DERIVED = (open_findings, open_intents, open_tasks)
 
 
 def verify(database: Database, known_head: str | None) -> Verification:
@@ -75,13 +74,13 @@ def _check_head(connection: Connection, seq: int, digest: bytes, known: Head | N
 
 
 def _check_derived(connection: Connection, standing: Standing) -> str | None:
-    expected = standing.open_rows()
-    for table in _DERIVED:
-        found = {(*row,) for row in connection.execute(select(table.c.connection, table.c.key, table.c.seq))}
-        wrong = found ^ expected[table.name]
+    expected = standing.rows()
+    for table, columns in DERIVED.items():
+        wrong = {(*row,) for row in connection.execute(select(*columns))} ^ expected[table.name]
         if wrong:
-            of, key, _ = min(wrong)
-            return f"the chain holds, but the table {table.name} does not agree with it (first: {of} {key}); rebuild it"
+            first = min(wrong, key=str)
+            names = " ".join(str(value) for value in first[: len(table.primary_key)])
+            return f"the chain holds, but the table {table.name} does not agree with it (first: {names}); rebuild it"
     return None
 
 
@@ -102,7 +101,7 @@ def rebuild(database: Database) -> None:
         standing = Standing()
         for row in _rows(connection):
             standing.follow(Link(*row[:-1]))
-        for table in _DERIVED:
+        for table in DERIVED:
             connection.execute(delete(table))
         standing.store(connection)
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import struct
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from functools import lru_cache
+from functools import lru_cache, partial
 
 from msgspec import Struct
 
@@ -90,26 +90,175 @@ class Finding(Struct, frozen=True, kw_only=True, gc=False):
     evidence: tuple[Evidence, ...] = ()
 
 
-@dataclass(frozen=True, kw_only=True)
-class Batch:
-    """Findings of one connection of which few are wanted as objects: ``some`` makes those at the given places.
+def key_of(connection: str, object: str, record: str, rule: str) -> str:
+    """The key of a finding: what is wrong with which record, and nothing else."""
+    return f"{connection}:{object}:{record}:{rule}"
 
-    ``keys`` and ``essences`` (see ``essence_of``) are known of all of them.
+
+class Cited(Struct, frozen=True, kw_only=True, gc=False):
+    """What evidence of many findings points at: everything in an ``Evidence`` that is not of one record alone."""
+
+    criterion: str
+    verdict: Verdict
+    source: str | None = None
+    ask: str = ""
+    because: str = ""
+
+
+class Told(Struct, frozen=True, kw_only=True):
+    """Evidence in columns: to the finding at place ``of`` belongs the ``cites``-th citation, with reason and value.
+
+    The evidence of one finding stands in the order in which it is told; that of different ones may be mixed.
     """
 
+    cited: list[Cited]
+    of: list[int]
+    cites: list[int]
+    reason: list[str]
+    value: list[str | None]
+
+
+class Findings(Struct, frozen=True, kw_only=True):
+    """Findings of one rule about one object of one connection, in columns; the fields are those of ``Finding``."""
+
     connection: str
-    keys: Sequence[str]
+    object: str
+    kind: Kind
+    rule: str
+    record: list[str]
+    record_name: list[str]
+    owner: list[str | None]
+    owner_name: list[str | None]
+    severity: list[Severity]
+    mode: list[Mode]
+    stage: list[str | None]
+    native_stage: list[str | None]
+    pipeline: list[str | None]
+    earned: list[str | None]
+    since: list[datetime | None]
+    since_source: list[str | None]
+    amount: list[float | None]
+    evidence: Told
+
+    def chosen(self, places: Sequence[int]) -> Findings:
+        """Some of them, in the order of the places."""
+        numbers = {place: number for number, place in enumerate(places)}
+        told = self.evidence
+        rows = [n for n, place in enumerate(told.of) if place in numbers]
+        return Findings(
+            connection=self.connection,
+            object=self.object,
+            kind=self.kind,
+            rule=self.rule,
+            evidence=Told(
+                cited=told.cited,
+                of=[numbers[told.of[n]] for n in rows],
+                cites=[told.cites[n] for n in rows],
+                reason=[told.reason[n] for n in rows],
+                value=[told.value[n] for n in rows],
+            ),
+            **{name: [getattr(self, name)[place] for place in places] for name in OF_EACH},
+        )
+
+    def objects(self) -> Iterator[Finding]:
+        """Each finding with its evidence, in order."""
+        reasons: list[list[Evidence]] = [[] for _ in self.record]
+        told = self.evidence
+        shared = [(one.criterion, one.verdict, one.source, one.ask, one.because) for one in told.cited]
+        for place, cites, reason, value in zip(told.of, told.cites, told.reason, told.value, strict=True):
+            criterion, verdict, source, ask, because = shared[cites]
+            reasons[place].append(
+                Evidence(
+                    criterion=criterion,
+                    verdict=verdict,
+                    reason=reason,
+                    value=value,
+                    source=source,
+                    ask=ask,
+                    because=because,
+                )
+            )
+        columns = zip(*(getattr(self, name) for name in OF_EACH), strict=True)
+        for record, values, evidence in zip(self.record, columns, reasons, strict=True):
+            yield Finding(
+                key=key_of(self.connection, self.object, record, self.rule),
+                connection=self.connection,
+                object=self.object,
+                kind=self.kind,
+                rule=self.rule,
+                evidence=tuple(evidence),
+                **dict(zip(OF_EACH, values, strict=True)),
+            )
+
+
+OF_EACH = tuple(
+    name for name in Findings.__struct_fields__ if name not in {"connection", "object", "kind", "rule", "evidence"}
+)
+"""The fields of a finding of which ``Findings`` has a column."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Batch:
+    """Findings of one rule about one object of one connection, of which few may be wanted: ``some`` tells the findings
+    at the given places. ``records`` and ``essences`` (see ``essence_of``) are known of all of them."""
+
+    connection: str
+    object: str
+    rule: str
+    records: Sequence[str]
     essences: Sequence[bytes]
-    some: Callable[[Sequence[int]], Iterator[Finding]]
+    some: Callable[[Sequence[int]], Findings]
 
 
-def batch_of(connection: str, findings: Sequence[Finding]) -> Batch:
-    """Findings that are objects already."""
-    return Batch(
-        connection=connection,
-        keys=[finding.key for finding in findings],
-        essences=[essence_of(finding) for finding in findings],
-        some=lambda places: (findings[place] for place in places),
+def batches_of(findings: Iterable[Finding]) -> Iterator[Batch]:
+    """Findings that are objects already, those of one rule in one batch."""
+    rules: dict[tuple[str, str, str], list[Finding]] = {}
+    for finding in findings:
+        rules.setdefault((finding.connection, finding.object, finding.rule), []).append(finding)
+    for (connection, object_, rule), found in rules.items():
+        yield Batch(
+            connection=connection,
+            object=object_,
+            rule=rule,
+            records=[finding.record for finding in found],
+            essences=[essence_of(finding) for finding in found],
+            some=partial(_chosen, found),
+        )
+
+
+def _chosen(findings: Sequence[Finding], places: Sequence[int]) -> Findings:
+    return columns_of([findings[place] for place in places])
+
+
+def columns_of(findings: Sequence[Finding]) -> Findings:
+    """Findings of one rule, at least one, in columns."""
+    first = findings[0]
+    cited: dict[Cited, int] = {}
+    told = Told(cited=[], of=[], cites=[], reason=[], value=[])
+    for place, finding in enumerate(findings):
+        for evidence in finding.evidence:
+            told.of.append(place)
+            told.cites.append(cited.setdefault(_cited(evidence), len(cited)))
+            told.reason.append(evidence.reason)
+            told.value.append(evidence.value)
+    told.cited.extend(cited)
+    return Findings(
+        connection=first.connection,
+        object=first.object,
+        kind=first.kind,
+        rule=first.rule,
+        evidence=told,
+        **{name: [getattr(finding, name) for finding in findings] for name in OF_EACH},
+    )
+
+
+def _cited(evidence: Evidence) -> Cited:
+    return Cited(
+        criterion=evidence.criterion,
+        verdict=evidence.verdict,
+        source=evidence.source,
+        ask=evidence.ask,
+        because=evidence.because,
     )
 
 
@@ -140,14 +289,9 @@ def essence_of(finding: Finding) -> bytes:
         finding.since_source,
         amount,
     )
-    return essence(
-        BETWEEN.join(BLANK if fact is None else fact for fact in facts), map(evidence_code, finding.evidence)
-    )
-
-
-def essence(facts: str, codes: Iterator[str]) -> bytes:
-    """SHA-256 of the facts of a finding, as one text, and the codes of its evidence."""
-    return hashlib.sha256((facts + BETWEEN + "".join(codes)).encode("utf-8", "surrogatepass")).digest()
+    codes = "".join(map(evidence_code, finding.evidence))
+    said = BETWEEN.join([*(BLANK if fact is None else fact for fact in facts), codes])
+    return hashlib.sha256(said.encode("utf-8", "surrogatepass")).digest()
 
 
 def evidence_code(evidence: Evidence) -> str:

@@ -13,7 +13,7 @@ from datetime import date, datetime
 from itertools import groupby
 from zoneinfo import ZoneInfo
 
-from stagesync.audit.engine import Judgement
+from stagesync.audit.judgement import Judgement
 from stagesync.model.changes import Change, ChangeKind, Ground, LeftOut, Mode, Plan, TaskText
 from stagesync.model.counting import counted
 from stagesync.model.crm import NativeStage, Owner

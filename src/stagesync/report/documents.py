@@ -12,9 +12,9 @@ from typing import Annotated, TypeAlias
 
 from msgspec import Meta, Struct
 
-from stagesync.audit.engine import Judgement, waived
 from stagesync.audit.forecast import Forecast
 from stagesync.audit.funnel import Funnel, funnels
+from stagesync.audit.judgement import Judgement, waived
 from stagesync.audit.waivers import Effect
 from stagesync.model.changes import Mode
 from stagesync.model.findings import Evidence, Finding, Kind, Severity, Verdict

@@ -8,8 +8,8 @@ from datetime import datetime
 
 import msgspec
 
-from stagesync.audit.engine import Judgement
 from stagesync.audit.forecast import Forecast
+from stagesync.audit.judgement import Judgement
 from stagesync.model.counting import counted
 from stagesync.model.findings import Finding
 from stagesync.report.documents import finding_row, summary

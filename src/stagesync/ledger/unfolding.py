@@ -1,0 +1,129 @@
+"""Entries that tell many findings, as entries of one finding each."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+import msgspec
+from sqlalchemy import Connection, Row, select, tuple_
+
+from stagesync.ledger import codec
+from stagesync.ledger.entry import Entry, EntryKind, Where
+from stagesync.ledger.tables import entries, finding_lives
+from stagesync.model.findings import key_of
+
+Places = Mapping[int, Sequence[int]]
+"""The number of an entry to places of findings in it."""
+
+
+class _Owners(msgspec.Struct):
+    owner: list[str | None]
+
+
+class _WithOwners(msgspec.Struct):
+    """Of a body of findings the owners alone."""
+
+    findings: _Owners | None = None
+    gone: _Owners | None = None
+
+
+_OWNERS = msgspec.json.Decoder(_WithOwners)
+
+
+def unfolded(row: Row[*tuple[Any, ...]], body: str, places: Sequence[int]) -> Iterator[Entry]:
+    """One entry for each of some findings that an entry tells."""
+    if row.kind == EntryKind.FINDING_RESOLVED:
+        told = codec.GONE.decode(body)
+        for place in places:
+            before = told.before[place]
+            last = {"last": before[0] if before else None}
+            yield _entry(row, place, told.gone.record[place], told.gone.owner[place], last)
+        return
+    findings = codec.FINDINGS.decode(body).findings
+    for place, finding in zip(places, findings.chosen(places).objects(), strict=True):
+        yield _entry(row, place, finding.record, finding.owner, {"finding": msgspec.to_builtins(finding)})
+
+
+def _entry(row: Row[*tuple[Any, ...]], place: int, record: str, owner: str | None, body: Mapping[str, object]) -> Entry:
+    return Entry(
+        seq=row.seq,
+        place=place,
+        at=codec.time_of(row.at),
+        run=row.run,
+        kind=row.kind,
+        connection=row.connection,
+        object=row.object,
+        record=record,
+        rule=row.rule,
+        owner=owner,
+        key=key_of(row.connection, row.object, record, row.rule),
+        body=body,
+        hash=row.hash.hex(),
+    )
+
+
+def owned_by(body: str, owner: str) -> list[int]:
+    """The places of findings in an entry whose record was somebody's."""
+    found = _OWNERS.decode(body)
+    owners = (found.findings or found.gone or _Owners(owner=[])).owner
+    return [place for place, one in enumerate(owners) if one is not None and codec.column_text(one) == owner]
+
+
+def places_of(connection: Connection, where: Where) -> Places:
+    """Where the findings of a record, or of a key, were told: each life is read backwards from its newest entry."""
+    found: defaultdict[int, set[int]] = defaultdict(set)
+    lives = list(_lives(connection, where))
+    while lives:
+        earlier: set[tuple[int, int]] = set()
+        for seq, places in _by_entry(lives):
+            # A place that was read already was so by another life that has the same past; there is none, but a loop
+            # in an edited ledger must not turn for ever.
+            new = places - found[seq]
+            found[seq] |= new
+            kind, body = connection.execute(select(entries.c.kind, entries.c.body).where(entries.c.seq == seq)).one()
+            decoder = codec.GONE if kind == EntryKind.FINDING_RESOLVED else codec.FINDINGS
+            told = decoder.decode(body).before
+            earlier.update((one[0], one[1]) for one in map(told.__getitem__, new) if one and one[1] is not None)
+        lives = list(earlier)
+    return {seq: sorted(places) for seq, places in found.items()}
+
+
+def _by_entry(lives: Iterable[tuple[int, int]]) -> list[tuple[int, set[int]]]:
+    entries_: defaultdict[int, set[int]] = defaultdict(set)
+    for seq, place in lives:
+        entries_[seq].add(place)
+    return sorted(entries_.items())
+
+
+def _lives(connection: Connection, where: Where) -> Iterator[tuple[int, int]]:
+    table = finding_lives.c
+    query = select(table.seq, table.place).where(table.place.is_not(None))
+    for name, object_, rule in rules(connection):
+        record = _record(where, name, object_, rule)
+        if record is not None:
+            of = query.where(
+                table.connection == name, table.object == object_, table.rule == rule, table.record == record
+            )
+            yield from ((seq, place) for seq, place in connection.execute(of))
+
+
+def _record(where: Where, connection: str, object_: str, rule: str) -> str | None:
+    """The record that is asked for, by itself or by a key; None when the key is of another rule."""
+    record, key = codec.column_text(where.get("record")), codec.column_text(where.get("key"))
+    if key is None:
+        return record
+    before, after = f"{connection}:{object_}:", f":{rule}"
+    of = key.removeprefix(before).removesuffix(after)
+    return of if key == f"{before}{of}{after}" and record in (None, of) else None
+
+
+def rules(connection: Connection) -> Iterator[tuple[str, str, str]]:
+    """Connection, object and rule of all findings that there ever were, each by one look into the key of the table."""
+    columns = [finding_lives.c.connection, finding_lives.c.object, finding_lives.c.rule]
+    query = select(*columns).order_by(*columns).limit(1)
+    last = connection.execute(query).first()
+    while last is not None:
+        yield last[0], last[1], last[2]
+        last = connection.execute(query.where(tuple_(*columns) > tuple_(*last))).first()
