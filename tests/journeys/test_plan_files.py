@@ -10,20 +10,25 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
+from threading import Event
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 
 from stagesync.agent import cycle, plan_files
 from stagesync.agent.connection import Agent
+from stagesync.agent.daemon import Daemon
 from stagesync.agent.running import RunResult
 from stagesync.cli import plans as command
 from stagesync.cli.options import Grouping, PlanFormat
 from stagesync.errors import Busy, RefusedError, UsageError
 from stagesync.ledger import EntryKind
 from stagesync.model.changes import Change, ChangeKind, Result
+from stagesync.policy.durations import Duration, Unit
 from stagesync.report.plans import PlanDocument, content_hash, plan_of
 from stagesync.sandbox.server import Sandbox
+from stagesync.settings import Schedule
 
 from .conftest import Deploy
 from .deployment import Deployment
@@ -236,6 +241,16 @@ def test_while_another_agent_writes_none_does(made: Planned, sandbox: Sandbox) -
             plan_files.apply_file(second, made.file)
         with pytest.raises(Busy, match="in use by the daemon, since"):
             cycle.run(second, command="run", write=True)
+        daemon = Daemon(
+            open_agent=made.agent.agent,
+            schedule=Schedule(every=Duration(1, Unit.HOURS)),
+            host="127.0.0.1",
+            port=0,
+            time_zone=ZoneInfo("UTC"),
+            stop=Event(),
+        )
+        daemon.tick()
+        assert (daemon.heartbeat.healthy, daemon.heartbeat.exit_code) == (True, 0)
         # Who only looks is not in the way.
         assert cycle.run(second, command="plan", write=False).exit_code == 0
     assert state(sandbox) == before
