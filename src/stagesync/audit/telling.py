@@ -105,7 +105,7 @@ class Telling:
             native_stage=of["native"].to_list(),
             pipeline=of["pipeline"].to_list(),
             earned=self._earned(kind, rows.to_numpy()).to_list(),
-            since=findings["since"].to_list(),
+            since=_texts(findings["since"]),
             since_source=of["since_source"].to_list(),
             amount=of["amount"].to_list(),
             evidence=self._evidence(kind, rule, rows.to_numpy(), findings["detail"]),
@@ -119,9 +119,9 @@ class Telling:
         # Position -1, below the first, reads the null at the end.
         return names.gather(pl.Series(np.where(position < 0, len(names) - 1, position)))
 
-    def _evidence(self, kind: Kind, rule: str, rows: Rows, detail: pl.Series) -> Told:
+    def _evidence(self, kind: Kind, rule: str, rows: Rows, detail: pl.Series) -> list[Told]:
         """The evidence for findings of a rule, gathered mention by mention for all of them that it is about."""
-        told = Told(cited=[], of=[], cites=[], reason=[], value=[])
+        told = []
         for mention in self._mentions(kind, rule, rows):
             if mention.criterion is None:
                 words = self._own_words(mention, rows, detail)
@@ -129,17 +129,14 @@ class Telling:
                 words = self._words(mention.criterion, mention.cited.verdict, rows[mention.which])
                 if kind is Kind.CONTRADICTION:
                     words = Words([f"{mention.cited.because} ({reason})" for reason in words.reasons], words.values)
-            told.of.extend(mention.which.tolist())
-            told.cites.extend([len(told.cited)] * len(mention.which))
-            told.reason.extend(words.reasons)
-            told.value.extend(words.values)
-            told.cited.append(mention.cited)
+            of = mention.which.tolist()
+            told.append(Told(cited=mention.cited, of=of, reason=words.reasons, value=words.values))
         return told
 
     def _own_words(self, mention: _Mention, rows: Rows, detail: pl.Series) -> Words:
         """Words that the findings bring along; what they are about is an item of evidence, or nothing."""
         item = mention.cited.criterion.partition(".")[2]
-        reasons = [str(words) for words in detail]
+        reasons: list[str] = detail.to_list()
         if not item:
             return Words(reasons, [None] * len(rows))
         known = self.evidence.rows
@@ -202,6 +199,11 @@ class Telling:
         for rung in self.definition.rungs:
             for criterion in rung.requires:
                 yield criterion, rung.position
+
+
+def _texts(moments: pl.Series) -> list[str | None]:
+    """Moments (UTC) as text, with as much of a second as there is."""
+    return moments.dt.strftime("%Y-%m-%dT%H:%M:%S%.fZ").to_list()
 
 
 def _by_rule(findings: pl.DataFrame) -> Iterator[tuple[Kind, str, pl.DataFrame]]:

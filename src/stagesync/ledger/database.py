@@ -10,7 +10,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import URL, Connection, Dialect, Engine, Insert, create_engine, event, inspect, make_url, text
+from sqlalchemy import URL, Connection, Dialect, Engine, Insert, Select, create_engine, event, inspect, make_url, text
 from sqlalchemy.exc import ArgumentError
 
 from stagesync.errors import LedgerError
@@ -64,6 +64,14 @@ def write_many(connection: Connection, statement: Insert, rows: Sequence[tuple[o
     ``statement`` must be a lasting one, for its text is kept.
     """
     connection.exec_driver_sql(_positional(statement, connection.dialect.name), rows)
+
+
+def read_many(connection: Connection, query: Select[*tuple[Any, ...]]) -> list[tuple[Any, ...]]:
+    """All rows of a query as the driver gives them: Core's own rows cost three times as much."""
+    found = connection.execute(query)
+    rows = found.cursor.fetchall() if found.cursor is not None else []
+    found.close()
+    return list(rows)
 
 
 @cache

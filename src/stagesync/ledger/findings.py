@@ -9,16 +9,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
-from typing import NamedTuple
 
-from sqlalchemy import Connection, select
+from sqlalchemy import ColumnElement, Connection, select
 
 from stagesync.errors import LedgerError
 from stagesync.ledger import codec
 from stagesync.ledger.appending import Appender, appending
 from stagesync.ledger.chain import Draft
 from stagesync.ledger.current import Moved
-from stagesync.ledger.database import Database
+from stagesync.ledger.database import Database, read_many
 from stagesync.ledger.entry import EntryKind, FindingChanges
 from stagesync.ledger.reading import in_batches
 from stagesync.ledger.tables import entries, finding_lives
@@ -31,17 +30,12 @@ Judged = Callable[[str, str], bool]
 Rule = tuple[str, str]
 """Object and rule."""
 
+Digests = dict[str, bytes | None]
+"""By record the digest of the essence of its finding, None where the finding was resolved."""
+
 PART = 10_000
 """How many findings go in one entry."""
 _KEYS = 500
-
-
-class _Life(NamedTuple):
-    """The newest of a finding: entry and place, and its digest while it is open."""
-
-    seq: int
-    place: int | None
-    digest: bytes | None
 
 
 @dataclass
@@ -78,7 +72,7 @@ class FindingsDiff:
             for name, *rest in rules(connection):
                 of = (rest[0], rest[1])
                 if name == self.connection and of not in tally.seen:
-                    tally.left[of] = set(_open(self._lives(connection, of)))
+                    tally.left[of] = _open(self._digests(connection, of))
         for rule, records in tally.left.items():
             for gone in in_batches(sorted(records), PART):
                 with appending(self.database) as end:
@@ -89,8 +83,8 @@ class FindingsDiff:
         """The findings of one rule, in one transaction: nobody else may move them between our look and our entry."""
         seen = tally.seen.setdefault(rule, set())
         with appending(self.database) as end:
-            known = self._lives(end.connection, rule)
-            left = tally.left.setdefault(rule, set(_open(known)) - seen)
+            known = self._digests(end.connection, rule)
+            left = tally.left.setdefault(rule, _open(known) - seen)
             for batch in batches:
                 records = codec.column_texts([*batch.records])
                 self._check(batch, records, seen)
@@ -106,54 +100,63 @@ class FindingsDiff:
                 raise LedgerError(f"finding {key} comes twice in one run; its key should name one fault")
             seen.add(record)
 
-    def _differences(
-        self, end: Appender, batch: Batch, records: Sequence[str], known: dict[str, _Life], tally: _Tally
-    ) -> None:
+    def _differences(self, end: Appender, batch: Batch, records: Sequence[str], known: Digests, tally: _Tally) -> None:
         """Append what opened and what changed. What has not changed is never told."""
         opened, changed = [], []
         for place, (record, essence) in enumerate(zip(records, batch.essences, strict=True)):
-            life = known.get(record)
-            if life is None or life.digest is None:
+            before = known.get(record)
+            if before is None:
                 opened.append(place)
-            elif life.digest != essence:
+            elif before != essence:
                 changed.append(place)
         tally.opened += len(opened)
         tally.changed += len(changed)
         tally.still_open += len(records) - len(opened) - len(changed)
         for kind, places in ((EntryKind.FINDING_OPENED, opened), (EntryKind.FINDING_CHANGED, changed)):
             for some in in_batches(places, PART):
-                lives = [known.get(records[place]) for place in some]
-                body = codec.FindingsBody(batch.some(some), [life and (life.seq, life.place) for life in lives])
-                moved = Moved(
-                    records=[records[place] for place in some], digests=[batch.essences[place] for place in some]
-                )
-                rule = (batch.object, batch.rule)
+                rule, of = (batch.object, batch.rule), [records[place] for place in some]
+                last = self._last(end.connection, rule, [record for record in of if record in known])
+                body = codec.FindingsBody(batch.some(some), [last.get(record) for record in of])
+                moved = Moved(records=of, digests=[batch.essences[place] for place in some])
                 end.append([self._draft(kind, rule, codec.encode(body), len(some))], [moved])
 
     def _resolve(self, end: Appender, rule: Rule, records: Sequence[str], judged: Judged | None) -> int:
         """Append that findings are gone whose record was judged, without those that another process closed."""
-        lives = {}
+        known: Digests = {}
         for some in in_batches(records, _KEYS):
-            lives.update(_open(self._lives(end.connection, rule, some)))
-        gone = {record: life for record, life in lives.items() if judged is None or judged(rule[0], record)}
+            known.update(self._digests(end.connection, rule, some))
+        gone = [record for record in sorted(_open(known)) if judged is None or judged(rule[0], record)]
         if gone:
-            owners = _owners(end.connection, gone.values())
-            body = codec.GoneBody(codec.Gone([*gone], owners), [(life.seq, life.place) for life in gone.values()])
-            moved = Moved(records=body.gone.record, digests=None)
+            last = self._last(end.connection, rule, gone)
+            before = [last[record] for record in gone]
+            body = codec.GoneBody(codec.Gone(gone, _owners(end.connection, before)), [*before])
+            moved = Moved(records=gone, digests=None)
             end.append([self._draft(EntryKind.FINDING_RESOLVED, rule, codec.encode(body), len(gone))], [moved])
         return len(gone)
 
-    def _lives(self, connection: Connection, rule: Rule, records: Sequence[str] | None = None) -> dict[str, _Life]:
-        """By record, the lives of a rule's findings: all, or those of some records."""
-        table = finding_lives.c
-        query = select(table.record, table.seq, table.place, table.digest).where(
-            table.connection == self.connection,
-            table.object == codec.column_text(rule[0]),
-            table.rule == codec.column_text(rule[1]),
-        )
+    def _digests(self, connection: Connection, rule: Rule, records: Sequence[str] | None = None) -> Digests:
+        """The digests of a rule's findings: of all, or of those of some records."""
+        query = select(finding_lives.c.record, finding_lives.c.digest).where(*self._of(rule))
         if records is not None:
-            query = query.where(table.record.in_(records))
-        return {record: _Life(*life) for record, *life in connection.execute(query)}
+            query = query.where(finding_lives.c.record.in_(records))
+        return dict(read_many(connection, query))
+
+    def _last(self, connection: Connection, rule: Rule, records: Sequence[str]) -> dict[str, codec.Before]:
+        """Entry and place that told the findings of some records last."""
+        found: dict[str, codec.Before] = {}
+        for some in in_batches(records, _KEYS):
+            query = select(finding_lives.c.record, finding_lives.c.seq, finding_lives.c.place).where(
+                *self._of(rule), finding_lives.c.record.in_(some)
+            )
+            found.update((record, (seq, place)) for record, seq, place in connection.execute(query))
+        return found
+
+    def _of(self, rule: Rule) -> list[ColumnElement[bool]]:
+        return [
+            finding_lives.c.connection == codec.column_text(self.connection),
+            finding_lives.c.object == codec.column_text(rule[0]),
+            finding_lives.c.rule == codec.column_text(rule[1]),
+        ]
 
     def _draft(self, kind: EntryKind, rule: Rule, body: str, findings: int) -> Draft:
         text = codec.column_text
@@ -169,16 +172,15 @@ class FindingsDiff:
         )
 
 
-def _open(lives: dict[str, _Life]) -> dict[str, _Life]:
-    return {record: life for record, life in lives.items() if life.digest is not None}
+def _open(known: Digests) -> set[str]:
+    return {record for record, digest in known.items() if digest is not None}
 
 
-def _owners(connection: Connection, lives: Iterable[_Life]) -> list[str | None]:
+def _owners(connection: Connection, before: Sequence[codec.Before]) -> list[str | None]:
     """Who owned the records when their findings were told last."""
     told: dict[int, Sequence[str | None]] = {}
-    lives = list(lives)
-    for seqs in in_batches({life.seq for life in lives}, _KEYS):
+    for seqs in in_batches({seq for seq, _ in before}, _KEYS):
         for row in connection.execute(select(entries).where(entries.c.seq.in_(seqs))):
             alone = row.findings is None
             told[row.seq] = [row.owner] if alone else codec.FINDINGS.decode(row.body).findings.owner
-    return [told[life.seq][life.place or 0] for life in lives]
+    return [told[seq][place or 0] for seq, place in before]

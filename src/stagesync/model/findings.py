@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from functools import lru_cache, partial
+from typing import Any
 
-from msgspec import Struct
+from msgspec import Struct, structs, to_builtins
 
 from stagesync.model.changes import Mode
 
@@ -106,20 +107,20 @@ class Cited(Struct, frozen=True, kw_only=True, gc=False):
 
 
 class Told(Struct, frozen=True, kw_only=True):
-    """Evidence in columns: to the finding at place ``of`` belongs the ``cites``-th citation, with reason and value.
+    """One thing that evidence points at, with reason and value for the finding at each place of ``of``."""
 
-    The evidence of one finding stands in the order in which it is told; that of different ones may be mixed.
-    """
-
-    cited: list[Cited]
+    cited: Cited
     of: list[int]
-    cites: list[int]
     reason: list[str]
     value: list[str | None]
 
 
 class Findings(Struct, frozen=True, kw_only=True):
-    """Findings of one rule about one object of one connection, in columns; the fields are those of ``Finding``."""
+    """Findings of one rule about one object of one connection, in columns.
+
+    The fields are those of ``Finding``, ``since`` as text (``2026-11-21T21:38:00Z``): few are ever looked at, and a
+    time costs three times its text. The evidence of one finding stands in the order of ``evidence``.
+    """
 
     connection: str
     object: str
@@ -135,51 +136,41 @@ class Findings(Struct, frozen=True, kw_only=True):
     native_stage: list[str | None]
     pipeline: list[str | None]
     earned: list[str | None]
-    since: list[datetime | None]
+    since: list[str | None]
     since_source: list[str | None]
     amount: list[float | None]
-    evidence: Told
+    evidence: list[Told]
 
     def chosen(self, places: Sequence[int]) -> Findings:
         """Some of them, in the order of the places."""
         numbers = {place: number for number, place in enumerate(places)}
-        told = self.evidence
-        rows = [n for n, place in enumerate(told.of) if place in numbers]
-        return Findings(
-            connection=self.connection,
-            object=self.object,
-            kind=self.kind,
-            rule=self.rule,
-            evidence=Told(
-                cited=told.cited,
-                of=[numbers[told.of[n]] for n in rows],
-                cites=[told.cites[n] for n in rows],
-                reason=[told.reason[n] for n in rows],
-                value=[told.value[n] for n in rows],
-            ),
+        return structs.replace(
+            self,
+            evidence=[_only(told, numbers) for told in self.evidence],
             **{name: [getattr(self, name)[place] for place in places] for name in OF_EACH},
         )
 
     def objects(self) -> Iterator[Finding]:
         """Each finding with its evidence, in order."""
         reasons: list[list[Evidence]] = [[] for _ in self.record]
-        told = self.evidence
-        shared = [(one.criterion, one.verdict, one.source, one.ask, one.because) for one in told.cited]
-        for place, cites, reason, value in zip(told.of, told.cites, told.reason, told.value, strict=True):
-            criterion, verdict, source, ask, because = shared[cites]
-            reasons[place].append(
-                Evidence(
-                    criterion=criterion,
-                    verdict=verdict,
-                    reason=reason,
-                    value=value,
-                    source=source,
-                    ask=ask,
-                    because=because,
+        for told in self.evidence:
+            cited = told.cited
+            for place, reason, value in zip(told.of, told.reason, told.value, strict=True):
+                reasons[place].append(
+                    Evidence(
+                        criterion=cited.criterion,
+                        verdict=cited.verdict,
+                        reason=reason,
+                        value=value,
+                        source=cited.source,
+                        ask=cited.ask,
+                        because=cited.because,
+                    )
                 )
-            )
         columns = zip(*(getattr(self, name) for name in OF_EACH), strict=True)
-        for record, values, evidence in zip(self.record, columns, reasons, strict=True):
+        for record, since, values, evidence in zip(self.record, self.since, columns, reasons, strict=True):
+            fields = dict(zip(OF_EACH, values, strict=True))
+            fields["since"] = None if since is None else datetime.fromisoformat(since)
             yield Finding(
                 key=key_of(self.connection, self.object, record, self.rule),
                 connection=self.connection,
@@ -187,8 +178,19 @@ class Findings(Struct, frozen=True, kw_only=True):
                 kind=self.kind,
                 rule=self.rule,
                 evidence=tuple(evidence),
-                **dict(zip(OF_EACH, values, strict=True)),
+                **fields,
             )
+
+
+def _only(told: Told, numbers: Mapping[int, int]) -> Told:
+    """What is told of findings at some places, by their new ones."""
+    rows = [n for n, place in enumerate(told.of) if place in numbers]
+    return Told(
+        cited=told.cited,
+        of=[numbers[told.of[n]] for n in rows],
+        reason=[told.reason[n] for n in rows],
+        value=[told.value[n] for n in rows],
+    )
 
 
 OF_EACH = tuple(
@@ -233,22 +235,28 @@ def _chosen(findings: Sequence[Finding], places: Sequence[int]) -> Findings:
 def columns_of(findings: Sequence[Finding]) -> Findings:
     """Findings of one rule, at least one, in columns."""
     first = findings[0]
-    cited: dict[Cited, int] = {}
-    told = Told(cited=[], of=[], cites=[], reason=[], value=[])
+    columns: dict[str, list[Any]] = {name: [getattr(finding, name) for finding in findings] for name in OF_EACH}
+    columns["since"] = [None if since is None else to_builtins(since) for since in columns["since"]]
+    told: list[Told] = []
     for place, finding in enumerate(findings):
+        after = -1
         for evidence in finding.evidence:
-            told.of.append(place)
-            told.cites.append(cited.setdefault(_cited(evidence), len(cited)))
-            told.reason.append(evidence.reason)
-            told.value.append(evidence.value)
-    told.cited.extend(cited)
+            # What is told of one finding must stand in its order; so a citation comes again where orders differ.
+            cited = _cited(evidence)
+            found = (n for n in range(after + 1, len(told)) if told[n].cited == cited)
+            after = next(found, len(told))
+            if after == len(told):
+                told.append(Told(cited=cited, of=[], reason=[], value=[]))
+            told[after].of.append(place)
+            told[after].reason.append(evidence.reason)
+            told[after].value.append(evidence.value)
     return Findings(
         connection=first.connection,
         object=first.object,
         kind=first.kind,
         rule=first.rule,
         evidence=told,
-        **{name: [getattr(finding, name) for finding in findings] for name in OF_EACH},
+        **columns,
     )
 
 
