@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import types
 from collections.abc import Callable, Mapping, Sequence, Set
+from contextlib import suppress
 from enum import Enum
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin
 
@@ -88,7 +89,11 @@ def _filled(
     for candidate in _types_at(words, (*path, name)):
         if isinstance(candidate, type) and issubclass(candidate, BaseModel):
             fields = {key: info for key, info in candidate.model_fields.items() if info.is_required()}
-            return {(*path, name): {key: _any_of(info.annotation, name) for key, info in fields.items()}}
+            entry = {key: _any_of(info.annotation, name) for key, info in fields.items()}
+            # Something that asks for more than texts would be wrong itself, and people would read of it.
+            with suppress(ValidationError):
+                candidate.model_validate(entry)
+                return {(*path, name): entry}
     return {}
 
 
