@@ -267,6 +267,8 @@ def _says(entry: Entry) -> str:
         return f"waiver {waiver['id']} until {waiver['until']}, by {waiver['by']}: {waiver['reason']}"
     if entry.kind == EntryKind.WAIVER_WITHDRAWN:
         return f"waiver {entry.key} withdrawn by {body['by']}" + (f": {body['reason']}" if body["reason"] else "")
+    if entry.kind == EntryKind.FINDING_RESOLVED:
+        return "no longer so"
     if "finding" in body:
         return "; ".join(str(evidence["reason"]) for evidence in body["finding"].get("evidence", ()))
     if "change" in body:

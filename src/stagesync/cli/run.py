@@ -43,7 +43,10 @@ def plan(config: Path, *, full: bool, out: Path | None, output: Format, limit: i
         sys.stdout.write(plan_text(document))
     elif result.judgements:
         show.plan(result.plan, limit)
-        show.out.print(f"\nPlan: {show.plan_counts(result.plan)}. Nothing was written.", markup=False)
+        show.out.print(f"\nPlan: {show.plan_counts(result.plan)}. Nothing was written to a CRM.", markup=False)
+    if out is not None and document is not None:
+        approve = hints.command(config, "approve", str(out), "--by", "NAME")
+        show.err.print(f"The plan is in {out}; `{approve}` signs its rows.", markup=False, soft_wrap=True)
     return end(result, config)
 
 
