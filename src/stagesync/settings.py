@@ -26,6 +26,7 @@ from stagesync.policy.document import Document, KeyPath, read_document
 from stagesync.policy.durations import Duration, Unit
 from stagesync.policy.mappings import CrmMapping, load_mapping
 from stagesync.policy.schema import Day, Identifier, Length, MappingFile, Strict, Words
+from stagesync.policy.task_texts import TaskTemplate, load_template, shipped_template
 from stagesync.policy.validation import validate
 
 SQLITE = "sqlite:///"
@@ -355,6 +356,9 @@ class TaskSettings(Strict):
     per_owner_and_day: (
         Annotated[int, Field(ge=0, description="how many tasks an owner gets in a day, most money first")] | None
     ) = None
+    template: (
+        Annotated[Words, Field(description="a file with the words of tasks; the shipped one if left out")] | None
+    ) = None
 
 
 class SettingsFile(Strict):
@@ -385,6 +389,7 @@ class Settings:
     definition: Definition
     mappings: Mapping[str, CrmMapping]
     time_zone: ZoneInfo
+    task_template: TaskTemplate
 
     @property
     def folder(self) -> Path:
@@ -433,9 +438,13 @@ def load_settings(file: Path) -> Settings:
         if mapping.crm != connection.crm:
             message = f"connection '{name}' is a {connection.crm}, but its mapping is for {mapping.crm}"
             document.problem(place, message)
+    template = _template(document, file.parent, words.tasks.template)
     document.raise_problems()
     assert definition is not None
-    return Settings(file=file, words=words, definition=definition, mappings=mappings, time_zone=zone)
+    assert template is not None
+    return Settings(
+        file=file, words=words, definition=definition, mappings=mappings, time_zone=zone, task_template=template
+    )
 
 
 Read = TypeVar("Read")
@@ -460,6 +469,12 @@ def _mapping(file: Path, definition: Definition | None) -> CrmMapping | None:
     document, _ = validate(read_document(file), MappingFile)
     document.raise_problems()
     return None
+
+
+def _template(document: Document, folder: Path, name: str | None) -> TaskTemplate | None:
+    if name is None:
+        return shipped_template()
+    return _tried(document, ("tasks", "template"), partial(load_template, folder / name))
 
 
 def _is_zone(name: str) -> bool:

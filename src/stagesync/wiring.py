@@ -75,6 +75,7 @@ def opened(
                 mirror=Mirror(settings.mirror_folder),
                 limits=_limits(settings),
                 tasks_a_day=settings.words.tasks.per_owner_and_day,
+                template=settings.task_template,
                 freezes=_freezes(settings),
                 protected=_protected(settings),
                 pause_file=settings.pause_file,
@@ -318,6 +319,7 @@ def run_facts(settings: Settings) -> Mapping[str, object]:
         "definition_sha256": settings.definition.digest,
         "definition_commit": _commit_of(settings.definition.file),
         "mappings_sha256": {name: mapping.digest for name, mapping in settings.mappings.items()},
+        "task_template_sha256": settings.task_template.digest,
         "settings_sha256": hashlib.sha256(settings.file.read_bytes()).hexdigest(),
     }
 

@@ -18,6 +18,7 @@ from stagesync.policy.definitions import load_definition
 from stagesync.policy.document import read_document
 from stagesync.policy.mappings import load_mapping
 from stagesync.policy.parts import FragmentFile
+from stagesync.policy.task_texts import BLOCKS, load_template
 from stagesync.policy.validation import validate
 from stagesync.settings import load_settings
 
@@ -85,6 +86,15 @@ def test_every_yaml_is_accepted(file: Path, tmp_path: Path) -> None:
     for block in blocks(file):
         if block.language == "yaml":
             load(block, tmp_path)
+
+
+@pytest.mark.parametrize("file", DOCUMENTS)
+def test_every_template_is_accepted(file: Path, tmp_path: Path) -> None:
+    for block in blocks(file):
+        if block.language == "jinja":
+            (tmp_path / "task.j2").write_text(block.text, encoding="utf-8")
+            template = load_template(tmp_path / "task.j2")
+            assert template.blocks.names == set(BLOCKS), f"{block}: show all blocks"
 
 
 WHOLE = {"ladder", "ladders", "extends"}

@@ -19,12 +19,12 @@ from stagesync.audit.judgement import Judgement
 from stagesync.model.changes import Change, ChangeKind, Mode, Plan, TaskText
 from stagesync.model.crm import NativeStage, Owner
 from stagesync.model.findings import Kind, Scope
-from stagesync.planning import texts
 from stagesync.planning.calendar import due_date, is_over
 from stagesync.planning.freeze import Freeze
 from stagesync.planning.guard import REVERT, Bound, Limits, Protected, check
 from stagesync.planning.planner import UTC_ZONE, OpenTask, Situation, plan
 from stagesync.policy.durations import Duration, Unit
+from stagesync.policy.task_texts import shipped_template
 from stagesync.policy.working_days import WorkingDays
 from tests.unit.oracle import NOW, Moment, Record, Rules, Rung
 from tests.unit.worlds import OWNERS, World, definition_words, judge_words, mapping_words, tables
@@ -336,8 +336,8 @@ def test_who_is_ready_is_not_asked_for_what_is_there(tmp_path: Path) -> None:
 
 def test_a_long_name_is_cut_in_the_subject(tmp_path: Path) -> None:
     (finding,) = judged(tmp_path, deal("1", "Offer")).each()
-    assert len(texts.subject([structs.replace(finding, record_name="x" * 500)])) < 160
-    assert "(+1 more)" in texts.subject([finding, structs.replace(finding, kind=Kind.STALLED)])
+    assert len(shipped_template().subject([structs.replace(finding, record_name="x" * 500)])) < 160
+    assert "(+1 more)" in shipped_template().subject([finding, structs.replace(finding, kind=Kind.STALLED)])
 
 
 TEXT = TaskText(subject="old", body="asks for something else", due=date(2026, 3, 1), owner="ann")

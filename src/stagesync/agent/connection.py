@@ -18,6 +18,7 @@ from stagesync.planning.guard import Limits, Protected
 from stagesync.policy.definitions import Definition
 from stagesync.policy.durations import Duration
 from stagesync.policy.mappings import CrmMapping
+from stagesync.policy.task_texts import TaskTemplate, shipped_template
 
 if TYPE_CHECKING:  # an audit of exports needs no database, and loading its client takes half a second
     from stagesync.ledger import Ledger
@@ -72,6 +73,7 @@ class Agent:
     clock: Callable[[], datetime]
     manner: Manner = Manner()
     tasks_a_day: int | None = None
+    template: TaskTemplate = field(default_factory=shipped_template)
     freezes: Sequence[Freeze] = ()
     protected: Protected = field(default_factory=Protected)
     pause_file: Path | None = None

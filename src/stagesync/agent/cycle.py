@@ -163,5 +163,6 @@ def _situation(agent: Agent, connected: Connected, pulled: Pulled, as_of: dateti
         protected=agent.protected,
         corrections=corrections(agent.ledger, connected.name, connected.mapping),
         tasks_a_day=agent.tasks_a_day,
+        template=agent.template,
         opened_today=_opened_today(agent, connected, as_of),
     )

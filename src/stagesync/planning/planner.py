@@ -18,12 +18,12 @@ from stagesync.model.changes import Change, ChangeKind, Ground, LeftOut, Mode, P
 from stagesync.model.counting import counted
 from stagesync.model.crm import NativeStage, Owner
 from stagesync.model.findings import Finding, Kind, Verdict
-from stagesync.planning import texts
 from stagesync.planning.calendar import due_date, is_over
 from stagesync.planning.disputes import Correction, Dispute, dispute, writer
 from stagesync.planning.guard import REVERT, Protected
 from stagesync.policy.durations import Duration, Unit
 from stagesync.policy.mappings import MappedObject
+from stagesync.policy.task_texts import TaskTemplate, shipped_template
 
 UTC_ZONE = ZoneInfo("UTC")
 KIND_ORDER = {kind: position for position, kind in enumerate(Kind)}
@@ -54,7 +54,7 @@ class Situation:
     ``fallback_owner`` gets the tasks that no active person can be given. ``protected`` is never written.
     ``corrections`` are those that were applied earlier, oldest first, by object and record.
     ``tasks_a_day`` is how many tasks an owner may get in a day (None: any number), ``opened_today`` how many each has
-    got since midnight.
+    got since midnight. ``template`` has the words of tasks.
     """
 
     connection: str
@@ -70,6 +70,7 @@ class Situation:
     corrections: Mapping[tuple[str, str], Sequence[Correction]] = field(default_factory=dict)
     tasks_a_day: int | None = None
     opened_today: Mapping[str, int] = field(default_factory=dict)
+    template: TaskTemplate = field(default_factory=shipped_template)
 
 
 def plan(judgements: Sequence[Judgement], situation: Situation) -> Plan:
@@ -257,8 +258,8 @@ class _Planner:
                 amount=first.amount,
                 stage_from=self.label(judgement.mapped, first.pipeline, first.native_stage),
                 task=TaskText(
-                    subject=texts.subject(findings),
-                    body=texts.body(findings, moved),
+                    subject=self.situation.template.subject(findings, moved),
+                    body=self.situation.template.body(findings, moved),
                     due=due_date(self.situation.today, self.situation.task_due, judgement.definition.working_days),
                     owner=owner,
                 ),
@@ -278,7 +279,7 @@ class _Planner:
         other = not set(keys) & set(task.findings)
         if same or other or task.text is None or task.crm_id is None or task.tells_of_a_move:
             return
-        first = findings[0]
+        first, said = findings[0], self.situation.template
         self.added(
             Change(
                 key=_key("update", judgement.connection, str(task.crm_id), *sorted(keys), *sorted(criteria)),
@@ -296,7 +297,7 @@ class _Planner:
                 findings=keys,
                 criteria=criteria,
                 amount=first.amount,
-                task=replace(task.text, subject=texts.subject(findings), body=texts.body(findings, None)),
+                task=replace(task.text, subject=said.subject(findings), body=said.body(findings)),
                 told=task.text,
                 crm_id=task.crm_id,
             )
@@ -344,9 +345,14 @@ class _Planner:
                 continue  # gone, hidden or left out: nothing says that what was asked for is there
             asked = {verdicts.get(criterion, Verdict.MET) for criterion in task.criteria}
             if asked <= {Verdict.MET}:
-                self.added(_closing(judgement, task, "what the task asked for is there", there=True))
+                self.close(judgement, task, "what the task asked for is there", there=True)
             elif not judgement.is_worked_on(task.record):
-                self.added(_closing(judgement, task, "the record is no longer worked on", there=False))
+                self.close(judgement, task, "the record is no longer worked on", there=False)
+
+    def close(self, judgement: Judgement, task: OpenTask, reason: str, *, there: bool) -> None:
+        told = task.text
+        said = None if told is None else self.situation.template.closed(told, there=there)
+        self.added(_closing(judgement, task, reason, said))
 
     def added(self, change: Change) -> bool:
         """Whether a change went into the plan; one of what is protected is named instead."""
@@ -475,7 +481,7 @@ def _standing(mapped: MappedObject, finding: Finding) -> dict[str, str | None]:
     return {mapped.stage_field: finding.native_stage, **pipeline}
 
 
-def _closing(judgement: Judgement, task: OpenTask, reason: str, *, there: bool) -> Change:
+def _closing(judgement: Judgement, task: OpenTask, reason: str, said: TaskText | None) -> Change:
     return Change(
         key=_key("close", judgement.connection, task.object, task.record, str(task.crm_id)),
         kind=ChangeKind.CLOSE_TASK,
@@ -487,7 +493,7 @@ def _closing(judgement: Judgement, task: OpenTask, reason: str, *, there: bool) 
         mode=Mode.SUGGEST,
         reason=reason,
         findings=task.findings,
-        task=None if task.text is None else texts.thanks(task.text, there=there),
+        task=said,
         told=task.text,
         crm_id=task.crm_id,
     )
