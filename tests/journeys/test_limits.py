@@ -8,11 +8,13 @@ import pytest
 
 from stagesync.agent import cycle, pauses
 from stagesync.errors import LimitReached
+from stagesync.model.changes import ChangeKind
 from stagesync.sandbox.hubspot.limits import Limits
 from stagesync.sandbox.server import Sandbox
 
 from .conftest import Deploy
 from .deployment import Deployment
+from .office import stages, tasks
 
 
 @pytest.fixture
@@ -144,3 +146,81 @@ def test_what_was_not_written_is_counted(sandbox: Sandbox, agent: Deployment) ->
     sandbox.org.calls_used = 0
     again = agent.run("run")
     assert again.code == 0, again.said
+
+
+def test_a_portal_that_moves_in_the_middle_of_apply_is_left_alone_and_then_finished(
+    sandbox: Sandbox, hubspot: Deployment
+) -> None:
+    """It moves after the stages of contacts were cleared and before they are set."""
+    sandbox.portal.lifecycle_sync = False
+    with hubspot.agent(write=False) as opened:
+        plan = cycle.run(opened, command="plan", write=False).plan
+    moves = {one.record: one for one in plan.changes if one.after and one.object == "contacts"}
+    asked = {one.record for one in plan.changes if one.kind is ChangeKind.OPEN_TASK}
+    assert moves
+    clock = Clock()
+    sandbox.portal.faults.fail_next(1, 477, retry_after=7_200, on="contacts/batch/update", skip=1)
+
+    with hubspot.agent(clock=clock) as opened:
+        stopped = cycle.run(opened, command="daemon", write=True, unattended=True)
+
+    assert sandbox.portal.faults.outages == []
+    error = stopped.errors["hubspot"]
+    assert isinstance(error, LimitReached)
+    assert (error.wait, stopped.exit_code) == (timedelta(hours=2), 3)
+    assert "planned changes of connection 'hubspot' were not made" in str(error)
+    assert f"goes on at {clock.now + error.wait:%Y-%m-%d %H:%M} UTC" in str(error)
+    held = stages(sandbox)
+    assert {held[f"hubspot contacts {record}"] for record in moves} == {None}
+    assert [task for task in tasks(sandbox) if task.startswith("hubspot")] == []
+
+    before = sandbox.portal.calls.copy()
+    clock.now += timedelta(minutes=119)
+    with hubspot.agent(clock=clock) as opened:
+        waiting = cycle.run(opened, command="daemon", write=True, unattended=True)
+    assert isinstance(waiting.errors["hubspot"], pauses.Paused)
+    assert sandbox.portal.calls == before, "nothing was asked"
+
+    clock.now += timedelta(minutes=2)
+    with hubspot.agent(clock=clock) as opened:
+        finished = cycle.run(opened, command="daemon", write=True, unattended=True)
+    assert (finished.errors, finished.exit_code) == ({}, 0)
+    held, made = stages(sandbox), tasks(sandbox)
+    assert {record: held[f"hubspot contacts {record}"] for record in moves} == {
+        record: one.after["lifecyclestage"] for record, one in moves.items()
+    }
+    assert {record for crm, _, record in (place.partition(" ") for place in made) if crm == "hubspot"} == asked
+    assert {len(found) for found in made.values()} == {1}
+    with hubspot.ledger() as ledger:
+        assert ledger.unsettled("hubspot") == []
+
+
+def test_an_org_whose_calls_end_in_the_middle_of_apply_is_left_alone(sandbox: Sandbox, agent: Deployment) -> None:
+    agent.words["pull"] = {"recheck_runs": 0}
+    agent.save()
+    reading = 0
+    for _ in range(2):
+        with agent.agent(write=False) as opened:
+            before = sandbox.org.calls_used
+            planned = cycle.run(opened, command="plan", write=False)
+        reading = sandbox.org.calls_used - before
+    # Room for all the reading, and for some of the writing.
+    sandbox.org.calls_limit = 10 * (sandbox.org.calls_used + reading + 6)
+    agent.words["connections"]["salesforce"]["budget"] = {"share": 0.1}
+    agent.save()
+    clock = Clock()
+    with agent.agent(clock=clock) as opened:
+        stopped = cycle.run(opened, command="daemon", write=True, unattended=True)
+    assert isinstance(stopped.errors["salesforce"], LimitReached)
+    with agent.agent(clock=clock) as opened:
+        waiting = cycle.run(opened, command="daemon", write=True, unattended=True)
+    assert isinstance(waiting.errors["salesforce"], pauses.Paused)
+    sandbox.org.calls_used = 0
+    clock.now += timedelta(hours=2)
+    with agent.agent(clock=clock) as opened:
+        finished = cycle.run(opened, command="daemon", write=True, unattended=True)
+    assert finished.exit_code == 0
+    made = tasks(sandbox)
+    wanted = {one.record for one in planned.plan.changes if one.kind is ChangeKind.OPEN_TASK}
+    assert {record for crm, _, record in (place.partition(" ") for place in made) if crm == "salesforce"} == wanted
+    assert {len(found) for found in made.values()} == {1}

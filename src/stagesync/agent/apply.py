@@ -9,7 +9,7 @@ import structlog
 from stagesync.agent.connection import Agent, Connected
 from stagesync.agent.settle import batches
 from stagesync.connectors.base import Writer
-from stagesync.errors import ConnectionFailed, Interrupted, StageSyncError
+from stagesync.errors import ConnectionFailed, Interrupted, LimitReached, StageSyncError
 from stagesync.model.changes import Change, ChangeKind, Halt, Outcome, Plan, Result
 from stagesync.model.counting import counted
 from stagesync.planning.planner import order
@@ -129,9 +129,8 @@ class _Applying:
         by_key = {change.key: change for change in changes}
         for outcome in outcomes:
             if outcome.halt is Halt.WRITES:
-                raise ConnectionFailed(
-                    f"connection '{connected.name}' takes no writes: {outcome.detail}. Its other changes wait"
-                )
+                text = f"connection '{connected.name}' takes no writes: {outcome.detail}. Its other changes wait"
+                raise ConnectionFailed(text) if outcome.wait is None else LimitReached(text).waiting(outcome.wait)
             change = by_key[outcome.key]
             if outcome.halt is Halt.TARGET and _target(change) not in self.bad_targets:
                 self.bad_targets[_target(change)] = change.record

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from enum import StrEnum
 
 
@@ -132,7 +132,7 @@ class Outcome:
     """What became of one change. ``detail`` is for people; ``crm_id`` the id of what was created or touched.
 
     ``seen`` are the values read back after the write, for the fields of the change. ``halt`` says what else would be
-    refused for the same reason.
+    refused for the same reason, and ``wait`` how long the CRM wants to be left alone, where that is the reason.
     """
 
     key: str
@@ -141,6 +141,7 @@ class Outcome:
     crm_id: str | None = None
     seen: Mapping[str, str | None] = field(default_factory=dict)
     halt: Halt | None = None
+    wait: timedelta | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -74,6 +74,11 @@ class Rejection(_Answer):
         details = [detail.message for detail in self.errors or () if detail.message]
         return "; ".join(dict.fromkeys(details)) or self.message or self.category or "no reason given"
 
+    def named(self) -> frozenset[str]:
+        """What the error names: among other things the ids of rows, in a list that is not always called alike."""
+        contexts = [self.context, *(detail.context for detail in self.errors or ())]
+        return frozenset(value for found in contexts if found for values in found.values() for value in values)
+
     def scopes(self) -> tuple[str, ...]:
         """The scopes that are said to be missing."""
         contexts = [self.context, *(detail.context for detail in self.errors or ())]

@@ -19,11 +19,11 @@ import polars as pl
 import structlog
 
 from stagesync.connectors.base import ChangedRows, Changes
-from stagesync.connectors.hubspot.answers import PropertyAnswer, Row
+from stagesync.connectors.hubspot.answers import PropertyAnswer
 from stagesync.connectors.hubspot.definitions import Definitions, asked, object_of
 from stagesync.connectors.hubspot.faults import Refusal, refusals_told
 from stagesync.connectors.hubspot.frames import ID, history_frame, link_frame, record_frame
-from stagesync.connectors.hubspot.records import pieces, read_associations, read_records, search_ids
+from stagesync.connectors.hubspot.records import MERGED, former_ids, pieces, read_associations, read_records, search_ids
 from stagesync.connectors.hubspot.transport import ReadTransport
 from stagesync.model.tables import Table
 
@@ -34,7 +34,6 @@ LAG = timedelta(minutes=1)
 OVERLAP = timedelta(minutes=10)
 """How long a write is taken to be on its way into the index."""
 READ_AT_ONCE = 2_000
-MERGED = "hs_merged_object_ids"
 MODIFIED = {"contacts": "lastmodifieddate", "0-1": "lastmodifieddate"}
 """The date that HubSpot moves with each write; ``hs_lastmodifieddate`` of all other objects."""
 
@@ -134,9 +133,8 @@ class HubSpotIncrements:
         """Records as they are now. With ``found_only`` what they were merged into is left for its own turn."""
         table = self._definitions.present(table)
         name = object_of(table)
-        wanted = [*asked(table), MERGED] if MERGED in self._definitions.properties(name) else asked(table)
-        if table.history_of is not None:
-            wanted = [one for one in wanted if one in {ID, MERGED}]
+        wanted = [ID] if table.history_of is not None else asked(table)
+        wanted = [*wanted, *(one for one in MERGED if one in self._definitions.properties(name))]
         history = [table.history_of] if table.history_of is not None else []
         rows = read_records(self._transport, name, ids, wanted, history=history)
         if found_only is not None:
@@ -145,7 +143,7 @@ class HubSpotIncrements:
         frame = record_frame(table, rows) if table.history_of is None else history_frame(table, rows)
         return ChangedRows(
             rows=frame,
-            gone=sorted({*ids, *_merged(rows)} - set(there)),
+            gone=sorted({*ids, *(old for row in rows for old in former_ids(row))} - set(there)),
             links={link: self.links_from(table, link, there) for link in table.links},
             of=list(found_only) if found_only is not None else there,
         )
@@ -165,12 +163,6 @@ def _drifts(known: PropertyAnswer) -> bool:
     if known.name.startswith(_DRIFTING) or known.name in _DRIFTING_TOO:
         return True
     return known.calculated and not known.hubspot_defined
-
-
-def _merged(rows: Sequence[Row]) -> Iterator[str]:
-    """The ids of records that others were made of."""
-    for row in rows:
-        yield from (part.strip() for part in str(row.properties.get(MERGED) or "").split(";") if part.strip())
 
 
 def _text(moment: datetime) -> str:

@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from stagesync.connectors.hubspot.answers import AssociationLabels, Row
-from stagesync.connectors.hubspot.batches import Trouble, Troubles, associate, trouble, upsert
+from stagesync.connectors.hubspot.batches import (
+    Trouble,
+    Troubles,
+    associate,
+    not_tried,
+    stopped,
+    trouble,
+    upsert,
+)
 from stagesync.connectors.hubspot.faults import Refusal
 from stagesync.connectors.hubspot.frames import ID
-from stagesync.connectors.hubspot.records import read_records
+from stagesync.connectors.hubspot.readback import Held, current_values, failed, not_seen
 from stagesync.connectors.hubspot.tasks import (
     find_by_key,
     find_on_records,
@@ -27,10 +36,12 @@ def open_tasks(transport: WriteTransport, object_name: str, changes: Sequence[Ch
     Raises ``ConnectionFailed`` or :class:`Refusal` only before anything is written.
     """
     unique = has_unique_key(transport)
-    there = {str(row.id) for row in read_records(transport, object_name, [one.record for one in changes], [ID])}
-    outcomes = {one.key: outcome for one in changes if (outcome := _before_write(one, there))}
-    wanted = [one for one in changes if one.key not in outcomes]
-    existing = _found(transport, wanted, unique=unique)
+    there = current_values(transport, object_name, [one.record for one in changes], [ID])
+    sought = [replace(one, record=there.merged.get(one.record, one.record)) for one in changes]
+    present = {*there.values, *there.merged.values()}
+    existing = _found(transport, [one for one in sought if one.task and one.record in present], unique=unique)
+    outcomes = {one.key: outcome for one in changes if (outcome := _before_write(one, there, existing))}
+    wanted = [one for one in sought if one.key not in outcomes]
     fresh = [one for one in wanted if one.key not in existing]
     troubles = _upsert(transport, fresh) if unique else _create_each(transport, object_name, fresh)
     made, troubles = _located(transport, fresh, troubles, unique=unique)
@@ -41,12 +52,13 @@ def open_tasks(transport: WriteTransport, object_name: str, changes: Sequence[Ch
     return outcomes
 
 
-def _before_write(change: Change, there: set[str]) -> Outcome | None:
+def _before_write(change: Change, there: Held, existing: Mapping[str, str]) -> Outcome | None:
+    """Why no task is opened. One that exists went along when its record was merged, and is ours as before."""
     if change.task is None:
         return Outcome(key=change.key, result=Result.FAILED, detail="the change holds no task to open")
-    if change.record not in there:
-        return Outcome(key=change.key, result=Result.SUPERSEDED, detail="the record is gone")
-    return None
+    if change.record in there.values or (change.record in there.merged and change.key in existing):
+        return None
+    return Outcome(key=change.key, result=Result.SUPERSEDED, detail=there.why_gone(change.record))
 
 
 def _found(transport: WriteTransport, changes: Sequence[Change], *, unique: bool) -> dict[str, str]:
@@ -72,6 +84,10 @@ def _create_each(transport: WriteTransport, object_name: str, changes: Sequence[
     types = _plain_type(transport, object_name)
     found: Troubles = {}
     for one in changes:
+        end = stopped(found)
+        if end is not None:
+            found[one.key] = not_tried(end)
+            continue
         ends = [{"to": {"id": one.record}, "types": types}] if types else []
         body = {"properties": marked(_properties(one), one.key), "associations": ends}
         request = Request(path=transport.paths.create, names={"object": transport.connection.task_table}, body=body)
@@ -99,12 +115,12 @@ def _located(
     transport: WriteTransport, changes: Sequence[Change], troubles: Troubles, *, unique: bool
 ) -> tuple[dict[str, str], Troubles]:
     """Ids of the tasks just made, those of unknown outcome among them; and the troubles that are left."""
-    doubtful = [one for one in changes if troubles.get(one.key, _SENT).result is Result.UNKNOWN]
+    doubtful = [one for one in changes if not troubles.get(one.key, _SENT).settled]
     try:
         ids = _found(transport, doubtful, unique=unique)
     except (ConnectionFailed, Refusal) as error:
-        blind = Trouble(result=Result.UNKNOWN, detail=f"sent, but it could not be read back: {error}")
-        return {}, {**{one.key: blind for one in doubtful}, **troubles}
+        blind = {one.key: not_seen(error) for one in doubtful}
+        return {}, {**blind, **{key: one for key, one in troubles.items() if not one.doubtful}}
     return ids, {key: one for key, one in troubles.items() if key not in ids}
 
 
@@ -118,12 +134,13 @@ def _attach(transport: WriteTransport, object_name: str, changes: Sequence[Chang
 
 def _outcome(change: Change, task: str | None, problem: Trouble | None, loose: Troubles, *, already: bool) -> Outcome:
     if problem is not None:
-        return Outcome(key=change.key, result=problem.result, detail=problem.detail, crm_id=task)
+        return failed(change.key, problem, crm_id=task)
     if task is None:
         detail = "HubSpot answered that the task was written, and there is none"
         return Outcome(key=change.key, result=Result.FAILED, detail=detail)
     if task in loose:
-        result = Result.UNKNOWN if loose[task].result is Result.UNKNOWN else Result.FAILED
+        # A task that is there is not forgotten: unless HubSpot said no, the next run attaches it.
+        result = Result.FAILED if loose[task].result is Result.REFUSED else Result.UNKNOWN
         detail = f"task {task} is not attached to {change.object} {change.record}: {loose[task].detail}"
-        return Outcome(key=change.key, result=result, detail=detail, crm_id=task)
+        return failed(change.key, replace(loose[task], result=result), detail=detail, crm_id=task)
     return Outcome(key=change.key, result=Result.ALREADY_SO if already else Result.APPLIED, crm_id=task)

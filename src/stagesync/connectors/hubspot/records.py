@@ -25,6 +25,9 @@ HISTORY_BATCH = 50  # inputs of batch/read with past values
 SEARCH_PAGE = 200
 ASSOCIATION_BATCH = 1000  # inputs of associations batch/read
 
+MERGED = ("hs_merged_object_ids", "hs_calculated_merged_vids")
+"""Properties with the ids of the records that a record was made of; contacts have both."""
+
 T = TypeVar("T")
 
 
@@ -111,6 +114,26 @@ def read_records(
         request = Request(path=transport.paths.batch_read, names={"object": object_name}, body=body)
         found += transport.ask(BatchAnswer, request).results
     return found
+
+
+def read_followed(
+    transport: ReadTransport, object_name: str, ids: Iterable[str], properties: Sequence[str]
+) -> dict[str, Row]:
+    """These records as they are now, by the id asked for; one that was merged is the record that it became.
+
+    Absent ones are left out. A merged record names those that it was made of.
+    """
+    wanted = set(ids)
+    rows = read_records(transport, object_name, sorted(wanted), sorted({*properties, *MERGED}))
+    found = {old: row for row in rows for old in former_ids(row) if old in wanted}
+    return found | {str(row.id): row for row in rows if str(row.id) in wanted}
+
+
+def former_ids(row: Row) -> Iterator[str]:
+    """The ids of records that this one was made of; HubSpot lists them with semicolons, some with a time behind."""
+    for name in MERGED:
+        parts = str(row.properties.get(name) or "").split(";")
+        yield from (old for part in parts if (old := part.partition(":")[0].strip()))
 
 
 def read_associations(

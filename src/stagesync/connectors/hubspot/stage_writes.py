@@ -13,8 +13,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from stagesync.connectors.hubspot.answers import PropertyAnswer
-from stagesync.connectors.hubspot.batches import Trouble, Troubles, update
-from stagesync.connectors.hubspot.readback import Values, Write, current_values, differences, holds, read_back
+from stagesync.connectors.hubspot.batches import Trouble, Troubles, not_tried, stopped, update
+from stagesync.connectors.hubspot.readback import (
+    Held,
+    Values,
+    Write,
+    current_values,
+    differences,
+    failed,
+    holds,
+    read_back,
+)
 from stagesync.connectors.hubspot.records import read_properties
 from stagesync.connectors.hubspot.stages import option_stages
 from stagesync.connectors.hubspot.transport import WriteTransport
@@ -33,12 +42,12 @@ def set_stages(transport: WriteTransport, object_name: str, changes: Sequence[Ch
     outcomes: dict[str, Outcome] = {}
     writes: list[Write] = []
     for change in changes:
-        early = _before_write(change, now.get(change.record)) or _unknown_stage(change, order)
+        early = _before_write(change, now) or _unknown_stage(change, order)
         if early is not None:
             outcomes[change.key] = early
         else:
             writes.append(Write(key=change.key, record=change.record, values=change.after))
-    held = {write.record: now[write.record] for write in writes}
+    held = {write.record: now.values[write.record] for write in writes}
     troubles = _write(transport, object_name, writes, held, order)
     return outcomes | read_back(transport, object_name, writes, troubles)
 
@@ -46,9 +55,23 @@ def set_stages(transport: WriteTransport, object_name: str, changes: Sequence[Ch
 def finish_stages(transport: WriteTransport, object_name: str, changes: Sequence[Change]) -> dict[str, Outcome]:
     """Set ``after`` where a stop between clearing and setting left the lifecycle stage blank.
 
-    The same as :func:`set_stages` with a blank stage for what must still be there, so nothing is cleared.
+    The same as :func:`set_stages` with a blank stage for what must still be there, so nothing is cleared. Where the
+    stage is refused, the one that was cleared for it is put back.
     """
-    return set_stages(transport, object_name, [_from_blank(change) for change in changes])
+    outcomes = set_stages(transport, object_name, [_from_blank(change) for change in changes])
+    old = {
+        change.key: change
+        for change in changes
+        if outcomes[change.key].result is Result.REFUSED and change.before.get(FORWARD_ONLY)
+    }
+    cleared = {one.record: {FORWARD_ONLY: str(one.before[FORWARD_ONLY])} for one in old.values()}
+    lost = update(transport, object_name, cleared)
+    return outcomes | {key: _put_back(outcomes[key], one, lost.get(one.record)) for key, one in old.items()}
+
+
+def _put_back(refused: Outcome, change: Change, lost: Trouble | None) -> Outcome:
+    told = _restored(Trouble(result=refused.result, detail=refused.detail), change.before[FORWARD_ONLY], lost)
+    return failed(refused.key, told, crm_id=refused.crm_id)
 
 
 def _from_blank(change: Change) -> Change:
@@ -57,15 +80,16 @@ def _from_blank(change: Change) -> Change:
     return replace(change, before={**change.before, FORWARD_ONLY: None})
 
 
-def _now(transport: WriteTransport, object_name: str, changes: Sequence[Change]) -> dict[str, Values]:
+def _now(transport: WriteTransport, object_name: str, changes: Sequence[Change]) -> Held:
     names = {name for change in changes for name in (*change.before, *change.after)}
     return current_values(transport, object_name, [change.record for change in changes], names)
 
 
-def _before_write(change: Change, now: Values | None) -> Outcome | None:
+def _before_write(change: Change, held: Held) -> Outcome | None:
     """Why a change is not written; None when it is. Only values count: HubSpot moves the date by itself."""
+    now = held.values.get(change.record)
     if now is None:
-        return _superseded(change, "the record is gone: deleted, merged into another or hidden from this token", {})
+        return _superseded(change, held.why_gone(change.record), {})
     seen = {name: now.get(name) for name in change.after}
     if holds(now, change.after):
         return Outcome(key=change.key, result=Result.ALREADY_SO, crm_id=change.record, seen=seen)
@@ -104,14 +128,21 @@ def _write(
     held: Mapping[str, Values],
     order: Mapping[str, int] | None,
 ) -> Troubles:
-    """Clear where the move is backwards, then set; what was cleared in vain gets its old stage back."""
+    """Clear where the move is backwards, then set; what was cleared in vain gets its old stage back.
+
+    Where HubSpot takes no more calls, what was cleared and not set is left in doubt, so that the next run finishes it.
+    """
     back = [write for write in writes if _is_backward(write, held[write.record], order)]
     troubles = update(transport, object_name, {write.record: {FORWARD_ONLY: ""} for write in back})
     ready = [write for write in writes if write.record not in troubles]
-    refused = update(transport, object_name, {write.record: write.wire() for write in ready})
-    emptied = [
-        write.record for write in back if write.record in refused and refused[write.record].result is not Result.UNKNOWN
-    ]
+    end = stopped(troubles)
+    if end is not None:
+        refused = {write.record: not_tried(end) for write in ready}
+    else:
+        refused = update(transport, object_name, {write.record: write.wire() for write in ready})
+    emptied = [write.record for write in back if write.record in refused and refused[write.record].settled]
+    if stopped(refused) is not None:
+        return troubles | refused | {one: _unfinished(refused[one]) for one in emptied}
     lost = update(transport, object_name, {one: {FORWARD_ONLY: held[one][FORWARD_ONLY] or ""} for one in emptied})
     for one in emptied:
         refused[one] = _restored(refused[one], held[one][FORWARD_ONLY], lost.get(one))
@@ -126,8 +157,14 @@ def _is_backward(write: Write, held: Values, order: Mapping[str, int] | None) ->
     return old not in order or new not in order or order[new] < order[old]
 
 
+def _unfinished(trouble: Trouble) -> Trouble:
+    """A record that has no stage now, and whose change stays open."""
+    detail = f"its stage was cleared and not yet set, which the next run does: {trouble.detail}"
+    return replace(trouble, result=Result.UNKNOWN, detail=detail)
+
+
 def _restored(refused: Trouble, old: str | None, lost: Trouble | None) -> Trouble:
     if lost is None:
         return Trouble(result=refused.result, detail=f"{refused.detail}; the old stage was put back")
     detail = f"{refused.detail}; the record may be left without a stage, it was {old}: {lost.detail}"
-    return Trouble(result=Result.UNKNOWN, detail=detail)
+    return replace(lost, result=Result.UNKNOWN, detail=detail)

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 
 import structlog
 
-from stagesync.connectors.hubspot.batches import update
+from stagesync.connectors.hubspot.batches import Trouble, not_tried, trouble, update
 from stagesync.connectors.hubspot.faults import Refusal
 from stagesync.connectors.hubspot.opening import open_tasks
-from stagesync.connectors.hubspot.readback import Write, current_values, read_back
+from stagesync.connectors.hubspot.readback import Write, current_values, failed, read_back
 from stagesync.connectors.hubspot.records import BATCH
 from stagesync.connectors.hubspot.stage_writes import finish_stages, set_stages
 from stagesync.connectors.hubspot.tasks import BODY, COMPLETED, STATUS, SUBJECT, new_text
 from stagesync.connectors.hubspot.transport import WriteTransport
 from stagesync.errors import ConnectionFailed
-from stagesync.model.changes import Change, Outcome, Result
+from stagesync.model.changes import Change, Halt, Outcome, Result
 
 log = structlog.get_logger()
 
@@ -74,15 +75,20 @@ class HubSpotWriter:
 
     def _each(self, kind: str, changes: Sequence[Change], step: Step) -> Sequence[Outcome]:
         found: dict[str, Outcome] = {}
+        end: Trouble | None = None
         for batch in _batches(changes):
+            if end is not None:
+                found |= _all(batch, not_tried(end))
+                continue
             try:
                 found |= step(self._transport, batch[0].object, batch)
             except Refusal as refusal:
-                found |= _all(batch, Result.REFUSED, str(refusal))
+                found |= _all(batch, Trouble(result=Result.REFUSED, detail=str(refusal)))
             except ConnectionFailed as error:
                 if not found:
                     raise
-                found |= _all(batch, Result.FAILED, str(error))
+                found |= _all(batch, replace(trouble(error), result=Result.FAILED))
+            end = _end(found[change.key] for change in batch)
         outcomes = [found[change.key] for change in changes]
         counts = Counter(outcome.result.value for outcome in outcomes)
         log.info(
@@ -93,7 +99,8 @@ class HubSpotWriter:
 
 def _update_tasks(transport: WriteTransport, _object_name: str, changes: Sequence[Change]) -> dict[str, Outcome]:
     table = transport.connection.task_table
-    now = current_values(transport, table, [one.crm_id for one in changes if one.crm_id], [STATUS, SUBJECT, BODY])
+    named = [one.crm_id for one in changes if one.crm_id]
+    now = current_values(transport, table, named, [STATUS, SUBJECT, BODY]).values
     outcomes: dict[str, Outcome] = {}
     writes: list[Write] = []
     for one in changes:
@@ -116,7 +123,7 @@ def _close_tasks(transport: WriteTransport, _object_name: str, changes: Sequence
         if one.crm_id is None
     }
     named = {one.key: one.crm_id for one in changes if one.crm_id is not None}
-    now = current_values(transport, table, named.values(), [STATUS, SUBJECT, BODY])
+    now = current_values(transport, table, named.values(), [STATUS, SUBJECT, BODY]).values
     by_key = {one.key: one for one in changes}
     texts: dict[str, Mapping[str, str | None]] = {}
     writes: list[Write] = []
@@ -153,5 +160,13 @@ def _batches(changes: Sequence[Change]) -> Iterator[list[Change]]:
         rest = later
 
 
-def _all(changes: Sequence[Change], result: Result, detail: str) -> dict[str, Outcome]:
-    return {one.key: Outcome(key=one.key, result=result, detail=detail) for one in changes}
+def _all(changes: Sequence[Change], trouble: Trouble) -> dict[str, Outcome]:
+    return {one.key: failed(one.key, trouble) for one in changes}
+
+
+def _end(outcomes: Iterable[Outcome]) -> Trouble | None:
+    """What keeps all further changes from being sent."""
+    for one in outcomes:
+        if one.halt is Halt.WRITES:
+            return Trouble(result=one.result, detail=one.detail, halt=one.halt, wait=one.wait)
+    return None

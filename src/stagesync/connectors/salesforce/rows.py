@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any, TypeVar
 
 import msgspec
@@ -12,7 +13,7 @@ import structlog
 
 from stagesync.connectors.salesforce.failures import BUSY_CODES, CONFLICT, LIMIT, Refusal, RowError, unsettled
 from stagesync.connectors.salesforce.session import Call, OrgSession
-from stagesync.errors import ConnectionFailed
+from stagesync.errors import ConnectionFailed, LimitReached
 from stagesync.model.changes import Change, Halt, Outcome, Result
 
 log = structlog.get_logger(__name__)
@@ -50,7 +51,7 @@ class Patch:
 class Answer:
     """What became of one row. ``lost`` means that it may have landed, ``conflict`` that the precondition failed.
 
-    ``halt`` says what else the org would not take.
+    ``halt`` says what else the org would not take, ``wait`` for how long.
     """
 
     ok: bool = False
@@ -61,6 +62,7 @@ class Answer:
     passing: bool = False
     error: RowError = NO_ERROR
     halt: Halt | None = None
+    wait: timedelta | None = None
 
     @property
     def gone(self) -> bool:
@@ -122,12 +124,14 @@ def collection_upsert(session: OrgSession, table: str, key: str, records: Sequen
 def outcome_of(change: Change, answer: Answer, **more: Any) -> Outcome:
     """The outcome of a row that was not written."""
     if answer.lost:
-        return Outcome(key=change.key, result=Result.UNKNOWN, detail=answer.said, halt=answer.halt, **more)
+        return Outcome(
+            key=change.key, result=Result.UNKNOWN, detail=answer.said, halt=answer.halt, wait=answer.wait, **more
+        )
     if answer.gone:
         text = f"the record is gone, or StageSync's user may no longer see it ({answer.said})"
         return Outcome(key=change.key, result=Result.SUPERSEDED, detail=text, **more)
     result = Result.FAILED if answer.passing or answer.locked else Result.REFUSED
-    return Outcome(key=change.key, result=result, detail=answer.said, halt=answer.halt, **more)
+    return Outcome(key=change.key, result=result, detail=answer.said, halt=answer.halt, wait=answer.wait, **more)
 
 
 def _one_target(_item: object) -> str:
@@ -176,7 +180,7 @@ def _unless_halted(
 
 def _not_tried(because: Answer) -> Answer:
     text = RowError(message=f"not tried, because another record was refused: {because.said}")
-    return Answer(error=text, passing=True, halt=because.halt)
+    return Answer(error=text, passing=True, halt=because.halt, wait=because.wait)
 
 
 def _parts(items: Sequence[I], size: int) -> list[Sequence[I]]:
@@ -259,6 +263,8 @@ def _not_sent(error: ConnectionFailed) -> Answer:
     text = RowError(message=" ".join(str(error).split()))
     refused = isinstance(error, Refusal) and not error.busy and error.error.code != LIMIT
     halt = _halt(error.error) if isinstance(error, Refusal) else None
+    if isinstance(error, LimitReached):
+        return Answer(error=text, passing=True, halt=Halt.WRITES, wait=error.wait)
     return Answer(error=text, lost=unsettled(error), passing=not refused, halt=halt)
 
 

@@ -86,6 +86,14 @@ def batch_update(call: Call) -> Reply:
             errors.append(_missing(kind, [str(each.get("id", ""))], each))
         else:
             targets.append((record, each))
+    if call.portal.faults.bad_rows != "whole":
+        written: list[Written] = []
+        for record, each in targets:
+            try:
+                written.append(_update(call, kind, record, each))
+            except ApiError as refused:
+                errors.append(_bad_row(call, refused, each))
+        return _reply(call, started, _written(call, kind, written), errors)
     with call.portal.database.transaction():
         for record, each in targets:
             checked(call.portal, kind, each.get("properties", {}), record)
@@ -98,21 +106,35 @@ def batch_upsert(call: Call) -> Reply:
     kind, started, inputs = call.kind(), call.portal.now(), call.inputs(MOST)
     _no_duplicates(inputs)
     results: list[dict[str, Any]] = []
+    errors: Errors = []
     with call.portal.database.transaction():
         for each in inputs:
-            id_property = str(each.get("idProperty") or "hs_object_id")
-            record = find(call, kind, str(each.get("id", "")), id_property)
-            new = record is None
-            if record is None:
-                given = {id_property: each.get("id"), **each.get("properties", {})}
-                one = writing.create(call.portal, kind, given, source=call.source, enforce=call.enforce)
-            else:
-                one = _update(call, kind, record, each)
-            results.append({**written_body(call, kind, *one), "new": new})
+            try:
+                results.append(_upserted(call, kind, each))
+            except ApiError as refused:
+                if call.portal.faults.bad_rows == "whole":
+                    raise
+                errors.append(_bad_row(call, refused, each))
     results.sort(key=lambda body: str(body["id"])[::-1])
-    reply = _reply(call, started, results, [])
+    reply = _reply(call, started, results, errors)
     made_task = kind.name == "tasks" and any(body["new"] for body in results)
     return Reply(status=reply.status, body=reply.body, cut=made_task and call.portal.faults.take_drop())
+
+
+def _upserted(call: Call, kind: ObjectType, each: Mapping[str, Any]) -> dict[str, Any]:
+    id_property = str(each.get("idProperty") or "hs_object_id")
+    record = find(call, kind, str(each.get("id", "")), id_property)
+    if record is not None:
+        return {**written_body(call, kind, *_update(call, kind, record, each)), "new": False}
+    given = {id_property: each.get("id"), **each.get("properties", {})}
+    made = writing.create(call.portal, kind, given, source=call.source, enforce=call.enforce)
+    return {**written_body(call, kind, *made), "new": True}
+
+
+def _bad_row(call: Call, refused: ApiError, each: Mapping[str, Any]) -> dict[str, Any]:
+    """The entry of a 207 for a refused row, with or without a word on which one it is."""
+    context = {"ids": [str(each.get("id"))]} if call.portal.faults.bad_rows == "named" else {}
+    return {**refused.body, "context": {**refused.body.get("context", {}), **context}}
 
 
 def batch_archive(call: Call) -> Reply:

@@ -114,6 +114,12 @@ class Stage:
     id: str
     label: str
     metadata: Mapping[str, str] = field(default_factory=dict)
+    write_permissions: str = "CRM_PERMISSIONS_ENFORCEMENT"
+
+    @property
+    def locked(self) -> bool:
+        """Whether no integration may move a record here."""
+        return self.write_permissions in {"READ_ONLY", "INTERNAL_ONLY"}
 
     @property
     def closed(self) -> bool:
@@ -163,7 +169,7 @@ class Pipeline:
             "label": stage.label,
             "displayOrder": self.stages.index(stage),
             "metadata": dict(stage.metadata),
-            "writePermissions": "CRM_PERMISSIONS_ENFORCEMENT",
+            "writePermissions": stage.write_permissions,
             "archived": False,
             "createdAt": moment,
             "updatedAt": moment,
@@ -175,9 +181,7 @@ class Pipeline:
             "id": self.id,
             "label": self.label,
             "created": self.created,
-            "stages": [
-                {"id": stage.id, "label": stage.label, "metadata": dict(stage.metadata)} for stage in self.stages
-            ],
+            "stages": [{**asdict(stage), "metadata": dict(stage.metadata)} for stage in self.stages],
         }
 
     @classmethod

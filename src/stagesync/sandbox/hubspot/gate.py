@@ -21,13 +21,17 @@ _OUTAGES = {
 }
 
 
-def outage(portal: Portal) -> Outage | None:
-    """The planned outage that this request runs into."""
-    return portal.faults.next_outage()
+def outage(portal: Portal, path: str) -> Outage | None:
+    """The planned outage that a request to this path runs into."""
+    return portal.faults.next_outage(path)
 
 
 def outage_error(planned: Outage) -> ApiError:
     """The JSON refusal of an outage that comes from HubSpot itself."""
+    if planned.status == 429:
+        message = "You have reached your daily limit."
+        body = {"status": "error", "message": message, "errorType": "RATE_LIMIT", "policyName": "DAILY"}
+        return ApiError(429, body)
     category, message = _OUTAGES.get(planned.status, ("SERVER_ERROR", "Something went wrong."))
     headers = {"Retry-After": str(planned.retry_after)} if planned.retry_after is not None else {}
     return ApiError(planned.status, {"status": "error", "message": message, "category": category}, headers)

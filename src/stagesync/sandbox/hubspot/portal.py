@@ -74,6 +74,8 @@ class Portal:
         self.calls: Counter[str] = Counter()
         self.association_page_size = 500
         self.lifecycle_sync = True
+        self.forward_only: set[str] = set()
+        """Pipelines whose records may not move back. Only 2026-09 writes are held to it."""
         self.required: dict[tuple[str, str | None], tuple[str, ...]] = {}
         self.user_id = 9_586_504
         self.client_id = "stagesync-demo-client"

@@ -20,12 +20,13 @@ from starlette.routing import BaseRoute, Route
 from stagesync.sandbox.hubspot import gate
 from stagesync.sandbox.hubspot.calls import Call, Reply
 from stagesync.sandbox.hubspot.errors import ApiError, not_found, too_long
-from stagesync.sandbox.hubspot.faults import Outage
+from stagesync.sandbox.hubspot.faults import LOST, Outage
 from stagesync.sandbox.hubspot.paths import OPERATIONS, Operation
 from stagesync.sandbox.hubspot.portal import Portal
 
 _WORTH_COMPRESSING = 1_000
 _LONGEST_URL = 16_000
+_OF_THE_EDGE = frozenset({502, 504, *range(520, 527)})
 _HTML = "<html><head><title>{0} Bad Gateway</title></head><body><h1>{0} Bad Gateway</h1></body></html>"
 _LISTS = frozenset({"properties", "propertiesWithHistory", "associations"})
 _METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"]
@@ -57,11 +58,12 @@ def _endpoint(
             content=await request.body(),
         )
         portal.calls[f"{operation.method} {template}"] += 1
-        planned = gate.outage(portal)
-        if planned is not None and planned.status in {502, 504}:
+        planned = gate.outage(portal, request.url.path)
+        if planned is not None and planned.status in _OF_THE_EDGE:
             return _html(planned)
-        reply = await run_in_threadpool(_answer, call, operation, planned, _bearer(request))
-        if reply.cut:
+        lost = planned is not None and planned.status == LOST
+        reply = await run_in_threadpool(_answer, call, operation, None if lost else planned, _bearer(request))
+        if reply.cut or lost:
             return _cut(request)
         response = _response(reply, request.headers)
         # Clients measure clock skew by this header, so it follows the portal's clock.

@@ -151,8 +151,14 @@ def _stage_faults(portal: Portal, kind: ObjectType, found: Values, current: Reco
     if pipeline is None:
         return [_option_fault(kind.pipeline, chosen, [known.id for known in pipelines])]
     stage = found.get(kind.stage, now.get(kind.stage))
-    if stage and pipeline.stage(stage) is None:
+    if not stage:
+        return []
+    target = pipeline.stage(stage)
+    if target is None:
         return [_option_fault(kind.stage, stage, [known.id for known in pipeline.stages])]
+    if target.locked and stage != now.get(kind.stage):
+        message = f"Stage {stage} is {target.write_permissions}: records cannot be moved into it through the API."
+        return [PropertyFault(name=kind.stage, code="READ_ONLY_VALUE", message=message)]
     return []
 
 

@@ -81,6 +81,7 @@ def update(
         changes = reactions.effective(portal, kind, values, record, now)
         if enforce:
             _admin_requires(portal, kind, {**record.properties, **changes}, "updating")
+            _moves_forward(portal, kind, record, changes)
         if changes:
             portal.remember_indexed(kind, record.id)
             portal.records.update(kind, record, changes, now, source)
@@ -236,6 +237,19 @@ def _admin_requires(portal: Portal, kind: ObjectType, after: Mapping[str, str | 
     missing = sorted({name for name in names if not after.get(name)})
     if missing:
         raise missing_required(action, kind.singular, missing)
+
+
+def _moves_forward(portal: Portal, kind: ObjectType, record: Record, changes: Mapping[str, str | None]) -> None:
+    """An admin may forbid moves to an earlier stage of a pipeline."""
+    after = {**record.properties, **changes}
+    place = after.get(str(kind.pipeline))
+    pipeline = portal.metadata.pipeline(kind.name, place) if place in portal.forward_only else None
+    if pipeline is None or record.properties.get(str(kind.pipeline)) != place:
+        return
+    order = [stage.id for stage in pipeline.stages]
+    old, new = record.properties.get(str(kind.stage)), after.get(str(kind.stage))
+    if old in order and new in order and order.index(str(new)) < order.index(str(old)):
+        raise validation(f"The rules of pipeline {place} do not allow a move back from {old} to {new}.")
 
 
 def _unique(portal: Portal, kind: ObjectType, values: Values, current: Record | None) -> None:
