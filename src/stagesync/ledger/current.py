@@ -58,6 +58,8 @@ class Standing:
     """What a stretch of entries leaves open (a row) or closes (None), by table."""
 
     findings: dict[FindingPlace, Life] = field(default_factory=dict)
+    moved: list[tuple[object, ...]] = field(default_factory=list)
+    """Rows of findings of which all is known; a look-up for each would cost as much as the table."""
     intents: dict[Place, Row | None] = field(default_factory=dict)
     tasks: dict[Place, Row | None] = field(default_factory=dict)
     closed: set[Place] = field(default_factory=set)
@@ -85,10 +87,13 @@ class Standing:
             place = (*of, link.record or "")
             self.findings[place] = (link.seq, None, link.body if open_ else None)
             return
-        moved = moved or _moved(link)
-        digests = moved.digests if moved.digests is not None else repeat(link.body if open_ else None)
-        places = zip(*map(repeat, of), moved.records, strict=False)
-        self.findings.update(zip(places, zip(repeat(link.seq), count(), digests, strict=False), strict=False))
+        if moved is not None:
+            digests = moved.digests or repeat(None)
+            self.moved.extend(zip(*map(repeat, of), moved.records, repeat(link.seq), count(), digests, strict=False))
+            return
+        places = zip(*map(repeat, of), _records(link), strict=False)
+        lives = zip(repeat(link.seq), count(), repeat(link.body if open_ else None), strict=False)
+        self.findings.update(zip(places, lives, strict=False))
 
     def _follow_outcome(self, place: Place, body: codec.OutcomeBody) -> None:
         result = body.outcome.result
@@ -132,8 +137,8 @@ class Standing:
                 open_tasks.c.connection == bindparam("of"), open_tasks.c.crm_id == bindparam("id")
             )
             connection.execute(closing, [{"of": of, "id": crm_id} for of, crm_id in sorted(self.closed)])
-        if self.findings:
-            lives = [(*place, *_with_digest(life)) for place, life in self.findings.items()]
+        lives = self.moved + [(*place, *_with_digest(life)) for place, life in self.findings.items()]
+        if lives:
             write_many(connection, _upsert(finding_lives, connection.dialect.name), lives)
         for table, places in self._open():
             _store(connection, table, places)
@@ -165,10 +170,10 @@ DERIVED: Mapping[Table, Sequence[ColumnElement[Any]]] = {
 """The derived tables, and what of them ``Standing.rows`` tells."""
 
 
-def _moved(link: Link) -> Moved:
-    """What an entry says of findings."""
+def _records(link: Link) -> list[str]:
+    """The records whose findings an entry tells."""
     told = codec.GONE.decode(link.body).gone if link.kind == EntryKind.FINDING_RESOLVED else _findings(link.body)
-    return Moved(records=codec.column_texts(told.record), digests=None)
+    return codec.column_texts(told.record)
 
 
 def _findings(body: str) -> Findings:
