@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -242,6 +243,49 @@ def test_a_task_that_a_rep_ends_is_not_made_again(sandbox: Sandbox, deploy: Depl
     # Nor does a finished task of StageSync's own make a stalled record look alive.
     assert findings(second) == findings(first)
     assert second.plan.changes == ()
+    assert tasks(sandbox) == before
+
+
+OWNER_FIELDS = {"salesforce": "OwnerId", "hubspot": "hubspot_owner_id"}
+TASKS = {"salesforce": ("Task", "Description"), "hubspot": ("tasks", "hs_task_body")}
+
+
+@pytest.mark.parametrize("mode", ["suggest", "enforce"])
+def test_an_open_task_goes_with_its_record_to_the_new_owner(sandbox: Sandbox, deploy: Deploy, mode: str) -> None:
+    agent = deploy(sandbox, enforce=mode == "enforce")
+    first = run(agent)
+    with agent.agent() as opened:
+        people = {one.name: [owner.id for owner in one.reader.owners() if owner.active and not owner.queue]
+                  for one in opened.connections}  # fmt: skip
+    given: dict[str, tuple[Change, str, Task]] = {}
+    kept: dict[str, tuple[Change, str, Task]] = {}
+    for office in offices(sandbox):
+        mine = [change for change in open_tasks(first, office.name) if change.object == office.deals]
+        mine.sort(key=lambda change: not change.tells_of_a_move)
+        assert mine[0].tells_of_a_move is (mode == "enforce")
+        for number, change in enumerate(mine[:4]):
+            to = next(owner for owner in people[office.name] if owner != change.owner)
+            office.edit(change.object, change.record, **{OWNER_FIELDS[office.name]: to})
+            task = task_of(sandbox, change)
+            place, body = TASKS[office.name]
+            if number == 1:
+                office.edit(place, task.id, **{body: "I asked them on Monday"})
+            elif number == 2:
+                office.edit(place, task.id, **{OWNER_FIELDS[office.name]: people[office.name][-1]})
+            (kept if number in (1, 2) else given)[change.key] = (change, to, task_of(sandbox, change))
+    others = {key: made for key, made in tasks(sandbox).items() if len(made) != 1}
+    assert others == {}
+
+    second = run(agent)
+
+    assert second.exit_code == 0
+    for change, to, task in given.values():
+        assert task_of(sandbox, change) == replace(task, owner=to)
+    for change, _, task in kept.values():
+        assert task_of(sandbox, change) == task, "somebody made it theirs"
+    assert {len(made) for made in tasks(sandbox).values()} == {1}
+    before = tasks(sandbox)
+    assert run(agent).plan.changes == ()
     assert tasks(sandbox) == before
 
 

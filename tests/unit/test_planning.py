@@ -366,12 +366,45 @@ def test_an_open_task_says_what_is_found_now(
     for change in planned.changes:
         assert (change.crm_id, change.told, change.findings) == ("t1", TEXT, ("crm:Deal:1:premature",))
         assert change.task is not None
-        assert (change.task.due, change.task.owner) == (TEXT.due, TEXT.owner)
+        assert (change.task.due, change.task.owner, change.handed_to) == (TEXT.due, TEXT.owner, None)
         assert "reachable" in change.criteria
         assert change.task.body != TEXT.body
         # Once it is told, there is nothing more to tell.
         now = replace(task, findings=change.findings, criteria=change.criteria, text=change.task)
         assert plan([judgement], situation(open_tasks=[now])).changes == ()
+
+
+@pytest.mark.parametrize(
+    ("owner", "fallback", "to"),
+    [("ann", None, None), ("boss", None, "boss"), ("boss", "ann", "boss"), ("gone", "boss", "boss"),
+     ("gone", None, None), ("queue", None, None), (None, "boss", "boss"), (None, None, None)],
+)  # fmt: skip
+@pytest.mark.parametrize("case", ["found", "found otherwise", "moved", "not found"])
+def test_an_open_task_goes_with_its_record(
+    tmp_path: Path, case: str, owner: str | None, fallback: str | None, to: str | None
+) -> None:
+    findings = ("crm:Deal:1:premature",)
+    criteria = ("reachable", "answered", "met") if case != "found otherwise" else ("reachable", "met")
+    task = OpenTask(object="Deal", record="1", crm_id="t1", findings=findings, criteria=criteria, text=TEXT)
+    if case == "moved":
+        task = replace(task, tells_of_a_move=True, before={"Stage": "New"})
+    is_found = case in ("found", "found otherwise")
+    one = deal("1", "Offer", owner=owner) if is_found else deal("1", "New", owner=owner, pain="slow")
+    judgement = judged(tmp_path, one, rules={"premature": {"mode": "suggest"}})
+
+    planned = plan([judgement], situation(open_tasks=[task], fallback_owner=fallback))
+
+    changed = to is not None or case == "found otherwise"
+    assert [one.kind for one in planned.changes] == [ChangeKind.UPDATE_TASK] * changed
+    for change in planned.changes:
+        assert change.task is not None
+        assert (change.told, change.crm_id, change.task.owner) == (TEXT, "t1", to or TEXT.owner)
+        assert change.handed_to == (to.title() if to else None)
+        assert (change.task.body == TEXT.body) is (case != "found otherwise")
+        assert change.before == task.before
+        now = replace(task, findings=change.findings, criteria=change.criteria, text=change.task)
+        again = plan([judgement], situation(open_tasks=[now], fallback_owner=fallback))
+        assert again.changes == (), "it is handed on once"
 
 
 # The cap ----------------------------------------------------------------------------------------------------------

@@ -156,6 +156,7 @@ def _situation(agent: Agent, connected: Connected, pulled: Pulled, as_of: dateti
                 criteria=task.criteria,
                 text=task.text,
                 tells_of_a_move=task.tells_of_a_move,
+                before=task.before,
             )
             for task in agent.ledger.tasks(connected.name)
         ],

@@ -339,7 +339,8 @@ def change(change: Change, *, approved: bool | None = None) -> None:
                 )
         case ChangeKind.UPDATE_TASK:
             subject = change.task.subject if change.task else ""
-            out.print(Text(f"  ~ task {change.crm_id} says: {subject}", style="green"), soft_wrap=True)
+            handed = f" goes to {change.handed_to} and" if change.handed_to else ""
+            out.print(Text(f"  ~ task {change.crm_id}{handed} says: {subject}", style="green"), soft_wrap=True)
         case ChangeKind.CLOSE_TASK:
             out.print(Text(f"  - task {change.crm_id} is done", style="green"))
     out.print(Text(f"    because {change.reason}", style="dim"), soft_wrap=True)

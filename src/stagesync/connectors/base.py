@@ -171,7 +171,8 @@ class Writer(Protocol):
 
     def update_tasks(self, changes: Sequence[Change]) -> Sequence[Outcome]:
         """Write the text of ``task`` over that of ``told`` in tasks that are open and still say it; others are left
-        alone (``superseded``)."""
+        alone (``superseded``). One whose owner is to be another is left alone too where that of ``told`` has it no
+        more."""
 
     def close_tasks(self, changes: Sequence[Change]) -> Sequence[Outcome]:
         """Complete tasks that are still open; closed or deleted ones are left alone (``already-so``). Where they still

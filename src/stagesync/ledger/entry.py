@@ -110,7 +110,7 @@ class TrackedTask:
     """A task that StageSync opened and has not closed.
 
     ``key`` is the key of the change that opened it, ``crm_id`` None only where the CRM did not say its id.
-    ``tells_of_a_move`` is whether it says that its record was moved.
+    ``tells_of_a_move`` is whether it says that its record was moved, ``before`` the stage to which it was.
     ``text`` is what was written into it last, ``text_hash`` :func:`stagesync.ledger.codec.text_hash` of it, and
     ``told`` when that was (UTC).
     """
@@ -123,6 +123,7 @@ class TrackedTask:
     findings: tuple[str, ...]
     criteria: tuple[str, ...]
     tells_of_a_move: bool
+    before: Mapping[str, str | None]
     text: TaskText | None
     text_hash: str | None
     told: datetime

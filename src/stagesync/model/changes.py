@@ -80,13 +80,14 @@ class Change:
     ``key`` is stable: the same change of the same record has the same key in the plan, the ledger and the
     CRM. ``before`` are the field values that the plan saw and that must still be there (native spelling, None
     for blank), ``modified`` the record's last modification as the plan saw it (UTC). ``after`` are the fields
-    to write; a task has none, and as ``before`` the corrected stage that its text speaks of, if it does.
+    to write; a task to open or update has none, and as ``before`` the corrected stage that its text speaks of, if any.
     ``beside`` are values that somebody set by hand and that the CRM would reset together with the stage: they are
     sent along, so that they stay.
     ``seen`` are the stage and the pipeline in which the plan saw the record of a task to open.
     ``crm_id`` is the CRM's id of the task to update or to close, ``told`` the text that it must still have for ``task``
-    to be written over it. ``grounds`` are the evidence, ``findings`` the keys of the findings behind the change,
-    ``criteria`` the ids of the criteria that a task asks the rep to meet.
+    to be written over it, and the owner whom it must still have to get another one. ``grounds`` are the evidence,
+    ``findings`` the keys of the findings behind the change, ``criteria`` the ids of the criteria that a task asks the
+    rep to meet.
     ``stage_from``, ``stage_to`` and ``owner_name`` are for people: the CRM's labels, not its values.
     """
 
@@ -120,6 +121,13 @@ class Change:
     def tells_of_a_move(self) -> bool:
         """Whether this is a task whose text says that the record was moved."""
         return self.kind is ChangeKind.OPEN_TASK and bool(self.before)
+
+    @property
+    def handed_to(self) -> str | None:
+        """The name of the person to whom an open task is given, if it is."""
+        if self.kind is not ChangeKind.UPDATE_TASK or self.task is None or self.told is None:
+            return None
+        return None if self.task.owner == self.told.owner else (self.owner_name or self.task.owner)
 
     @property
     def place(self) -> tuple[str, str, str]:

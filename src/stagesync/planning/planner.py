@@ -35,7 +35,10 @@ CHANGE_ORDER = {kind: position for position, kind in enumerate(ChangeKind)}
 
 @dataclass(frozen=True, kw_only=True)
 class OpenTask:
-    """A task that we opened earlier and have not closed: which findings and criteria it was about, and its text."""
+    """A task that we opened earlier and have not closed: which findings and criteria it was about, and its text.
+
+    ``before`` is the corrected stage that its text speaks of, where it tells of a move.
+    """
 
     object: str
     record: str
@@ -44,6 +47,7 @@ class OpenTask:
     criteria: tuple[str, ...]
     text: TaskText | None = None
     tells_of_a_move: bool = False
+    before: Mapping[str, str | None] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,6 +101,7 @@ class _Planner:
         self.situation = situation
         self.owners = {owner.id: owner for owner in situation.owners}
         self.with_task = {(task.object, task.record): task for task in situation.open_tasks}
+        self.retold: set[tuple[str, str]] = set()
         self.changes: list[Change] = []
         self.left_out: list[LeftOut] = []
 
@@ -109,7 +114,7 @@ class _Planner:
             acting = [one for one in acting if self.grace_is_over(judgement, one)]
             if acting:
                 self.correct(judgement, acting, modified.get(record))
-        self.close_tasks(judgement, {one.key for one in found})
+        self.look_after_tasks(judgement, {one.key for one in found})
 
     def grace_is_over(self, judgement: Judgement, finding: Finding) -> bool:
         grace = judgement.definition.rule(finding.rule).grace
@@ -230,7 +235,7 @@ class _Planner:
         if task is not None:
             self.update_task(judgement, task, findings, criteria)
             return
-        owner = self.assignee(first)
+        owner = self.assignee(first.owner)
         if owner is None:
             self.skip(
                 first, "no active person owns the record, and no fallback_owner of the connection can get its task"
@@ -280,6 +285,9 @@ class _Planner:
         if same or other or task.text is None or task.crm_id is None or task.tells_of_a_move:
             return
         first, said = findings[0], self.situation.template
+        self.retold.add((task.object, task.record))
+        owner = self.assignee(first.owner) or task.text.owner
+        text = replace(task.text, subject=said.subject(findings), body=said.body(findings), owner=owner)
         self.added(
             Change(
                 key=_key("update", judgement.connection, str(task.crm_id), *sorted(keys), *sorted(criteria)),
@@ -291,13 +299,13 @@ class _Planner:
                 rule=first.rule,
                 mode=first.mode,
                 reason="; ".join(evidence.reason for one in findings for evidence in one.evidence),
-                owner=first.owner,
-                owner_name=first.owner_name,
+                owner=owner,
+                owner_name=self.owners[owner].name if owner in self.owners else None,
                 grounds=_grounds(findings),
                 findings=keys,
                 criteria=criteria,
                 amount=first.amount,
-                task=replace(task.text, subject=said.subject(findings), body=said.body(findings)),
+                task=text,
                 told=task.text,
                 crm_id=task.crm_id,
             )
@@ -326,28 +334,66 @@ class _Planner:
                 self.left_out.append(_left_out(task, f"{reason}; this one waits for another day"))
         self.changes = [one for one in self.changes if (one.kind, one.object, one.record) not in waiting]
 
-    def assignee(self, finding: Finding) -> str | None:
+    def assignee(self, owner_id: str | None) -> str | None:
+        """Who gets the task of a record of this owner: a person who is active, or nobody."""
         if not self.owners:
-            return finding.owner or self.situation.fallback_owner
-        for candidate in (finding.owner, self.situation.fallback_owner):
+            return owner_id or self.situation.fallback_owner
+        for candidate in (owner_id, self.situation.fallback_owner):
             owner = self.owners.get(candidate or "")
             if owner is not None and owner.active and not owner.queue:
                 return owner.id
         return None
 
-    def close_tasks(self, judgement: Judgement, standing: set[str]) -> None:
-        """Tasks whose findings are gone and whose criteria are met, or whose record is worked on no longer."""
+    def look_after_tasks(self, judgement: Judgement, standing: set[str]) -> None:
+        """Close tasks whose findings are gone and whose criteria are met, or whose record is worked on no longer; the
+        others go with their record to its owner."""
         for task in self.situation.open_tasks:
-            if task.object != judgement.mapped.name or standing & set(task.findings) or task.crm_id is None:
+            if task.object != judgement.mapped.name or task.crm_id is None:
                 continue
             verdicts = judgement.verdicts(task.record)
             if not verdicts:
                 continue  # gone, hidden or left out: nothing says that what was asked for is there
             asked = {verdicts.get(criterion, Verdict.MET) for criterion in task.criteria}
-            if asked <= {Verdict.MET}:
+            if standing & set(task.findings):
+                self.hand_on(judgement, task)
+            elif asked <= {Verdict.MET}:
                 self.close(judgement, task, "what the task asked for is there", there=True)
             elif not judgement.is_worked_on(task.record):
                 self.close(judgement, task, "the record is no longer worked on", there=False)
+            else:
+                self.hand_on(judgement, task)
+
+    def hand_on(self, judgement: Judgement, task: OpenTask) -> None:
+        """Give a task to whom its record belongs now, with the words that it has."""
+        row = judgement.row_of(task.record)
+        if row is None or task.text is None or (task.object, task.record) in self.retold:
+            return
+        facts = judgement.records.row(row, named=True)
+        owner = self.assignee(facts["owner"])
+        if owner is None or owner == task.text.owner:
+            return
+        name = self.owners[owner].name if owner in self.owners else owner
+        self.added(
+            Change(
+                key=_key("hand", judgement.connection, str(task.crm_id), task.text.owner, owner),
+                kind=ChangeKind.UPDATE_TASK,
+                connection=judgement.connection,
+                object=task.object,
+                record=task.record,
+                record_name=judgement.name_of(task.record),
+                rule="task",
+                mode=Mode.SUGGEST,
+                reason=f"the record belongs to somebody else; its task goes to {name}",
+                owner=owner,
+                owner_name=name,
+                findings=task.findings,
+                criteria=task.criteria,
+                before=task.before,
+                task=replace(task.text, owner=owner),
+                told=task.text,
+                crm_id=task.crm_id,
+            )
+        )
 
     def close(self, judgement: Judgement, task: OpenTask, reason: str, *, there: bool) -> None:
         told = task.text

@@ -57,7 +57,8 @@ def what(change: Change) -> tuple[str, str]:
             who = change.owner_name or (task.owner if task else "")
             return "", f"task for {who}, due {task.due}: {task.subject}" if task else ""
         case ChangeKind.UPDATE_TASK:
-            return "", f"task {change.crm_id} says: {change.task.subject if change.task else ''}"
+            handed = f" goes to {change.handed_to} and" if change.handed_to else ""
+            return "", f"task {change.crm_id}{handed} says: {change.task.subject if change.task else ''}"
         case ChangeKind.CLOSE_TASK:
             return "", f"task {change.crm_id} is done"
 

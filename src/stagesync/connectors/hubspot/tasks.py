@@ -21,6 +21,7 @@ from stagesync.model.changes import Change, TaskText
 STATUS = "hs_task_status"
 BODY = "hs_task_body"
 SUBJECT = "hs_task_subject"
+OWNER = "hubspot_owner_id"
 COMPLETED = "COMPLETED"
 DUE_TIME = time(9, tzinfo=UTC)
 
@@ -76,7 +77,7 @@ def task_properties(task: TaskText) -> dict[str, str]:
         STATUS: "NOT_STARTED",
         "hs_task_priority": "MEDIUM",
         "hs_task_type": "TODO",
-        "hubspot_owner_id": task.owner,
+        OWNER: task.owner,
     }
 
 
@@ -86,8 +87,8 @@ def marked(properties: Mapping[str, str], key: str) -> dict[str, str]:
 
 
 def new_text(change: Change, held: Mapping[str, str | None]) -> dict[str, str | None] | None:
-    """The properties that give a task its new text, with the key that its body ends with; None where there is none to
-    write, or the task no longer says what we wrote."""
+    """The properties that give a task its new text, with the key that its body ends with, and its new owner if it gets
+    one; None where there is none to write, or the task no longer says what we wrote or is with somebody else."""
     told, task = change.told, change.task
     if told is None or task is None:
         return None
@@ -97,7 +98,10 @@ def new_text(change: Change, held: Mapping[str, str | None]) -> dict[str, str | 
     ours = body.startswith(before) and (not rest or _ENDING.fullmatch(rest) is not None)
     if not ours or held.get(SUBJECT) != told.subject:
         return None
-    return {SUBJECT: task.subject, BODY: html(task.body) + rest}
+    text: dict[str, str | None] = {SUBJECT: task.subject, BODY: html(task.body) + rest}
+    if task.owner == told.owner:
+        return text
+    return text | {OWNER: task.owner} if held.get(OWNER) == told.owner else None
 
 
 def html(text: str) -> str:

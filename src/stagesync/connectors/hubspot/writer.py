@@ -14,13 +14,14 @@ from stagesync.connectors.hubspot.opening import open_tasks
 from stagesync.connectors.hubspot.readback import Write, current_values, failed, read_back
 from stagesync.connectors.hubspot.records import BATCH
 from stagesync.connectors.hubspot.stage_writes import finish_stages, set_stages
-from stagesync.connectors.hubspot.tasks import BODY, COMPLETED, STATUS, SUBJECT, new_text
+from stagesync.connectors.hubspot.tasks import BODY, COMPLETED, OWNER, STATUS, SUBJECT, new_text
 from stagesync.connectors.hubspot.transport import WriteTransport
 from stagesync.errors import ConnectionFailed
 from stagesync.model.changes import Change, Halt, Outcome, Result
 
 log = structlog.get_logger()
 
+HELD = (STATUS, SUBJECT, BODY, OWNER)
 Step = Callable[[WriteTransport, str, Sequence[Change]], dict[str, Outcome]]
 
 
@@ -100,14 +101,14 @@ class HubSpotWriter:
 def _update_tasks(transport: WriteTransport, _object_name: str, changes: Sequence[Change]) -> dict[str, Outcome]:
     table = transport.connection.task_table
     named = [one.crm_id for one in changes if one.crm_id]
-    now = current_values(transport, table, named, [STATUS, SUBJECT, BODY]).values
+    now = current_values(transport, table, named, HELD).values
     outcomes: dict[str, Outcome] = {}
     writes: list[Write] = []
     for one in changes:
         held = now.get(one.crm_id or "")
         text = new_text(one, held) if held is not None and held[STATUS] != COMPLETED else None
         if text is None:
-            why = "the task is gone" if held is None else "somebody has ended or edited the task"
+            why = "the task is gone" if held is None else "somebody has ended, edited or taken the task"
             outcomes[one.key] = Outcome(key=one.key, result=Result.SUPERSEDED, detail=why, crm_id=one.crm_id)
         else:
             writes.append(Write(key=one.key, record=str(one.crm_id), values=text))
@@ -123,7 +124,7 @@ def _close_tasks(transport: WriteTransport, _object_name: str, changes: Sequence
         if one.crm_id is None
     }
     named = {one.key: one.crm_id for one in changes if one.crm_id is not None}
-    now = current_values(transport, table, named.values(), [STATUS, SUBJECT, BODY]).values
+    now = current_values(transport, table, named.values(), HELD).values
     by_key = {one.key: one for one in changes}
     texts: dict[str, Mapping[str, str | None]] = {}
     writes: list[Write] = []

@@ -37,6 +37,7 @@ STATE = {
     "IsClosed": ColumnType.BOOLEAN,
     "Subject": ColumnType.TEXT,
     "Description": ColumnType.TEXT,
+    "OwnerId": ColumnType.TEXT,
 }
 _ENDING = re.compile(r"\n\n" + re.escape(OWN_MARK) + r"[^\]\s]+\]\Z")
 
@@ -98,7 +99,7 @@ def update_tasks(session: OrgSession, schema: Schema, records: Records, changes:
         text = _new_text(change, state) if state is not None and not state["IsClosed"] else None
         outcomes[change.key] = None
         if text is None:
-            why = "the task is gone, or hidden" if state is None else "somebody has ended or edited the task"
+            why = "the task is gone, or hidden" if state is None else "somebody has ended, edited or taken the task"
             outcomes[change.key] = _outcome(change, Result.SUPERSEDED, why)
         else:
             texts[change.key] = text
@@ -127,14 +128,16 @@ def _updated(
     if state is None:
         text = "written, but it could not be read back: " + (trouble or "the task is no longer visible")
         return _outcome(change, Result.UNKNOWN, text)
-    if any(_plain(state.get(name)) != value for name, value in wanted.items()):
+    if any(_plain(state.get(name)) != value for name, value in wanted.items() if name != "OwnerId"):
         return _outcome(change, Result.FAILED, "Salesforce kept another text", state)
+    if "OwnerId" in wanted and same(_plain(state.get("OwnerId"))) != same(wanted["OwnerId"]):
+        return _outcome(change, Result.FAILED, "Salesforce kept another owner", state)
     return _outcome(change, Result.APPLIED, "", state)
 
 
 def _new_text(change: Change, state: Mapping[str, Any]) -> dict[str, str] | None:
-    """The fields that give a task its new text, with the key that its description ends with; None where there is none
-    to write, or the task no longer says what we wrote."""
+    """The fields that give a task its new text, with the key that its description ends with, and its new owner if it
+    gets one; None where there is none to write, or the task no longer says what we wrote or is with somebody else."""
     told, task = change.told, change.task
     if told is None or task is None:
         return None
@@ -145,7 +148,10 @@ def _new_text(change: Change, state: Mapping[str, Any]) -> dict[str, str] | None
     wrote = (shortened(told.subject, SUBJECT_LENGTH), shortened(told.body, room) + rest)
     if (state.get("Subject"), held) != wrote:
         return None
-    return {"Subject": shortened(task.subject, SUBJECT_LENGTH), "Description": shortened(task.body, room) + rest}
+    text = {"Subject": shortened(task.subject, SUBJECT_LENGTH), "Description": shortened(task.body, room) + rest}
+    if task.owner == told.owner:
+        return text
+    return text | {"OwnerId": task.owner} if same(_plain(state.get("OwnerId"))) == same(told.owner) else None
 
 
 def _plain(text: object) -> str:
