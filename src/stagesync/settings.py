@@ -422,7 +422,7 @@ def load_settings(file: Path) -> Settings:
     """Read the settings and everything they name. Raises ConfigurationError with all problems of all files at once."""
     file = file.absolute()
     if not file.exists():
-        raise ConfigurationError(f"{file}: no such file; name the settings with -c FILE, `stagesync init` writes some")
+        raise ConfigurationError(f"{file}: no such file; name the settings with -c FILE, or let 'stagesync init' write some")
     document, words = validate(read_document(file), SettingsFile)
     zone = _time_zone(document, words)
     definition = _tried(document, ("definitions",), partial(load_definition, file.parent / words.definitions))
