@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import ConfigDict, Field, JsonValue, model_validator
@@ -26,8 +26,10 @@ from stagesync.policy.document import Document, KeyPath, read_document
 from stagesync.policy.durations import Duration, Unit
 from stagesync.policy.mappings import CrmMapping, load_mapping
 from stagesync.policy.schema import Day, Identifier, Length, MappingFile, Strict, Words
-from stagesync.policy.task_texts import TaskTemplate, load_template, shipped_template
 from stagesync.policy.validation import validate
+
+if TYPE_CHECKING:
+    from stagesync.policy.task_texts import TaskTemplate
 
 SQLITE = "sqlite:///"
 
@@ -389,7 +391,14 @@ class Settings:
     definition: Definition
     mappings: Mapping[str, CrmMapping]
     time_zone: ZoneInfo
-    task_template: TaskTemplate
+    own_template: TaskTemplate | None
+
+    @property
+    def task_template(self) -> TaskTemplate:
+        """The words of tasks: the admin's own, or the shipped ones."""
+        from stagesync.policy.task_texts import shipped_template
+
+        return self.own_template or shipped_template()
 
     @property
     def folder(self) -> Path:
@@ -422,7 +431,8 @@ def load_settings(file: Path) -> Settings:
     """Read the settings and everything they name. Raises ConfigurationError with all problems of all files at once."""
     file = file.absolute()
     if not file.exists():
-        raise ConfigurationError(f"{file}: no such file; name the settings with -c FILE, or let 'stagesync init' write some")
+        remedy = "name the settings with -c FILE, or let 'stagesync init' write some"
+        raise ConfigurationError(f"{file}: no such file; {remedy}")
     document, words = validate(read_document(file), SettingsFile)
     zone = _time_zone(document, words)
     definition = _tried(document, ("definitions",), partial(load_definition, file.parent / words.definitions))
@@ -441,9 +451,8 @@ def load_settings(file: Path) -> Settings:
     template = _template(document, file.parent, words.tasks.template)
     document.raise_problems()
     assert definition is not None
-    assert template is not None
     return Settings(
-        file=file, words=words, definition=definition, mappings=mappings, time_zone=zone, task_template=template
+        file=file, words=words, definition=definition, mappings=mappings, time_zone=zone, own_template=template
     )
 
 
@@ -473,7 +482,9 @@ def _mapping(file: Path, definition: Definition | None) -> CrmMapping | None:
 
 def _template(document: Document, folder: Path, name: str | None) -> TaskTemplate | None:
     if name is None:
-        return shipped_template()
+        return None
+    from stagesync.policy.task_texts import load_template
+
     return _tried(document, ("tasks", "template"), partial(load_template, folder / name))
 
 

@@ -1,6 +1,6 @@
 """A slow, obvious judge in plain Python, row by row. It shares no code with the product but the names of verdicts.
 
-Expressions are tuples, so that neither sqlglot nor the product's tree stands between what was meant and what is
+Expressions are tuples, so that neither the product's parser nor its tree stands between what was meant and what is
 judged; ``written`` puts them into the language. A row is a dictionary; an absent item is blank (None), an item in
 ``unknown`` might have any value.
 """

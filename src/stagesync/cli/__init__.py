@@ -1,1 +1,9 @@
 """The command line: reads arguments, shows results, returns the documented exit codes. It decides nothing else."""
+
+import gc
+import os
+
+# What a command imports lives until it ends; to look for garbage among it again and again is a tenth of its start.
+gc.set_threshold(50_000, 20, 100)
+# pydantic would read the metadata of every installed package to find plugins, and we have none.
+os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")

@@ -73,7 +73,9 @@ class Weekday(StrEnum):
 class Strict(BaseModel):
     """Frozen, and any key that is not named is an error."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True, str_strip_whitespace=True)
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, arbitrary_types_allowed=True, str_strip_whitespace=True, defer_build=True
+    )
 
 
 class EvidenceItem(Strict):

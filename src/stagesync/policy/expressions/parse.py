@@ -1,22 +1,27 @@
-"""From text to the typed tree: sqlglot parses, a whitelist of nodes and of their arguments lets through.
+"""From text to the typed tree in one pass: each part is checked against the vocabulary as it is read.
 
-Whitelisting node types alone is not enough: sqlglot folds ``not like`` and ``between symmetric`` into
-arguments of the same node, so that a reader of types would silently drop the ``not``.
+    condition   = all { "or" all }                      all     = negation { "and" negation }
+    negation    = "not" negation | relation             sum     = product { ("+" | "-") (product | interval) }
+    relation    = sum [ comparison sum                  product = factor { ("*" | "/") factor }
+                      | "is" ["not"] "null"             factor  = ("-" | "+") factor | "(" condition ")" | operand
+                      | ["not"] "between" sum "and" sum
+                      | ["not"] "in" "(" sum { "," sum } ")"
+                      | ["not"] "like" text ]
+
+What the grammar does not have is an error where it stands, so that nothing is read and then left out.
 """
 
 from __future__ import annotations
 
-import logging
 import math
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, date, datetime
-from typing import NoReturn
-
-import sqlglot
-from sqlglot import TokenType, exp
+from typing import NamedTuple
 
 from stagesync.model.tables import ColumnType
 from stagesync.policy.document import nearest
+from stagesync.policy.expressions.tokens import ExpressionError, Token, tokenize
 from stagesync.policy.expressions.tree import (
     And,
     Arithmetic,
@@ -38,54 +43,22 @@ from stagesync.policy.expressions.tree import (
     Value,
 )
 
-# sqlglot warns on its logger when it falls back to parsing a statement as a command; we refuse those ourselves.
-logging.getLogger("sqlglot").setLevel(logging.CRITICAL)
-
-DIALECT = sqlglot.Dialect()
-LONGEST = 4_000
 DEEPEST = 40
-MOST_NODES = 600
+MOST_PARTS = 600
+MOST_OPERATIONS = 150
 NUMERIC = (ColumnType.INTEGER, ColumnType.NUMBER)
+MOMENTS: Mapping[str, ColumnType] = {"date": ColumnType.DATE, "timestamp": ColumnType.DATETIME}
+SAME: tuple[Comparison, ...] = ("=", "!=", "<", "<=", ">", ">=")
+COMPARISONS: Mapping[str, Comparison] = {**{sign: sign for sign in SAME}, "==": "=", "<>": "!="}
+OPERATIONS: Mapping[str, Operation] = {"+": "+", "-": "-", "*": "*", "/": "/"}
+UNITS: Mapping[str, IntervalUnit] = {"hour": "hour", "day": "day", "week": "week"}
+INTERVAL = re.compile(r"([0-9]{1,5})\s*([A-Za-z]*)")
 FUNCTIONS = ("stated", "today", "now")
-UNITS: Mapping[str, IntervalUnit] = {"HOUR": "hour", "DAY": "day", "WEEK": "week"}
-COMPARISONS: Mapping[type[exp.Expr], Comparison] = {
-    exp.EQ: "=",
-    exp.NEQ: "!=",
-    exp.LT: "<",
-    exp.LTE: "<=",
-    exp.GT: ">",
-    exp.GTE: ">=",
-}
-OPERATIONS: Mapping[type[exp.Expr], Operation] = {exp.Add: "+", exp.Sub: "-", exp.Mul: "*", exp.Div: "/"}
-ARGUMENTS: Mapping[type[exp.Expr], frozenset[str]] = {
-    **{kind: frozenset({"this", "expression"}) for kind in (*COMPARISONS, *OPERATIONS, exp.And, exp.Or, exp.Is)},
-    # typed and safe say how a dialect divides; our division is defined by the tree.
-    exp.Div: frozenset({"this", "expression", "typed", "safe"}),
-    exp.Not: frozenset({"this"}),
-    exp.Paren: frozenset({"this"}),
-    exp.Neg: frozenset({"this"}),
-    exp.Column: frozenset({"this", "table"}),
-    exp.Identifier: frozenset({"this", "quoted"}),
-    exp.Literal: frozenset({"this", "is_string"}),
-    exp.Boolean: frozenset({"this"}),
-    exp.Null: frozenset(),
-    exp.In: frozenset({"this", "expressions"}),
-    exp.Between: frozenset({"this", "low", "high", "negate"}),
-    exp.Like: frozenset({"this", "expression", "negate"}),
-    exp.Anonymous: frozenset({"this", "expressions"}),
-    exp.Interval: frozenset({"this", "unit"}),
-    exp.Var: frozenset({"this"}),
-    exp.Cast: frozenset({"this", "to"}),
-    exp.DataType: frozenset({"this", "nested"}),
-}
-
-
-class ExpressionError(Exception):
-    """What is wrong in an expression; ``offset`` and ``token`` say where in its text."""
-
-    def __init__(self, message: str, offset: int = 0, token: str = "") -> None:
-        self.message, self.offset, self.token = message, offset, token
-        super().__init__(message)
+RESERVED = ("and", "or", "not", "in", "between", "like", "is")
+FOREIGN = ("select", "with", "case", "distinct", "all", "any", "symmetric", "drop", "insert", "update", "delete")
+"""Words of SQL that people might write where a name belongs; evidence may have these names."""
+SHIFT = "write a shift of time as: today() - interval '14' day (hours, days or weeks)"
+EXAMPLE = "such as: replies >= 1"
 
 
 def parse(text: object, vocabulary: Mapping[str, ColumnType], *, what: str = "evidence") -> Expression:
@@ -95,340 +68,339 @@ def parse(text: object, vocabulary: Mapping[str, ColumnType], *, what: str = "ev
     or types that do not fit, before any record is read.
     """
     if not isinstance(text, str) or not text.strip():
-        raise ExpressionError("an expression is expected here, such as: replies >= 1")
-    _limit(text)
-    try:
-        tokens = DIALECT.tokenize(text)
-        _refuse_tokens(text, tokens)
-        statements = DIALECT.parser().parse(tokens, text)
-    except sqlglot.errors.TokenError:
-        raise _not_closed(text) from None
-    except sqlglot.errors.SqlglotError as error:
-        raise _syntax_error(text, error) from None
-    except RecursionError:
-        raise ExpressionError(f"is nested deeper than {DEEPEST} levels") from None
-    if len(statements) != 1 or statements[0] is None:
-        raise ExpressionError("one condition is expected here, such as: replies >= 1")
-    return _Reader(text, vocabulary, what).condition(statements[0])
+        raise ExpressionError(f"an expression is expected here, {EXAMPLE}")
+    return _Reader(tokenize(text), vocabulary, what).whole()
 
 
-def _limit(text: str) -> None:
-    if len(text) > LONGEST:
-        raise ExpressionError(f"is longer than {LONGEST:,} characters; split it into several criteria")
-    depth = 0
-    for offset, character in enumerate(text):
-        depth += (character == "(") - (character == ")")
-        if depth > DEEPEST:
-            raise ExpressionError(f"is nested deeper than {DEEPEST} levels", offset, "(")
-    if text.lower().split().count("not") > DEEPEST:
-        raise ExpressionError(f"has more than {DEEPEST} 'not'")
-    if text.count("-") + text.count("+") + text.count("*") + text.count("/") > MOST_NODES // 4:
-        raise ExpressionError("has too many operators; split it into several criteria")
+class _Part(NamedTuple):
+    """What was read, and the token at which an error about it is shown."""
 
-
-def _refuse_tokens(text: str, tokens: Sequence[sqlglot.Token]) -> None:
-    """Refuse what sqlglot's tree no longer shows: most comments, and ``is unknown``, which it reads as ``is null``."""
-    before = None
-    for token in tokens:
-        if token.comments:
-            # As it is written, with its quotes; token.text has lost them.
-            written = text[token.start : token.end + 1]
-            raise ExpressionError("comments are not allowed inside a condition", token.start, written)
-        if token.token_type is TokenType.SEMICOLON:
-            raise ExpressionError("one condition is expected, without a semicolon", token.start, token.text)
-        if token.token_type is TokenType.UNKNOWN and before is TokenType.IS:
-            message = "after 'is' only null or not null may stand; what is unknown is never asked for"
-            raise ExpressionError(message, token.start, token.text)
-        if token.token_type is not TokenType.NOT:
-            before = token.token_type
-
-
-def _not_closed(text: str) -> ExpressionError:
-    quote = next((mark for mark in "'\"" if text.count(mark) % 2), "")
-    return ExpressionError("not a condition: a quote or a comment is not closed", max(text.rfind(quote), 0), quote)
-
-
-def _syntax_error(text: str, error: sqlglot.errors.SqlglotError) -> ExpressionError:
-    details = getattr(error, "errors", None) or [{}]
-    token = str(details[0].get("highlight") or "")
-    reason = str(details[0].get("description") or "it cannot be read").rstrip(".")
-    if reason.startswith("Required keyword"):
-        reason = "something is missing beside it"
-    elif "nexpected token" in reason or "<Token" in reason:
-        reason = "this does not belong here"
-    before = str(details[0].get("start_context") or "")
-    offset = len(before) if token and text.startswith(before) else max(text.find(token), 0)
-    near = f" near '{token}'" if token else ""
-    return ExpressionError(f"not a condition{near}: {reason}", offset, token)
+    node: Value | Expression
+    token: Token
 
 
 class _Reader:
-    def __init__(self, text: str, vocabulary: Mapping[str, ColumnType], what: str) -> None:
-        self.text, self.vocabulary, self.what = text, vocabulary, what
-        self.nodes = 0
+    def __init__(self, tokens: Sequence[Token], vocabulary: Mapping[str, ColumnType], what: str) -> None:
+        self.tokens, self.vocabulary, self.what = tokens, vocabulary, what
+        self.position = self.depth = self.parts = self.operations = 0
 
-    def fail(self, node: exp.Expr, message: str) -> NoReturn:
-        # sqlglot gives places to names, literals and functions only: this one, the first inside, or the one around.
-        around: exp.Expr | None = node
-        while around is not None:
-            places = [part.meta for part in around.walk() if "start" in part.meta]
-            if places:
-                place = around.meta if "start" in around.meta else self.first(around, places)
-                start, end = int(place["start"]), int(place["end"])
-                raise ExpressionError(message, start, self.text[start : end + 1])
-            around = around.parent
-        raise ExpressionError(message)
+    @property
+    def next(self) -> Token:
+        return self.tokens[self.position]
 
-    @staticmethod
-    def first(node: exp.Expr, places: Sequence[Mapping[str, int]]) -> Mapping[str, int]:
-        # The new name is what is wrong with an alias; elsewhere it is the whole, which starts at its first part.
-        return places[0] if isinstance(node, exp.Alias) else min(places, key=lambda place: int(place["start"]))
+    def take(self, *words: str) -> Token | None:
+        """The next token if it is one of these words or signs; reading goes on behind it."""
+        return self.pop() if self.next.word in words else None
 
-    def check(self, node: exp.Expr) -> None:
-        self.nodes += 1
-        if self.nodes > MOST_NODES:
-            self.fail(node, "has too many parts; split it into several criteria")
-        allowed = ARGUMENTS.get(type(node))
-        if allowed is None:
-            self.fail(node, f"{_called(node)} is not allowed in a condition")
-        for argument, value in node.args.items():
-            if value and argument not in allowed:
-                self.fail(node, f"'{argument}' is not allowed with {_called(node)}")
+    def pop(self) -> Token:
+        """The next token, whatever it is; reading goes on behind it."""
+        self.position += 1
+        return self.tokens[self.position - 1]
 
-    def condition(self, node: exp.Expr) -> Expression:
-        self.check(node)
-        match node:
-            case exp.Paren():
-                return self.condition(node.this)
-            case exp.And() | exp.Or():
-                return self.joined(node)
-            case exp.Not():
-                return Not(self.condition(node.this))
-            case exp.Is():
-                return self.is_null(node)
-            case exp.In():
-                return self.is_in(node)
-            case exp.Between():
-                return self.between(node)
-            case exp.Like():
-                return self.like(node)
-            case exp.Column():
-                return Truth(self.name_of(node, ColumnType.BOOLEAN, "stand as a condition of its own"))
-            case exp.Anonymous():
-                return self.function(node)
-        if type(node) in COMPARISONS:
-            return self.comparison(node)
-        self.fail(node, f"{_called(node)} is not a condition; write a comparison, such as: replies >= 1")
+    def unexpected(self, wanted: str = "") -> ExpressionError:
+        """The next token cannot stand here; ``wanted`` says what could."""
+        token = self.next
+        if token.kind == "end":
+            last = self.tokens[self.position - 1]
+            return last.error(f"not a condition near '{last.text}': something is missing after it")
+        if not wanted and token.kind == "word" and token.word not in RESERVED and token.text not in self.vocabulary:
+            return token.error(f"'{token.text}' is not allowed in a condition")
+        return token.error(f"not a condition near '{token.text}': {wanted or 'this does not belong here'}")
 
-    def joined(self, node: exp.Expr) -> Expression:
-        kind = type(node)
-        flat: list[Expression] = []
-        pending = [node.expression, node.this]
-        while pending:
-            part = pending.pop()
-            if type(part) is kind:
-                self.check(part)
-                pending += [part.expression, part.this]
-            else:
-                flat.append(self.condition(part))
-        return And(tuple(flat)) if kind is exp.And else Or(tuple(flat))
+    def deeper(self, token: Token, read: Callable[[], _Part]) -> _Part:
+        self.depth += 1
+        if self.depth > DEEPEST:
+            raise token.error(f"is nested deeper than {DEEPEST} levels")
+        part = read()
+        self.depth -= 1
+        return part
 
-    def is_null(self, node: exp.Expr) -> Expression:
-        subject, right = node.this, node.expression
-        if isinstance(right, exp.Not) and isinstance(right.this, exp.Null):
-            return Not(IsBlank(self.name_of(subject)))
-        if not isinstance(right, exp.Null):
-            self.fail(node, "after 'is' only null or not null may stand (write: field = true)")
-        return IsBlank(self.name_of(subject))
+    def whole(self) -> Expression:
+        condition = self.as_condition(self.condition())
+        if self.next.kind != "end":
+            raise self.unexpected()
+        return condition
 
-    def is_in(self, node: exp.Expr) -> Expression:
-        value = self.value(node.this)
-        if not node.expressions:
-            self.fail(node, "after 'in' a list of values is expected, such as: in ('a', 'b')")
-        options = []
-        for item in node.expressions:
-            option = self.value(item)
+    def condition(self) -> _Part:
+        return self.joined("or", Or, lambda: self.joined("and", And, self.negation))
+
+    def joined(self, word: str, kind: type[And | Or], read: Callable[[], _Part]) -> _Part:
+        first = read()
+        if self.next.word != word:
+            return first
+        conditions = [self.as_condition(first)]
+        while self.take(word):
+            conditions.append(self.as_condition(read()))
+        return _Part(kind(tuple(conditions)), first.token)
+
+    def negation(self) -> _Part:
+        token = self.take("not")
+        if token is None:
+            return self.relation()
+        return _Part(Not(self.as_condition(self.deeper(token, self.negation))), token)
+
+    def relation(self) -> _Part:
+        left = self.sum()
+        if (operator := self.take(*COMPARISONS)) is not None:
+            return _Part(self.comparison(left, COMPARISONS[operator.text]), left.token)
+        if self.take("is"):
+            return _Part(self.is_null(left), left.token)
+        negated = self.take("not")
+        if self.take("between"):
+            node = self.between(left)
+        elif self.take("in"):
+            node = self.is_in(left)
+        elif self.take("like"):
+            node = self.like(left)
+        elif negated:
+            raise self.unexpected()
+        else:
+            return left
+        return _Part(Not(node) if negated else node, left.token)
+
+    def comparison(self, left: _Part, operator: Comparison) -> Expression:
+        right = self.sum()
+        at = left if isinstance(left.node, Constant) and not isinstance(right.node, Constant) else right
+        return Compare(operator, *_fitted(_as_value(left), _as_value(right), at.token))
+
+    def is_null(self, left: _Part) -> Expression:
+        negated = self.take("not")
+        if self.next.kind != "end" and self.next.word != "null":
+            asked = "; what is unknown is never asked for" if self.next.word == "unknown" else " (write: field = true)"
+            raise self.next.error(f"after 'is' only null or not null may stand{asked}")
+        if self.take("null") is None:
+            raise self.unexpected()
+        blank = IsBlank(self.as_name(left))
+        return Not(blank) if negated else blank
+
+    def between(self, left: _Part) -> Expression:
+        value, low = _as_value(left), self.sum()
+        if self.take("and") is None:
+            raise self.unexpected("after 'between' two values are expected, such as: between 1 and 5")
+        high = self.sum()
+        return And(
+            (
+                Compare(">=", *_fitted(value, _as_value(low), low.token)),
+                Compare("<=", *_fitted(value, _as_value(high), high.token)),
+            )
+        )
+
+    def is_in(self, left: _Part) -> Expression:
+        value, options = _as_value(left), list[Constant]()
+        separator = self.take("(")
+        if separator is None:
+            raise self.unexpected("after 'in' a list of values is expected, such as: in ('a', 'b')")
+        while separator.word != ")":
+            part = self.sum()
+            _, option = _fitted(value, _as_value(part), part.token)
             if not isinstance(option, Constant):
-                self.fail(item, "only plain values may stand in the list after 'in'")
-            _, fitted = self.fitted(value, option, at=item)
-            assert isinstance(fitted, Constant)
-            options.append(fitted)
+                raise part.token.error("only plain values may stand in the list after 'in'")
+            options.append(option)
+            following = self.take(",", ")")
+            if following is None:
+                raise self.unexpected()
+            separator = following
         return IsIn(value, tuple(options))
 
-    def between(self, node: exp.Expr) -> Expression:
-        value = self.value(node.this)
-        low = Compare(">=", *self.fitted(value, self.value(node.args["low"]), at=node.args["low"]))
-        high = Compare("<=", *self.fitted(value, self.value(node.args["high"]), at=node.args["high"]))
-        both = And((low, high))
-        return Not(both) if node.args.get("negate") else both
+    def like(self, left: _Part) -> Expression:
+        name = self.as_name(left, ColumnType.TEXT, "be compared with a pattern")
+        token = self.next
+        if token.kind == "end":
+            raise self.unexpected()
+        if token.kind != "text":
+            raise token.error("after 'like' a pattern in quotes is expected, such as: like 'Canceled:%'")
+        if "\\" in token.text:
+            raise token.error("a backslash is not allowed in a pattern")
+        self.pop()
+        return Like(name, token.content)
 
-    def like(self, node: exp.Expr) -> Expression:
-        name = self.name_of(node.this, ColumnType.TEXT, "be compared with a pattern")
-        pattern = node.expression
-        if not (isinstance(pattern, exp.Literal) and pattern.is_string):
-            self.fail(pattern, "after 'like' a pattern in quotes is expected, such as: like 'Canceled:%'")
-        if "\\" in pattern.this:
-            self.fail(pattern, "a backslash is not allowed in a pattern")
-        condition = Like(name, str(pattern.this))
-        return Not(condition) if node.args.get("negate") else condition
+    def sum(self) -> _Part:
+        left = self.product()
+        while (sign := self.take("+", "-")) is not None:
+            following = self.tokens[min(self.position + 1, len(self.tokens) - 1)]
+            if self.next.word == "interval" and following.kind in ("text", "number"):
+                left = _Part(self.shifted(left, OPERATIONS[sign.text]), left.token)
+            else:
+                left = self.calculated(left, sign, self.product())
+        return left
 
-    def function(self, node: exp.Expr) -> Expression:
-        if str(node.this).lower() != "stated":
-            self.fail(node, self.unknown_function(node))
-        if len(node.expressions) != 1 or not isinstance(node.expressions[0], exp.Column):
-            self.fail(node, f"stated() takes the name of one {self.what} item")
-        return Stated(self.name_of(node.expressions[0], ColumnType.TEXT, "be asked for with stated()"))
+    def product(self) -> _Part:
+        left = self.factor()
+        while (sign := self.take("*", "/")) is not None:
+            left = self.calculated(left, sign, self.factor())
+        return left
 
-    def comparison(self, node: exp.Expr) -> Expression:
-        left, right = self.value(node.this), self.value(node.expression)
-        at = node.this if isinstance(left, Constant) and not isinstance(right, Constant) else node.expression
-        return Compare(COMPARISONS[type(node)], *self.fitted(left, right, at=at))
+    def calculated(self, left: _Part, sign: Token, right: _Part) -> _Part:
+        self.operations += 1
+        if self.operations > MOST_OPERATIONS:
+            raise sign.error("has too many operators; split it into several criteria")
+        return _Part(_computed(OPERATIONS[sign.text], _as_number(left), _as_number(right)), left.token)
 
-    def value(self, node: exp.Expr) -> Value:
-        self.check(node)
-        match node:
-            case exp.Paren():
-                return self.value(node.this)
-            case exp.Column():
-                return self.name_of(node)
-            case exp.Literal():
-                return self.literal(node)
-            case exp.Boolean():
-                return Constant(bool(node.this), ColumnType.BOOLEAN)
-            case exp.Neg():
-                return self.negative(node)
-            case exp.Anonymous():
-                return self.moment(node)
-            case exp.Cast():
-                return self.dated(node)
-            case exp.Null():
-                self.fail(node, "null can only be used as 'is null' or 'is not null'")
-        if type(node) in OPERATIONS:
-            return self.arithmetic(node)
-        self.fail(node, f"{_called(node)} is not a value")
+    def shifted(self, left: _Part, operation: Operation) -> Moment:
+        self.take("interval")
+        match = INTERVAL.fullmatch(self.pop().content)
+        word = (match and match[2]) or self.pop().word
+        unit = UNITS.get(word.lower().removesuffix("s"))
+        moment = left.node
+        if match is None or unit is None or not isinstance(moment, Moment):
+            raise left.token.error(SHIFT)
+        if unit == "hour" and moment.type is ColumnType.DATE:
+            raise left.token.error("today() cannot be shifted by hours; use now()")
+        if moment.shift:
+            raise left.token.error("a moment can be shifted once only")
+        count = int(match[1]) * (7 if unit == "week" else 1)
+        return Moment(moment.type, count if operation == "+" else -count, "hour" if unit == "hour" else "day")
 
-    def literal(self, node: exp.Expr) -> Constant:
-        text = str(node.this)
-        if node.args.get("is_string"):
-            return Constant(text, ColumnType.TEXT)
-        if text.isdecimal() and len(text) <= 18:
-            return Constant(int(text), ColumnType.INTEGER)
-        try:
-            number = float(text)
-        except ValueError:
-            self.fail(node, f"{text} is not a number")
-        if not math.isfinite(number):
-            self.fail(node, f"{text} is too large")
-        return Constant(number, ColumnType.NUMBER)
+    def factor(self) -> _Part:
+        sign = self.take("-", "+", "(")
+        if sign is None:
+            return self.operand()
+        if sign.text == "+":
+            return self.deeper(sign, self.factor)
+        if sign.text == "-":
+            return _negative(self.deeper(sign, self.factor))
+        part = self.deeper(sign, self.condition)
+        if self.take(")") is None:
+            if self.next.kind == "end":
+                raise sign.error("not a condition near '(': its ) is missing")
+            raise self.unexpected()
+        return part
 
-    def negative(self, node: exp.Expr) -> Value:
-        inner = self.value(node.this)
-        if isinstance(inner, Constant) and isinstance(inner.value, int | float) and inner.type in NUMERIC:
-            return Constant(-inner.value, inner.type)
-        self.check_number(node.this, inner)
-        return self.computed("-", Constant(0, ColumnType.INTEGER), inner)
+    def operand(self) -> _Part:
+        token = self.next
+        if token.kind in ("end", "sign") or token.word in RESERVED:
+            raise self.unexpected("a value is expected here, such as a name, a number or a text in quotes")
+        self.pop()
+        self.parts += 1
+        if self.parts > MOST_PARTS:
+            raise token.error("has too many parts; split it into several criteria")
+        if token.kind == "text":
+            return _Part(Constant(token.content, ColumnType.TEXT), token)
+        if token.kind == "number":
+            return _Part(_number(token), token)
+        if token.word == "null":
+            raise token.error("null can only be used as 'is null' or 'is not null'")
+        if token.word in ("true", "false"):
+            return _Part(Constant(token.word == "true", ColumnType.BOOLEAN), token)
+        if token.word in MOMENTS and self.next.kind == "text":
+            day = self.pop()
+            return _Part(_as_moment(day, day.content, MOMENTS[token.word]), day)
+        if token.kind == "word" and self.take("("):
+            return _Part(self.function(token), token)
+        return _Part(self.name(token), token)
 
-    def moment(self, node: exp.Expr) -> Moment:
-        name = str(node.this).lower()
-        if name not in ("today", "now") or node.expressions:
-            self.fail(node, self.unknown_function(node))
-        return Moment(ColumnType.DATE if name == "today" else ColumnType.DATETIME)
+    def function(self, token: Token) -> Expression | Moment:
+        if token.word not in FUNCTIONS:
+            known = ", ".join(f"{name}()" for name in FUNCTIONS)
+            raise token.error(f"{token.text}() is not allowed in a condition; there are {known}")
+        if token.word == "stated":
+            part = self.operand() if self.next.kind in ("word", "quoted") else None
+            if part is None or self.take(")") is None:
+                raise token.error(f"stated() takes the name of one {self.what} item")
+            return Stated(self.as_name(part, ColumnType.TEXT, "be asked for with stated()"))
+        if self.take(")") is None:
+            raise token.error(f"{token.word}() takes nothing between its parentheses")
+        return Moment(ColumnType.DATE if token.word == "today" else ColumnType.DATETIME)
 
-    def dated(self, node: exp.Expr) -> Constant:
-        kind = node.args["to"].this
-        wanted = {exp.DataType.Type.DATE: ColumnType.DATE, exp.DataType.Type.TIMESTAMP: ColumnType.DATETIME}.get(kind)
-        if wanted is None or not (isinstance(node.this, exp.Literal) and node.this.is_string):
-            self.fail(node, "only date '2026-01-31' or timestamp '2026-01-31 12:00:00' may stand here")
-        return self.as_moment(node, str(node.this.this), wanted)
-
-    def as_moment(self, node: exp.Expr, text: str, wanted: ColumnType) -> Constant:
-        try:
-            if wanted is ColumnType.DATE:
-                return Constant(date.fromisoformat(text), wanted)
-            value = datetime.fromisoformat(text)
-        except ValueError:
-            example = "2026-01-31" if wanted is ColumnType.DATE else "2026-01-31T12:00:00Z"
-            self.fail(node, f"'{text}' is not a {wanted}; write it as '{example}'")
-        if value.tzinfo is None:
-            self.fail(node, f"'{text}' names no time zone; end it with Z for UTC")
-        try:
-            return Constant(value.astimezone(UTC), wanted)
-        except OverflowError:
-            self.fail(node, f"'{text}' lies outside the years 1 to 9999 in UTC")
-
-    def arithmetic(self, node: exp.Expr) -> Value:
-        operation = OPERATIONS[type(node)]
-        left = self.value(node.this)
-        if isinstance(left, Moment) and isinstance(node.expression, exp.Interval):
-            return self.shifted(node, left, operation)
-        right = self.value(node.expression)
-        self.check_number(node.this, left)
-        self.check_number(node.expression, right)
-        return self.computed(operation, left, right)
-
-    def check_number(self, node: exp.Expr, value: Value) -> None:
-        if value.type not in NUMERIC:
-            self.fail(node, f"cannot calculate with {_describe(value)}")
-
-    def computed(self, operation: Operation, left: Value, right: Value) -> Arithmetic:
-        whole = left.type is right.type is ColumnType.INTEGER and operation != "/"
-        return Arithmetic(operation, left, right, ColumnType.INTEGER if whole else ColumnType.NUMBER)
-
-    def shifted(self, node: exp.Expr, left: Moment, operation: Operation) -> Moment:
-        interval = node.expression
-        self.check(interval)
-        unit = UNITS.get(str(interval.args.get("unit") or "").upper().rstrip("S"))
-        amount = str(interval.this.this) if isinstance(interval.this, exp.Literal) else ""
-        if unit is None or operation not in ("+", "-") or not amount.isdecimal() or len(amount) > 5:
-            self.fail(node, "write a shift of time as: today() - interval '14' day (hours, days or weeks)")
-        if unit == "hour" and left.type is ColumnType.DATE:
-            self.fail(node, "today() cannot be shifted by hours; use now()")
-        if left.shift:
-            self.fail(node, "a moment can be shifted once only")
-        count = int(amount) * (7 if unit == "week" else 1)
-        return Moment(left.type, count if operation == "+" else -count, "hour" if unit == "hour" else "day")
-
-    def name_of(self, node: exp.Expr, wanted: ColumnType | None = None, purpose: str = "") -> Name:
-        if isinstance(node, exp.Paren):
-            return self.name_of(node.this, wanted, purpose)
-        if not isinstance(node, exp.Column):
-            self.fail(node, f"the name of one {self.what} item is expected here")
-        self.check(node)
-        name = ".".join(str(part.this) for part in (node.args.get("table"), node.this) if part)
+    def name(self, token: Token) -> Name:
+        name = token.content
+        while self.take("."):
+            if self.next.kind not in ("word", "quoted"):
+                raise self.unexpected("the rest of a name is expected here")
+            name = f"{name}.{self.pop().content}"
         known = self.vocabulary.get(name)
+        if known is None and token.word in FOREIGN:
+            raise token.error(f"'{token.text}' is not allowed in a condition")
         if known is None:
-            self.fail(node, f"unknown {self.what} '{name}'{nearest(name, list(self.vocabulary))}")
-        if wanted is not None and known is not wanted:
-            self.fail(node, f"'{name}' is of type {known} and cannot {purpose}")
+            raise token.error(f"unknown {self.what} '{name}'{nearest(name, list(self.vocabulary))}")
         return Name(name, known)
 
-    def fitted(self, left: Value, right: Value, *, at: exp.Expr) -> tuple[Value, Value]:
-        """Both sides with types that can be compared; a date in quotes becomes a date. ``at`` is where they clash."""
-        if left.type in NUMERIC and right.type in NUMERIC:
-            return left, right
-        moments = (ColumnType.DATE, ColumnType.DATETIME)
-        if left.type in moments and isinstance(right, Constant) and isinstance(right.value, str):
-            return left, self.as_moment(at, right.value, left.type)
-        if right.type in moments and isinstance(left, Constant) and isinstance(left.value, str):
-            return self.as_moment(at, left.value, right.type), right
-        if left.type is not right.type:
-            remedy = ""
-            if left.type in moments and right.type in moments:
-                remedy = " (today() is a date, now() a datetime)"
-            self.fail(at, f"cannot compare {_describe(left)} with {_describe(right)}{remedy}")
+    def as_condition(self, part: _Part) -> Expression:
+        # Whatever else comes next is what is wrong, such as an operator that is not in the language.
+        if self.next.word in COMPARISONS:
+            raise self.next.error("a comparison is not a value; join two of them with 'and'")
+        if self.next.kind != "end" and self.next.word not in ("and", "or", ")"):
+            raise self.unexpected()
+        if isinstance(part.node, Name):
+            return Truth(self.as_name(part, ColumnType.BOOLEAN, "stand as a condition of its own"))
+        if isinstance(part.node, Value):
+            raise part.token.error(f"{_describe(part.node)} is not a condition; write a comparison, {EXAMPLE}")
+        return part.node
+
+    def as_name(self, part: _Part, wanted: ColumnType | None = None, purpose: str = "") -> Name:
+        if not isinstance(part.node, Name):
+            raise part.token.error(f"the name of one {self.what} item is expected here")
+        if wanted is not None and part.node.type is not wanted:
+            raise part.token.error(f"'{part.node.name}' is of type {part.node.type} and cannot {purpose}")
+        return part.node
+
+
+def _as_value(part: _Part) -> Value:
+    if not isinstance(part.node, Value):
+        called = "stated()" if isinstance(part.node, Stated) else "a condition"
+        raise part.token.error(f"{called} is not a value and cannot be compared; it is true or false by itself")
+    return part.node
+
+
+def _as_number(part: _Part) -> Value:
+    value = _as_value(part)
+    if value.type not in NUMERIC:
+        raise part.token.error(f"cannot calculate with {_describe(value)}")
+    return value
+
+
+def _computed(operation: Operation, left: Value, right: Value) -> Arithmetic:
+    whole = left.type is right.type is ColumnType.INTEGER and operation != "/"
+    return Arithmetic(operation, left, right, ColumnType.INTEGER if whole else ColumnType.NUMBER)
+
+
+def _negative(part: _Part) -> _Part:
+    value = _as_number(part)
+    if isinstance(value, Constant) and isinstance(value.value, int | float):
+        return _Part(Constant(-value.value, value.type), part.token)
+    return _Part(_computed("-", Constant(0, ColumnType.INTEGER), value), part.token)
+
+
+def _number(token: Token) -> Constant:
+    if token.text.isdecimal() and len(token.text) <= 18:
+        return Constant(int(token.text), ColumnType.INTEGER)
+    number = float(token.text)
+    if not math.isfinite(number):
+        raise token.error(f"{token.text} is too large")
+    return Constant(number, ColumnType.NUMBER)
+
+
+def _as_moment(token: Token, text: str, wanted: ColumnType) -> Constant:
+    try:
+        if wanted is ColumnType.DATE:
+            return Constant(date.fromisoformat(text), wanted)
+        value = datetime.fromisoformat(text)
+    except ValueError:
+        example = "2026-01-31" if wanted is ColumnType.DATE else "2026-01-31T12:00:00Z"
+        raise token.error(f"'{text}' is not a {wanted}; write it as '{example}'") from None
+    if value.tzinfo is None:
+        raise token.error(f"'{text}' names no time zone; end it with Z for UTC")
+    try:
+        return Constant(value.astimezone(UTC), wanted)
+    except OverflowError:
+        raise token.error(f"'{text}' lies outside the years 1 to 9999 in UTC") from None
+
+
+def _fitted(left: Value, right: Value, at: Token) -> tuple[Value, Value]:
+    """Both sides with types that can be compared; a date in quotes becomes a date. ``at`` is where they clash."""
+    if left.type in NUMERIC and right.type in NUMERIC:
         return left, right
-
-    def unknown_function(self, node: exp.Expr) -> str:
-        name = str(node.this)
-        return f"{name}() is not allowed in a condition; there are {', '.join(f'{f}()' for f in FUNCTIONS)}"
-
-
-def _called(node: exp.Expr) -> str:
-    if isinstance(node, exp.Func):
-        return f"{node.sql_name().lower()}()"
-    if isinstance(node, exp.Query):
-        return "a query"
-    return f"'{type(node).__name__.lower()}'"
+    moments = (ColumnType.DATE, ColumnType.DATETIME)
+    if left.type in moments and isinstance(right, Constant) and isinstance(right.value, str):
+        return left, _as_moment(at, right.value, left.type)
+    if right.type in moments and isinstance(left, Constant) and isinstance(left.value, str):
+        return _as_moment(at, left.value, right.type), right
+    if left.type is not right.type:
+        remedy = ""
+        if left.type in moments and right.type in moments:
+            remedy = " (today() is a date, now() a datetime)"
+        raise at.error(f"cannot compare {_describe(left)} with {_describe(right)}{remedy}")
+    return left, right
 
 
 def _describe(value: Value) -> str:
