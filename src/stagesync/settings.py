@@ -112,6 +112,11 @@ def _ways_as_schema() -> dict[str, JsonValue]:
     }
 
 
+def _check_proxy(proxy: str | Secret | None) -> None:
+    if isinstance(proxy, str) and "@" in proxy:
+        raise ValueError("a proxy with a password never stands in the settings: write proxy: {env: NAME}")
+
+
 class SalesforceSettings(Strict):
     """A Salesforce org and one way to log in to it: client credentials, JWT bearer, or a token that is ready."""
 
@@ -149,8 +154,7 @@ class SalesforceSettings(Strict):
         foreign = [name for name in given if name not in _taken(told[0])]
         if foreign:
             raise ValueError(f"{' and '.join(foreign)} cannot stand beside {told[0]}; remove one or the other")
-        if isinstance(self.proxy, str) and "@" in self.proxy:
-            raise ValueError("a proxy with a password never stands in the settings: write proxy: {env: NAME}")
+        _check_proxy(self.proxy)
         return self
 
 
@@ -187,6 +191,8 @@ class HubSpotSettings(Strict):
     client_secret: Secret | None = Field(None, description="OAuth: the app's secret")
     refresh_token: Secret | None = Field(None, description="OAuth: given once, when the app was installed")
     base_url: Words = "https://api.hubapi.com"
+    ca_bundle: Words | None = Field(None, description="a file of certificates (PEM) instead of the well-known ones")
+    proxy: Words | Secret | None = Field(None, description="a URL; with a password in it, give env or file")
     api_version: Literal["v3", "2026-03", "2026-09"] = "v3"
     timeouts: Timeouts = Timeouts()
     budget: Budget = Budget()
@@ -200,6 +206,7 @@ class HubSpotSettings(Strict):
             raise ValueError(f"{' and '.join(given)} cannot stand beside token; remove one or the other")
         if self.token is None and len(given) != len(RENEWED):
             raise ValueError(f"there is no way to log in: give token; or {', '.join(RENEWED)}")
+        _check_proxy(self.proxy)
         return self
 
 

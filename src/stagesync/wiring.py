@@ -250,6 +250,8 @@ def _hubspot_connection(
         access_token=read(words.token, "token"),
         oauth=app,
         base_url=words.base_url,
+        ca_bundle=folder / words.ca_bundle if words.ca_bundle else None,
+        proxy=read(words.proxy, "proxy") if isinstance(words.proxy, Secret) else words.proxy,
         api_version=words.api_version,
         timeout=(words.timeouts.connect, words.timeouts.read),
         budget=words.budget.share,

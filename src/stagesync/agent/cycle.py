@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import structlog
@@ -18,7 +19,9 @@ from stagesync.audit.engine import judge
 from stagesync.audit.evidence import Tables
 from stagesync.audit.judgement import Judgement
 from stagesync.audit.masks import Frame
+from stagesync.connectors.base import Merging
 from stagesync.errors import IncompleteError, Interrupted, StageSyncError
+from stagesync.ledger import TrackedTask
 from stagesync.model.changes import ChangeKind, Plan
 from stagesync.planning import planner
 
@@ -92,7 +95,7 @@ def _observe(agent: Agent, result: RunResult, connected: Connected, *, write: bo
     judgements = audit(agent, connected, pulled, result.as_of)
     result.judgements += judgements
     _record(agent, result, connected, judgements)
-    return planner.plan(judgements, _situation(agent, connected, pulled, result.as_of))
+    return planner.plan(judgements, _situation(agent, connected, pulled, judgements, result.as_of))
 
 
 def audit(agent: Agent, connected: Connected, pulled: Pulled, as_of: datetime) -> list[Judgement]:
@@ -138,7 +141,24 @@ def _opened_today(agent: Agent, connected: Connected, as_of: datetime) -> Counte
     return Counter(str(one.owner) for one in tasks)
 
 
-def _situation(agent: Agent, connected: Connected, pulled: Pulled, as_of: datetime) -> planner.Situation:
+def _tasks(agent: Agent, connected: Connected, judgements: Sequence[Judgement]) -> list[TrackedTask]:
+    """The open tasks; those of a record that was merged are about the one that it became."""
+    tasks = agent.ledger.tasks(connected.name)
+    if not isinstance(connected.reader, Merging):
+        return tasks
+    became: dict[tuple[str, str], str] = {}
+    for judgement in judgements:
+        mapped, judged = judgement.mapped, set(judgement.records["record"].to_list())
+        absent = {task.record for task in tasks if task.object == mapped.name and task.record not in judged}
+        if absent:
+            found = connected.reader.merged_into(mapped.table, sorted(absent))
+            became |= {(mapped.name, record): survivor for record, survivor in found.items()}
+    return [replace(task, record=became.get((task.object, task.record), task.record)) for task in tasks]
+
+
+def _situation(
+    agent: Agent, connected: Connected, pulled: Pulled, judgements: Sequence[Judgement], as_of: datetime
+) -> planner.Situation:
     return planner.Situation(
         connection=connected.name,
         now=as_of,
@@ -158,7 +178,7 @@ def _situation(agent: Agent, connected: Connected, pulled: Pulled, as_of: dateti
                 tells_of_a_move=task.tells_of_a_move,
                 before=task.before,
             )
-            for task in agent.ledger.tasks(connected.name)
+            for task in _tasks(agent, connected, judgements)
         ],
         fallback_owner=connected.fallback_owner,
         protected=agent.protected,

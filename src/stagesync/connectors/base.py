@@ -137,6 +137,17 @@ class Reader(Protocol):
 
 
 @runtime_checkable
+class Merging(Protocol):
+    """A reader of a CRM that makes one record of several, which has an id of its own.
+
+    Errors: those of :class:`Reader`.
+    """
+
+    def merged_into(self, table: Table, ids: Sequence[str]) -> Mapping[str, str]:
+        """Of these records those that are part of another one now: their ids to its id."""
+
+
+@runtime_checkable
 class Metered(Protocol):
     """A reader of a CRM that says how many calls it allows."""
 

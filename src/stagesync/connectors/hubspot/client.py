@@ -23,7 +23,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from hubspot import HubSpot
 from hubspot.crm.objects.exceptions import ApiException
-from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionError, ReadTimeoutError
+from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionError, ProxyError, ReadTimeoutError
 
 from stagesync.connectors.hubspot.answers import Granted, Undecodable, decode
 from stagesync.connectors.hubspot.connection import HubSpotConnection
@@ -81,7 +81,7 @@ class Client:
         self._pace = Pace(calls=connection.calls, searches=connection.searches, sleep=sleep, timer=timer)
         self._tokens = Tokens(connection.oauth or connection.access_token, self._granted, timer)
         url = connection.base_url
-        official = HubSpot(access_token=connection.access_token, host=url, base_url=url, retry=False)
+        official = HubSpot(access_token=connection.access_token, host=url, base_url=url, retry=False, **connection.way)
         self._api = official.crm.objects.basic_api.api_client
 
     def call(self, request: Request) -> bytes:
@@ -188,12 +188,14 @@ class Client:
             return body
         except ApiException as error:
             raise self._refused(error) from error
-        except UnicodeDecodeError as error:
-            # The client decodes error bodies as UTF-8; when an edge answers in another encoding, the answer
-            # is in the context of the decoder's error.
+        except (UnicodeDecodeError, AttributeError) as error:
+            # The client decodes error bodies as UTF-8. Where an edge answers in another encoding, or TLS fails and
+            # there is no body at all, the answer is in the context of the decoder's error.
             if isinstance(error.__context__, ApiException):
                 raise self._refused(error.__context__) from error
             raise
+        except ProxyError as error:  # it was not reached, or did not let the call through: nothing was sent
+            raise self._fault_of_proxy(error) from error
         except NewConnectionError as error:  # refused, unreachable or unknown host: nothing was sent
             raise self._unreachable(f"cannot connect to {self.place}", error) from error
         except ConnectTimeoutError as error:
@@ -216,7 +218,9 @@ class Client:
     def _refused(self, error: ApiException) -> Exception:
         if not error.status:  # the client's way of saying that TLS failed
             reason = str(error.reason).replace("\n", " ")
-            return ConnectionFailed(f"{self.place}: the secure connection failed: {reason}")
+            return ConnectionFailed(
+                f"{self.place}: the secure connection failed; check the address and ca_bundle: {reason}"
+            )
         body = error.body or b""
         headers = {name.lower(): value for name, value in (error.headers or {}).items()}
         self._hear(headers)
@@ -228,6 +232,12 @@ class Client:
             until_midnight=until_midnight(self.server_time, self._zone),
         )
         return meaning(self.place, answer)
+
+    def _fault_of_proxy(self, error: HTTPError) -> Fault:
+        failed = ConnectionFailed(
+            f"{self.place}: the proxy lets no connection through; check the setting proxy, and the proxy itself"
+        )
+        return Fault(failed, landed=False, name=type(error).__name__)
 
     def _unreachable(self, what: str, error: HTTPError) -> Fault:
         cause = type(error).__name__

@@ -19,7 +19,7 @@ from stagesync.connectors.hubspot.definitions import Definitions, Known, asked, 
 from stagesync.connectors.hubspot.faults import Refusal, ScopeMissing, refusals_told
 from stagesync.connectors.hubspot.frames import ID, history_frame, link_frame, record_frame
 from stagesync.connectors.hubspot.increments import HubSpotIncrements
-from stagesync.connectors.hubspot.records import list_records, pieces, read_associations, read_records
+from stagesync.connectors.hubspot.records import list_records, pieces, read_associations, read_followed, read_records
 from stagesync.connectors.hubspot.stages import PIPELINE_FIELDS, option_stages, pipeline_stages
 from stagesync.connectors.hubspot.tasks import find_by_key, find_by_marker, has_unique_key
 from stagesync.connectors.hubspot.transport import ReadTransport, Request
@@ -163,6 +163,12 @@ class HubSpotReader:
         """These records as they are now, in no particular order; absent ones are gone or hidden."""
         table = self._definitions.present(table)
         return record_frame(table, read_records(self._transport, object_of(table), ids, asked(table)))
+
+    def merged_into(self, table: Table, ids: Sequence[str]) -> Mapping[str, str]:
+        """A call for each 100 records."""
+        with refusals_told(self._transport.place, f"read {table.name}"):
+            rows = read_followed(self._transport, object_of(table), ids, [ID])
+        return {record: str(row.id) for record, row in rows.items() if str(row.id) != record}
 
     def own_tasks(self, keys: Sequence[str], records: Sequence[str] = ()) -> Mapping[str, str]:  # noqa: ARG002
         """Keys that have a task, open or completed, to its id; tasks that were deleted are not found."""

@@ -1,0 +1,112 @@
+"""The way to a portal: certificates of one's own, and a proxy."""
+
+from __future__ import annotations
+
+import base64
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import uvicorn
+from starlette.applications import Starlette
+
+from stagesync.connectors.hubspot import HubSpotConnection, HubSpotReader, connect
+from stagesync.errors import ConfigurationError, ConnectionFailed
+from stagesync.sandbox.hubspot.server import routes
+
+from .hubspot_office import CREDENTIAL, Office, office
+from .salesforce_keys import pair
+
+__all__ = ["office"]
+
+
+def reader(url: str, **said: Any) -> HubSpotReader:
+    connection = HubSpotConnection(connection="acme", base_url=url, access_token=CREDENTIAL, **said)
+    return connect(connection, sleep=lambda _: None)[0]
+
+
+@contextmanager
+def over_tls(office: Office, folder: Path) -> Iterator[str]:
+    """The portal behind TLS, with a certificate that no authority signed."""
+    files = {name: folder / f"{name}.pem" for name in ("key", "ca")}
+    files["key"].write_text(pair("tls").private, encoding="utf-8")
+    files["ca"].write_text(pair("tls").certificate, encoding="utf-8")
+    config = uvicorn.Config(
+        Starlette(routes=routes(office.portal)),
+        host="127.0.0.1",
+        port=0,
+        log_level="critical",
+        ssl_keyfile=str(files["key"]),
+        ssl_certfile=str(files["ca"]),
+    )
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    while not server.started:
+        assert thread.is_alive()
+    try:
+        yield f"https://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+    finally:
+        server.should_exit = server.force_exit = True
+        thread.join(10)
+
+
+def test_tls_is_checked_against_the_bundle(office: Office, tmp_path: Path) -> None:
+    with over_tls(office, tmp_path) as url:
+        assert reader(url, ca_bundle=tmp_path / "ca.pem").identity().key == str(office.portal.portal_id)
+        with pytest.raises(ConnectionFailed, match="secure connection failed; check the address and ca_bundle"):
+            reader(url).identity()
+
+
+def test_a_bundle_that_cannot_be_read_is_a_configuration_error(tmp_path: Path) -> None:
+    empty = tmp_path / "empty.pem"
+    empty.write_text("no certificate", encoding="utf-8")
+    for bundle in (tmp_path / "none.pem", empty):
+        with pytest.raises(ConfigurationError, match=f"connection acme: ca_bundle: {bundle} cannot be read"):
+            reader("https://api.example", ca_bundle=bundle)
+
+
+def test_a_proxy_is_used_but_for_this_machine(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
+    dead = "http://me:hush@127.0.0.1:9"
+    assert reader(office.connection.base_url, proxy=dead).identity().key == str(office.portal.portal_id)
+    with pytest.raises(ConnectionFailed, match="the proxy lets no connection through; check the setting") as caught:
+        reader("https://api.example", proxy=dead).identity()
+    assert "hush" not in str(caught.value)
+
+
+def test_a_proxy_hears_the_password_and_nothing_of_the_token() -> None:
+    """It is asked for a tunnel; what goes through is TLS."""
+    heard: list[bytes] = []
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def refuse() -> None:
+            for _ in range(6):
+                with server.accept()[0] as caller:
+                    heard.append(caller.recv(65_536))
+                    caller.sendall(b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n")
+
+        thread = threading.Thread(target=refuse, daemon=True)
+        thread.start()
+        proxy = f"http://me:h%40sh@127.0.0.1:{server.getsockname()[1]}"
+        with pytest.raises(ConnectionFailed, match="the proxy lets no connection through") as caught:
+            reader("https://api.example", proxy=proxy).identity()
+        thread.join(10)
+    assert "h@sh" not in str(caught.value)
+    assert len(heard) == 6
+    for request in heard:
+        assert request.startswith(b"CONNECT api.example:443")
+        assert base64.b64encode(b"me:h@sh") in request
+        assert CREDENTIAL.encode() not in request
+
+
+@pytest.mark.parametrize("url", ["proxy.example:3128", "socks5://proxy.example", "http://", "http://a:hush@b:port"])
+def test_what_is_no_proxy_is_a_configuration_error(url: str) -> None:
+    with pytest.raises(ConfigurationError, match="proxy: write a URL") as caught:
+        reader("https://api.example", proxy=url)
+    assert "hush" not in str(caught.value)
