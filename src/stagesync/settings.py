@@ -21,11 +21,12 @@ from pydantic import ConfigDict, Field, JsonValue, model_validator
 from stagesync.errors import ConfigurationError
 from stagesync.model.changes import Mode
 from stagesync.model.findings import Kind
+from stagesync.policy.calendars import Calendars, OwnerCalendar, called, working_days
 from stagesync.policy.definitions import Definition, load_definition
 from stagesync.policy.document import Document, KeyPath, read_document
 from stagesync.policy.durations import Duration, Unit
 from stagesync.policy.mappings import CrmMapping, load_mapping
-from stagesync.policy.schema import Day, Identifier, Length, MappingFile, Strict, Words
+from stagesync.policy.schema import Day, Identifier, Length, MappingFile, Strict, Words, WorkingDays
 from stagesync.policy.validation import validate
 
 if TYPE_CHECKING:
@@ -138,6 +139,7 @@ class SalesforceSettings(Strict):
     timeouts: Timeouts = Timeouts()
     budget: Budget = Budget()
     fallback_owner: Words | None = None
+    owner_country: Words | None = Field(None, description="the field of User with an owner's country, for calendars")
 
     @model_validator(mode="after")
     def _one_way_in(self) -> SalesforceSettings:
@@ -358,6 +360,21 @@ class Health(Strict):
     port: Annotated[int, Field(ge=0, le=65535)] = 8080
 
 
+class CalendarSettings(WorkingDays):
+    """The working days of some owners: those who are named, and those of whom the CRM names such a country."""
+
+    owners: Annotated[list[Words], Field(description="ids, names or emails of owners")] = Field(default_factory=list)
+    called: Annotated[list[Words], Field(description="what the CRM calls the country, beside its code")] = Field(
+        default_factory=list
+    )
+
+    @model_validator(mode="after")
+    def _of_somebody(self) -> CalendarSettings:
+        if not (self.owners or self.called or self.country):
+            raise ValueError("say whose days these are: owners, or country with owner_country in the connection")
+        return self
+
+
 class TaskSettings(Strict):
     """How tasks are written."""
 
@@ -365,6 +382,13 @@ class TaskSettings(Strict):
     per_owner_and_day: (
         Annotated[int, Field(ge=0, description="how many tasks an owner gets in a day, most money first")] | None
     ) = None
+    calendar: (
+        Annotated[WorkingDays, Field(description="on which days owners work; the definitions say it if left out")]
+        | None
+    ) = None
+    calendars: Annotated[list[CalendarSettings], Field(description="of some owners; the first that fits counts")] = (
+        Field(default_factory=list)
+    )
     template: (
         Annotated[Words, Field(description="a file with the words of tasks; the shipped one if left out")] | None
     ) = None
@@ -399,6 +423,7 @@ class Settings:
     mappings: Mapping[str, CrmMapping]
     time_zone: ZoneInfo
     own_template: TaskTemplate | None
+    calendars: Calendars
 
     @property
     def task_template(self) -> TaskTemplate:
@@ -456,10 +481,17 @@ def load_settings(file: Path) -> Settings:
             message = f"connection '{name}' is a {connection.crm}, but its mapping is for {mapping.crm}"
             document.problem(place, message)
     template = _template(document, file.parent, words.tasks.template)
+    calendars = _calendars(document, words.tasks)
     document.raise_problems()
     assert definition is not None
     return Settings(
-        file=file, words=words, definition=definition, mappings=mappings, time_zone=zone, own_template=template
+        file=file,
+        words=words,
+        definition=definition,
+        mappings=mappings,
+        time_zone=zone,
+        own_template=template,
+        calendars=calendars,
     )
 
 
@@ -485,6 +517,21 @@ def _mapping(file: Path, definition: Definition | None) -> CrmMapping | None:
     document, _ = validate(read_document(file), MappingFile)
     document.raise_problems()
     return None
+
+
+def _calendars(document: Document, words: TaskSettings) -> Calendars:
+    default = None if words.calendar is None else working_days(document, words.calendar, ("tasks", "calendar"))
+    return Calendars(
+        default=default,
+        of_owners=[
+            OwnerCalendar(
+                owners=frozenset(one.owners),
+                countries=called(one, one.called),
+                days=working_days(document, one, ("tasks", "calendars", number)),
+            )
+            for number, one in enumerate(words.calendars)
+        ],
+    )
 
 
 def _template(document: Document, folder: Path, name: str | None) -> TaskTemplate | None:

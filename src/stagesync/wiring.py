@@ -76,6 +76,7 @@ def opened(
                 limits=_limits(settings),
                 tasks_a_day=settings.words.tasks.per_owner_and_day,
                 template=settings.task_template,
+                calendars=settings.calendars,
                 freezes=_freezes(settings),
                 protected=_protected(settings),
                 pause_file=settings.pause_file,
@@ -220,6 +221,7 @@ def _salesforce_connection(
         task_table=task_table,
         task_key=task_key,
         fallback_owner=words.fallback_owner,
+        owner_country=words.owner_country,
     )
 
 

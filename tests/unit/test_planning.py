@@ -23,6 +23,7 @@ from stagesync.planning.calendar import due_date, is_over
 from stagesync.planning.freeze import Freeze
 from stagesync.planning.guard import REVERT, Bound, Limits, Protected, check
 from stagesync.planning.planner import UTC_ZONE, OpenTask, Situation, plan
+from stagesync.policy.calendars import Calendars, OwnerCalendar
 from stagesync.policy.durations import Duration, Unit
 from stagesync.policy.task_texts import shipped_template
 from stagesync.policy.working_days import WorkingDays
@@ -50,6 +51,16 @@ PEOPLE = [
     Owner(id=name, name=name.title(), email=None, active=active, queue=name == "queue")
     for name, active in {**OWNERS, "boss": True}.items()
 ]
+OWN = OwnerCalendar(
+    owners=frozenset({"Boss"}),
+    countries=frozenset(),
+    days=WorkingDays(closed=frozenset(date(2026, 3, day) for day in range(11, 19))),
+)
+ABROAD = OwnerCalendar(
+    owners=frozenset(),
+    countries=frozenset({"Sverige", "SE"}),
+    days=WorkingDays(closed=frozenset({date(2026, 3, 12), date(2026, 3, 13)})),
+)
 LONG_AGO = NOW - timedelta(days=30)
 
 
@@ -324,6 +335,28 @@ def test_a_task_says_what_is_missing_why_and_how_to_disagree(tmp_path: Path) -> 
     assert "If you disagree" in task.task.body
     assert task.task.due == date(2026, 3, 16)
     assert move.reason.startswith("reachable: pain is 'tbd'")
+
+
+@pytest.mark.parametrize(
+    ("owner", "calendars", "due"),
+    [
+        # NOW is Wednesday, 11 March 2026.
+        ("ann", Calendars(), date(2026, 3, 16)),
+        ("ann", Calendars(default=WorkingDays(weekend=frozenset({4, 5}))), date(2026, 3, 16)),
+        ("ann", Calendars(default=WorkingDays(closed=frozenset({date(2026, 3, 12)}))), date(2026, 3, 17)),
+        ("ann", Calendars(of_owners=[OWN], default=WorkingDays(weekend=frozenset({6}))), date(2026, 3, 14)),
+        ("boss", Calendars(of_owners=[OWN]), date(2026, 3, 24)),
+        ("boss", Calendars(of_owners=[ABROAD, OWN]), date(2026, 3, 18)),
+    ],
+)
+def test_a_task_is_due_on_a_working_day_of_its_owner(
+    tmp_path: Path, owner: str, calendars: Calendars, due: date
+) -> None:
+    people = [replace(one, country="Sverige" if one.id == "boss" else None) for one in PEOPLE]
+    judgement = judged(tmp_path, deal("1", "Offer", owner=owner), rules={"premature": {"mode": "suggest"}})
+    (task,) = plan([judgement], situation(owners=people, calendars=calendars)).changes
+    assert task.task is not None
+    assert task.task.due == due
 
 
 def test_who_is_ready_is_not_asked_for_what_is_there(tmp_path: Path) -> None:

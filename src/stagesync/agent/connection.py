@@ -15,6 +15,7 @@ from stagesync.mirror import Mirror
 from stagesync.model.crm import Calls
 from stagesync.planning.freeze import Freeze
 from stagesync.planning.guard import Limits, Protected
+from stagesync.policy.calendars import Calendars
 from stagesync.policy.definitions import Definition
 from stagesync.policy.durations import Duration
 from stagesync.policy.mappings import CrmMapping
@@ -73,6 +74,7 @@ class Agent:
     clock: Callable[[], datetime]
     manner: Manner = Manner()
     tasks_a_day: int | None = None
+    calendars: Calendars = field(default_factory=Calendars)
     template: TaskTemplate = field(default_factory=shipped_template)
     freezes: Sequence[Freeze] = ()
     protected: Protected = field(default_factory=Protected)

@@ -185,5 +185,6 @@ def _situation(
         corrections=corrections(agent.ledger, connected.name, connected.mapping),
         tasks_a_day=agent.tasks_a_day,
         template=agent.template,
+        calendars=agent.calendars,
         opened_today=_opened_today(agent, connected, as_of),
     )

@@ -39,7 +39,8 @@ class NativeStage:
 @dataclass(frozen=True, kw_only=True)
 class Owner:
     """A person or a queue that records belong to. ``id`` is what the owner field of a record holds; ``author`` is what
-    a stage history calls the person, where that is another word."""
+    a stage history calls the person, where that is another word; ``country`` is what the CRM says of it, in the field
+    that the settings name."""
 
     id: str
     name: str
@@ -48,6 +49,7 @@ class Owner:
     queue: bool = False
     time_zone: str | None = None
     author: str | None = None
+    country: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -21,6 +21,7 @@ from stagesync.model.findings import Finding, Kind, Verdict
 from stagesync.planning.calendar import due_date, is_over
 from stagesync.planning.disputes import Correction, Dispute, dispute, writer
 from stagesync.planning.guard import REVERT, Protected
+from stagesync.policy.calendars import Calendars
 from stagesync.policy.durations import Duration, Unit
 from stagesync.policy.mappings import MappedObject
 from stagesync.policy.task_texts import TaskTemplate, shipped_template
@@ -58,7 +59,8 @@ class Situation:
     ``fallback_owner`` gets the tasks that no active person can be given. ``protected`` is never written.
     ``corrections`` are those that were applied earlier, oldest first, by object and record.
     ``tasks_a_day`` is how many tasks an owner may get in a day (None: any number), ``opened_today`` how many each has
-    got since midnight. ``template`` has the words of tasks.
+    got since midnight. ``template`` has the words of tasks,
+    ``calendars`` the working days of their owners.
     """
 
     connection: str
@@ -74,6 +76,7 @@ class Situation:
     corrections: Mapping[tuple[str, str], Sequence[Correction]] = field(default_factory=dict)
     tasks_a_day: int | None = None
     opened_today: Mapping[str, int] = field(default_factory=dict)
+    calendars: Calendars = field(default_factory=Calendars)
     template: TaskTemplate = field(default_factory=shipped_template)
 
 
@@ -265,11 +268,16 @@ class _Planner:
                 task=TaskText(
                     subject=self.situation.template.subject(findings, moved),
                     body=self.situation.template.body(findings, moved),
-                    due=due_date(self.situation.today, self.situation.task_due, judgement.definition.working_days),
+                    due=self.due(owner, judgement),
                     owner=owner,
                 ),
             )
         )
+
+    def due(self, owner: str, judgement: Judgement) -> date:
+        """When a task is due that an owner gets today: a day on which this person works."""
+        days = self.situation.calendars.of(self.owners.get(owner), judgement.definition.working_days)
+        return due_date(self.situation.today, self.situation.task_due, days)
 
     def update_task(
         self, judgement: Judgement, task: OpenTask, findings: Sequence[Finding], criteria: tuple[str, ...]

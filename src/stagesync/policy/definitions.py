@@ -15,6 +15,7 @@ from stagesync.model.findings import Kind, Severity
 from stagesync.model.tables import ColumnType
 from stagesync.model.waivers import Waiver
 from stagesync.policy import schema
+from stagesync.policy.calendars import working_days
 from stagesync.policy.document import Document, KeyPath, nearest
 from stagesync.policy.durations import Duration
 from stagesync.policy.expressions import Expression, ExpressionError, parse
@@ -23,7 +24,7 @@ from stagesync.policy.expressions.tree import names as names_in
 from stagesync.policy.fragments import read_definition
 from stagesync.policy.schema import DefinitionFile, EvidenceItem, StallLimits
 from stagesync.policy.validation import validate
-from stagesync.policy.working_days import WorkingDays, countries
+from stagesync.policy.working_days import WorkingDays
 
 # Stands for an expression that could not be read; a document with problems raises before anything is judged.
 NEVER = Or(())
@@ -207,7 +208,7 @@ class _Check:
             contradictions=contradictions,
             rules={},
             waivers=(),
-            working_days=self.working_days(),
+            working_days=working_days(self.document, words.working_days, ("working_days",)),
             pasted=words.pasted,
         )
         self.pasted()
@@ -219,22 +220,6 @@ class _Check:
         )
         self.document.raise_problems()
         return definition
-
-    def working_days(self) -> WorkingDays:
-        words = self.words.working_days
-        weekend = frozenset(list(schema.Weekday).index(day) for day in words.weekend)
-        path: KeyPath = ("working_days",)
-        if len(weekend) == len(schema.Weekday):
-            self.document.problem((*path, "weekend"), "somebody must work on some day")
-            return WorkingDays()
-        if words.country is not None:
-            known = countries()
-            self.known(words.country, list(known), "country", (*path, "country"))
-            if words.region is not None and words.country in known:
-                self.known(words.region, known[words.country], "region", (*path, "region"))
-        elif words.region is not None:
-            self.document.problem((*path, "region"), "a region needs its 'country' beside it", key=True)
-        return WorkingDays(country=words.country, region=words.region, weekend=weekend, closed=frozenset(words.closed))
 
     def pasted(self) -> None:
         """The items must be texts. That a condition asks for stated() of them is not needed: conditions come and go."""

@@ -42,6 +42,7 @@ class SalesforceConnection:
     task_table: str = "Task"
     task_key: str = "StageSync_Key__c"
     fallback_owner: str | None = None
+    owner_country: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

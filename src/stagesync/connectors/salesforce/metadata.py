@@ -8,7 +8,7 @@ from typing import Any
 from stagesync.connectors.salesforce.records import Records, Row
 from stagesync.connectors.salesforce.schema import Schema
 from stagesync.connectors.salesforce.soql import select
-from stagesync.errors import ConnectionFailed
+from stagesync.errors import ConfigurationError, ConnectionFailed
 from stagesync.model.crm import Identity, NativeStage, Owner
 
 
@@ -96,19 +96,31 @@ def _ordered(records: Records, fields: Sequence[str], table: str) -> list[Row]:
     return list(records.rows(select(fields, table, order="SortOrder, MasterLabel")))
 
 
-def org_owners(records: Records, schema: Schema) -> list[Owner]:
-    """Users and queues, as far as this user may see them."""
-    return [*_users(records, schema), *_queues(records, schema)]
+def org_owners(records: Records, schema: Schema, country: str | None = None) -> list[Owner]:
+    """Users and queues, as far as this user may see them. ``country`` is the field of a user's country.
+
+    Raises ConfigurationError where there is no such field.
+    """
+    return [*_users(records, schema, country), *_queues(records, schema)]
 
 
-def _users(records: Records, schema: Schema) -> Iterator[Owner]:
-    for row in _visible(records, schema, "User", ["Name", "Email", "IsActive", "TimeZoneSidKey"]):
+def _users(records: Records, schema: Schema, country: str | None) -> Iterator[Owner]:
+    user = schema.describe("User")
+    if country is not None and user is not None and user.field(country) is None:
+        raise ConfigurationError(
+            f"owner_country is '{country}', and User has no such field, or StageSync's user may not see it; "
+            f"give Country, CountryCode or a field of your own"
+        )
+    wanted = ["Name", "Email", "IsActive", "TimeZoneSidKey"]
+    wanted += [country] if country and country not in wanted else []
+    for row in _visible(records, schema, "User", wanted):
         yield Owner(
             id=row["Id"],
             name=row.get("Name") or row["Id"],
             email=row.get("Email") or None,
             active=row.get("IsActive", True),
             time_zone=row.get("TimeZoneSidKey") or None,
+            country=(row.get(country) or None) if country else None,
         )
 
 

@@ -45,7 +45,7 @@ class SalesforceReader:
 
     def owners(self) -> Sequence[Owner]:
         """All users, inactive ones too, and all queues."""
-        return org_owners(self._records, self._schema)
+        return org_owners(self._records, self._schema, self._session.connection.owner_country)
 
     def missing(self, tables: Sequence[Table]) -> Sequence[Missing]:
         """What describe does not show, asked anew at each call."""
