@@ -522,6 +522,27 @@ def test_the_guard_refuses_by_number(planned: list[Change], limits: Limits, said
         assert "Nothing was written" in refusal.message
 
 
+def in_currencies(*amounts: tuple[float, str | None]) -> list[Change]:
+    made = changes(ChangeKind.SET_STAGE, len(amounts))
+    return [replace(one, amount=amount, currency=code) for one, (amount, code) in zip(made, amounts, strict=True)]
+
+
+def test_the_guard_never_adds_two_currencies() -> None:
+    planned = in_currencies((90.0, "EUR"), (90.0, "USD"), (90.0, None), (-20.0, "USD"), (900.0, "JPY"))
+    refusals = check(Plan(changes=tuple(planned)), SCOPE, replace(LOOSE, money=100.0))
+    assert [(one.limit, one.wanted) for one in refusals] == [("guard.money", 900.0), ("guard.money", 110.0)]
+    assert "900 JPY in amounts of deals would change their stage" in refusals[0].message
+    assert "110 USD in amounts of deals would change their stage" in refusals[1].message
+
+
+def test_a_day_is_counted_by_currency_too() -> None:
+    today, planned = in_currencies((80.0, "EUR"), (95.0, "USD")), in_currencies((30.0, "EUR"))
+    limits = replace(LOOSE, per_day=Bound(money=100.0))
+    (refusal,) = check(Plan(changes=tuple(planned)), SCOPE, limits, today=today)
+    assert "110 EUR in amounts of deals today" in refusal.message
+    assert "80 EUR and 95 USD of it by earlier runs" in refusal.message
+
+
 NO_LIMITS = Limits(stage_changes=None, share=None, money=None, tasks=None)
 NONE_AT_ALL = Limits(stage_changes=0, share=0.0, money=0.0, tasks=0, per_day=Bound(stage_changes=0))
 

@@ -62,6 +62,7 @@ def changes(draw: st.DrawFn) -> Change:
         findings=tuple(draw(st.lists(WORDS, max_size=2))),
         criteria=tuple(draw(st.lists(WORDS, max_size=2))),
         amount=draw(st.none() | st.floats(allow_nan=False, allow_infinity=False)),
+        currency=draw(st.none() | WORDS),
         stage_from=draw(st.none() | WORDS),
         stage_to=draw(st.none() | WORDS),
         crm_id=draw(st.none() | WORDS),

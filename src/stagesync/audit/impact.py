@@ -24,6 +24,7 @@ FINDINGS = {
     "stage": pl.String,
     "native_stage": pl.String,
     "amount": pl.Float64,
+    "currency": pl.String,
 }
 
 
@@ -59,6 +60,7 @@ def _findings(judgements: Sequence[Judgement]) -> pl.DataFrame:
             pl.col("place").alias("stage"),
             pl.col("native").alias("native_stage"),
             "amount",
+            "currency",
         )
         frames.append(records.cast(FINDINGS))  # type: ignore[arg-type]  # polars' stubs want no class for a type
     return pl.concat([pl.DataFrame(schema=FINDINGS), *frames])

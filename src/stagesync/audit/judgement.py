@@ -102,6 +102,12 @@ class Judgement:
         """When each judged record was last modified (UTC), as far as the mapping says."""
         return dict(zip(self.records["record"].to_list(), self.records["modified"].to_list(), strict=True))
 
+    def currency_of(self, record: str) -> str | None:
+        """In which currency a judged record's amount is; None where the mapping or the record does not say."""
+        row = self._rows_by_record.get(record)
+        currency: str | None = self.records["currency"][row] if row is not None else None
+        return currency
+
     def row_of(self, record: str) -> int | None:
         """The row of a record in ``records``; None when it was not judged."""
         return self._rows_by_record.get(record)

@@ -27,6 +27,7 @@ from stagesync.audit.history import past_stages
 from stagesync.audit.impact import GAINED, LOST, UNCHANGED, Hindsight, compared, hindsight
 from stagesync.audit.judgement import Judgement
 from stagesync.audit.masks import Frame
+from stagesync.audit.money import one_currency
 from stagesync.cli import show
 from stagesync.cli.audit import fitting_mapping, newest_moment, read_export
 from stagesync.cli.options import Format, moment_of
@@ -47,7 +48,7 @@ TODAY = (
 )
 COLUMNS = (
     "change", "connection", "object", "record", "record_name", "owner", "owner_name", "rule", "stage", "native_stage",
-    "amount",
+    "amount", "currency",
 )  # fmt: skip
 
 
@@ -216,9 +217,9 @@ def _sum(rows: pl.DataFrame, change: str) -> dict[str, Any]:
 
 
 def _total() -> pl.Expr:
-    """The money; amounts so absurd that their sum overflows have none."""
+    """The money; none where it is in several currencies, or where amounts are so absurd that their sum overflows."""
     total = pl.col("amount").sum()
-    return pl.when(total.is_finite()).then(total).alias("amount")
+    return pl.when(total.is_finite() & one_currency()).then(total).alias("amount")
 
 
 def _document(

@@ -317,7 +317,7 @@ def not_planned(plan_: Plan) -> None:
 
 def change(change: Change, *, approved: bool | None = None) -> None:
     """One change as a diff, with its key; in a plan from a file with whether it is ``approved``."""
-    stake = f", {money(change.amount)}" if change.amount else ""
+    stake = f", {money(change.amount)} {change.currency or ''}".rstrip() if change.amount else ""
     sign = {True: "[x] ", False: "[ ] ", None: ""}[approved]
     title = f"{sign}{change.connection} {change.object} {change.record}  {change.record_name}{stake}"
     out.print(Text(title, style="bold"), soft_wrap=True)

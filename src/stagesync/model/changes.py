@@ -88,6 +88,7 @@ class Change:
     to be written over it, and the owner whom it must still have to get another one. ``grounds`` are the evidence,
     ``findings`` the keys of the findings behind the change, ``criteria`` the ids of the criteria that a task asks the
     rep to meet.
+    ``amount`` is the money at stake, in ``currency`` as far as the mapping says in which.
     ``stage_from``, ``stage_to`` and ``owner_name`` are for people: the CRM's labels, not its values.
     """
 
@@ -111,6 +112,7 @@ class Change:
     beside: Mapping[str, str | None] = field(default_factory=dict)
     modified: datetime | None = None
     amount: float | None = None
+    currency: str | None = None
     stage_from: str | None = None
     stage_to: str | None = None
     task: TaskText | None = None

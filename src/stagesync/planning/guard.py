@@ -24,7 +24,10 @@ Place = tuple[str, str]
 
 @dataclass(frozen=True, kw_only=True)
 class Bound:
-    """Limits of one group of changes; None means no limit. ``share`` is of the judged records of an object."""
+    """Limits of one group of changes; None means no limit. ``share`` is of the judged records of an object.
+
+    ``money`` holds for each currency by itself: two are never added.
+    """
 
     stage_changes: int | None = None
     tasks: int | None = None
@@ -95,7 +98,7 @@ class Refusal:
 class _Tally:
     stages: int = 0
     tasks: int = 0
-    money: float = 0.0
+    money: dict[str, float] = field(default_factory=dict)
     places: Counter[Place] = field(default_factory=Counter)
 
     def take(self, change: Change) -> None:
@@ -104,7 +107,8 @@ class _Tally:
         elif change.kind is ChangeKind.SET_STAGE:
             self.stages += 1
             # A credit moved is money moved as well; it does not make room for more.
-            self.money += abs(change.amount or 0.0)
+            currency = change.currency or ""
+            self.money[currency] = self.money.get(currency, 0.0) + abs(change.amount or 0.0)
             self.places[change.connection, change.object] += 1
 
 
@@ -160,7 +164,8 @@ def _tally(changes: Iterable[Change]) -> _Tally:
 
 def _so_far(made: _Tally) -> str:
     made_before = f"{counted(made.stages, 'stage')}, {counted(made.tasks, 'task')}"
-    return f" today ({made_before} and {made.money:,.0f} of it by earlier runs)"
+    sums = [f"{money:,.0f} {currency}".strip() for currency, money in sorted(made.money.items())]
+    return f" today ({made_before} and {' and '.join(sums) or '0'} of it by earlier runs)"
 
 
 def _broken(tally: _Tally, bound: Bound, judged: Mapping[Place, int], name: str, whose: str) -> Iterable[Refusal]:
@@ -169,9 +174,11 @@ def _broken(tally: _Tally, bound: Bound, judged: Mapping[Place, int], name: str,
         yield _refusal(f"{name}.stage_changes", tally.stages, bound.stage_changes, what)
     if bound.tasks is not None and tally.tasks > bound.tasks:
         yield _refusal(f"{name}.tasks", tally.tasks, bound.tasks, f"tasks would be opened{whose}")
-    if bound.money is not None and tally.money > bound.money:
-        what = f"in amounts of deals{whose} would change their stage"
-        yield _refusal(f"{name}.money", tally.money, bound.money, what)
+    # Nothing converts currencies: the limit holds for the sum of each.
+    for currency, money in sorted(tally.money.items()) if bound.money is not None else ():
+        if bound.money is not None and money > bound.money:
+            what = f"{currency} in amounts of deals{whose} would change their stage".lstrip()
+            yield _refusal(f"{name}.money", money, bound.money, what)
     for place, count in tally.places.items() if bound.share is not None else ():
         share, of = count / max(judged.get(place, 0), 1), judged.get(place, 0)
         if bound.share is not None and share > bound.share:

@@ -207,6 +207,7 @@ class _Planner:
             after=after,
             modified=modified,
             amount=finding.amount,
+            currency=judgement.currency_of(finding.record),
             stage_from=self.label(mapped, finding.pipeline, finding.native_stage),
             stage_to=self.label(mapped, finding.pipeline, target),
         )
@@ -264,6 +265,7 @@ class _Planner:
                 seen=_standing(judgement.mapped, first),
                 before={} if move is None else move.after,
                 amount=first.amount,
+                currency=judgement.currency_of(first.record),
                 stage_from=self.label(judgement.mapped, first.pipeline, first.native_stage),
                 task=TaskText(
                     subject=self.situation.template.subject(findings, moved),
@@ -313,6 +315,7 @@ class _Planner:
                 findings=keys,
                 criteria=criteria,
                 amount=first.amount,
+                currency=judgement.currency_of(first.record),
                 task=text,
                 told=task.text,
                 crm_id=task.crm_id,
@@ -485,6 +488,7 @@ def taking_back(change: Change, run: str, why: str) -> Change:
         before=change.after,
         after={name: change.before.get(name) for name in change.after},
         amount=change.amount,
+        currency=change.currency,
         stage_from=change.stage_to,
         stage_to=change.stage_from,
     )

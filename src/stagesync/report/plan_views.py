@@ -13,7 +13,7 @@ from stagesync.report.writing import cell, lines_of_csv
 
 COLUMNS = (
     *("approved", "key", "kind", "connection", "object", "record", "record_name", "owner", "owner_name"),
-    *("rule", "mode", "before", "after", "amount", "reason"),
+    *("rule", "mode", "before", "after", "amount", "currency", "reason"),
 )
 MARKDOWN_COLUMNS = ("approved", "record", "change", "rule", "amount", "why", "key")
 
@@ -102,7 +102,7 @@ def _cells(document: PlanDocument, change: Change) -> tuple[str, ...]:
         f"{change.connection} {change.object} {change.record} {change.record_name}",
         f"{before} -> {after}" if before else after,
         change.rule,
-        "" if change.amount is None else f"{change.amount:,.0f}",
+        "" if change.amount is None else f"{change.amount:,.0f} {change.currency or ''}".strip(),
         change.reason,
         change.key,
     )

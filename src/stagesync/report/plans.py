@@ -69,6 +69,7 @@ class ChangeRow(Struct, frozen=True, kw_only=True):
     stage_from: Annotated[str | None, Meta(description="the CRM's label of the stage the record is in")]
     stage_to: Annotated[str | None, Meta(description="the CRM's label of the stage it would be moved to")]
     amount: float | None
+    currency: Annotated[str | None, Meta(description="of the amount, where the mapping names the field")]
     findings: list[str]
     criteria: list[str]
     task: TaskRow | None
@@ -260,6 +261,7 @@ def _change_row(change: Change) -> ChangeRow:
         stage_from=change.stage_from,
         stage_to=change.stage_to,
         amount=change.amount,
+        currency=change.currency,
         findings=list(change.findings),
         criteria=list(change.criteria),
         task=_task_row(change.task),
@@ -302,6 +304,7 @@ def _change(row: ChangeRow) -> Change:
         after=row.after,
         modified=datetime.fromisoformat(modified) if modified else None,
         amount=row.amount,
+        currency=row.currency,
         stage_from=row.stage_from,
         stage_to=row.stage_to,
         task=_task(row.task),
