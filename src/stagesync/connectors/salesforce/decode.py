@@ -248,14 +248,17 @@ def native_text(value: Any) -> str:
     return str(value).encode("utf-8", "replace").decode()
 
 
-def typed(wires: Sequence[Wire], columns: Sequence[Column], moment: str = USUAL_MOMENT) -> pl.DataFrame:
+def typed(
+    wires: Sequence[Wire], columns: Sequence[Column], moment: str = USUAL_MOMENT, *, blanks: bool = True
+) -> pl.DataFrame:
     """The typed frame of columns as they came: blanks are null, unreadable values are null and marked.
 
     All columns are read as they usually are in one go, since each call of polars has its price; a column in which
-    more is null afterwards is looked at again. ``moment`` is how moments are spelled, mostly.
+    more is null afterwards is looked at again. ``moment`` is how moments are spelled, mostly; without ``blanks`` no
+    text is empty.
     """
     given = pl.DataFrame([wire.values for wire in wires])
-    rows = given.select(_usually(tuple(columns), moment))
+    rows = given.select(_usually(tuple(columns), moment, blanks))
     marks = []
     for wire, column, value in zip(wires, columns, rows.get_columns(), strict=True):
         as_given, bad = wire.values, wire.bad
@@ -272,8 +275,9 @@ def typed(wires: Sequence[Wire], columns: Sequence[Column], moment: str = USUAL_
 
 
 @lru_cache(maxsize=64)
-def _usually(columns: tuple[Column, ...], moment: str) -> list[pl.Expr]:
-    return [_usual(column, moment) for column in columns]
+def _usually(columns: tuple[Column, ...], moment: str, blanks: bool) -> list[pl.Expr]:
+    as_they_are = set() if blanks else {ColumnType.TEXT}
+    return [pl.col(one.name) if one.type in as_they_are else _usual(one, moment) for one in columns]
 
 
 def _usual(column: Column, moment: str) -> pl.Expr:

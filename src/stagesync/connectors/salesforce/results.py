@@ -69,7 +69,7 @@ def _typed(lines: bytes, names: Sequence[str], columns: Sequence[Column]) -> pl.
     moments = [wire.values for wire, column in zip(wires, columns, strict=True) if column.type is ColumnType.DATETIME]
     written = (moment.drop_nulls().head(1).to_list() for moment in moments)
     by_bulk = any(text[0].endswith("Z") for text in written if text)
-    return typed(wires, columns, moment=BULK_MOMENT if by_bulk else USUAL_MOMENT)
+    return typed(wires, columns, moment=BULK_MOMENT if by_bulk else USUAL_MOMENT, blanks=False)
 
 
 def _read(lines: bytes, schema: dict[str, Any]) -> pl.DataFrame:
