@@ -41,6 +41,7 @@ class Auditor:
     mapping: CrmMapping
     frame: Frame
     _compiled: dict[object, Conditions] = field(default_factory=dict, init=False, repr=False)
+    _ladders: dict[str, Definition] = field(default_factory=dict, init=False, repr=False)
 
     def judge(
         self,
@@ -65,6 +66,12 @@ class Auditor:
             written=written or {},
         )
         return [judgement for mapped in self.mapping.objects for judgement in _judge_object(source, mapped)]
+
+    def on(self, ladder: str) -> Definition:
+        """The definitions with this ladder alone."""
+        if ladder not in self._ladders:
+            self._ladders[ladder] = self.definition.on(ladder)
+        return self._ladders[ladder]
 
     @cached_property
     def about(self) -> Frame:
@@ -125,7 +132,7 @@ def _judge_object(source: _Source, mapped: MappedObject) -> Iterator[Judgement]:
 
 def _judge_ladder(source: _Source, mapped: MappedObject, judged: scope.Judged, unread: str | None) -> Judgement:
     auditor, connection, tables, owners = source.auditor, source.connection, source.tables, source.owners
-    definition = auditor.definition.on(judged.ladder)
+    definition = auditor.on(judged.ladder)
     evidence = gather(
         mapping=auditor.mapping,
         mapped=mapped,

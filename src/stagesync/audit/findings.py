@@ -46,6 +46,8 @@ NOTHING = pl.DataFrame(
 )
 """A rule that nobody broke costs no frame of its own."""
 
+NO_DETAIL = pl.Series("detail", [None], dtype=pl.String)
+
 Mask: TypeAlias = npt.NDArray[np.bool_]
 Positions: TypeAlias = npt.NDArray[np.int16]
 
@@ -100,17 +102,16 @@ def conditions(definition: Definition, evidence: EvidenceFrame) -> dict[str, Con
 
 def find(standing: Standing) -> pl.DataFrame:
     """All findings, ordered by kind and row."""
-    return pl.concat(
-        [
-            _rows(standing, standing.working & (standing.position > standing.high), Kind.PREMATURE),
-            _stalled(standing),
-            *_contradictions(standing),
-            *_placeholders(standing),
-            _unowned(standing),
-            *_moves(standing),
-            _rows(standing, standing.working & (standing.position < standing.low), Kind.READY),
-        ]
-    )
+    parts = [
+        _rows(standing, standing.working & (standing.position > standing.high), Kind.PREMATURE),
+        _stalled(standing),
+        *_contradictions(standing),
+        *_placeholders(standing),
+        _unowned(standing),
+        *_moves(standing),
+        _rows(standing, standing.working & (standing.position < standing.low), Kind.READY),
+    ]
+    return pl.concat([part for part in parts if part.height] or [NOTHING])
 
 
 def _rows(
@@ -143,16 +144,22 @@ def _findings(
 ) -> pl.DataFrame:
     if not found.height:
         return NOTHING
-    said = pl.lit(None, dtype=pl.String) if detail is None else detail
     ruled = standing.definition.rule(rule or kind)
-    return found.select(
-        "row",
-        said.alias("detail"),
-        "since",
-        pl.lit(str(kind), dtype=KINDS).alias("kind"),
-        pl.lit(rule or str(kind)).alias("rule"),
-        pl.lit(str(severity or ruled.severity), dtype=SEVERITIES).alias("severity"),
-        modes(standing.population, ruled, found["row"]),
+    constants = (
+        pl.Series("kind", [str(kind)], dtype=KINDS),
+        pl.Series("rule", [rule or str(kind)], dtype=pl.String),
+        pl.Series("severity", [str(severity or ruled.severity)], dtype=SEVERITIES),
+    )
+    said = NO_DETAIL.new_from_index(0, found.height) if detail is None else found.select(detail=detail).to_series()
+    # Put together of columns: an engine that selects them takes longer to start than few records to judge.
+    return pl.DataFrame(
+        [
+            found["row"],
+            said,
+            found["since"],
+            *(constant.new_from_index(0, found.height) for constant in constants),
+            modes(standing.population, ruled, found["row"]),
+        ]
     )
 
 
@@ -200,11 +207,13 @@ def _says_nothing(item: str, pasted: Mapping[str, int]) -> pl.Expr:
 
 def _unowned(standing: Standing) -> pl.DataFrame:
     """Records without an owner or with one who left; none where the source does not say who owns a record."""
+    if not standing.owners_read:
+        return NOTHING
     owner, active = standing.records["owner"], standing.records["owner_active"]
     unowned = owner.is_null()
     if standing.owners_known:
         unowned |= ~active.fill_null(value=False)
-    mask = standing.working & unowned.to_numpy() & standing.owners_read
+    mask = standing.working & unowned.to_numpy()
     if not mask.any():
         return NOTHING
     said = (

@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 
 from stagesync.audit.evidence import Tables
-from stagesync.audit.masks import Frame, met
+from stagesync.audit.masks import Frame, met, moment
 from stagesync.audit.scope import PARKED, stage_numbers
 from stagesync.model.crm import Owner
 from stagesync.model.tables import ColumnType
@@ -30,6 +30,14 @@ STEPS: Mapping[str, type[pl.DataType] | pl.DataType] = {
     "by": pl.String,
     "elsewhere": pl.Boolean,
 }
+
+
+UNTOLD = (
+    pl.Series("since", [None], dtype=pl.Datetime("us", "UTC")),
+    pl.Series("since_source", [None], dtype=pl.String),
+    pl.Series("moved_by", [None], dtype=pl.String),
+)
+"""What ``entries`` gives for a record of which nothing is told."""
 
 
 def steps(
@@ -98,6 +106,8 @@ def names_of(changed_by: pl.Series, owners: Sequence[Owner]) -> Mapping[str, str
 
 def with_names(past: pl.DataFrame, owners: Sequence[Owner]) -> pl.DataFrame:
     """A history with the names of people in ``by``, as far as the owners tell them; see ``names_of``."""
+    if not past.height:
+        return past
     return past.with_columns(pl.col("by").replace(names_of(past["by"], owners)))
 
 
@@ -108,26 +118,22 @@ def entries(mapped: MappedObject, records: pl.DataFrame, past: pl.DataFrame, fra
     which the record now is; a history whose newest row names another stage does not explain the present and is left
     aside.
     """
-    began = _began(past, records.height)
-    result = records.with_columns(
-        _moment(records, mapped.entered).alias("entered"),
-        _moment(records, mapped.created).alias("created"),
-        past["at"].gather(began).alias("history"),
-        past["by"].gather(began).alias("moved_by"),
-    )
-    now = pl.lit(frame.now).cast(pl.Datetime("us", "UTC"))
+    columns = {FROM_CRM: mapped.entered, FROM_CREATION: mapped.created}
+    told = {source: records[name] for source, name in columns.items() if name is not None and name in records.columns}
+    untold = pl.DataFrame([column.new_from_index(0, records.height) for column in UNTOLD])
+    if past.height:
+        began = _began(past, records.height)
+        told = {FROM_HISTORY: past["at"].gather(began), **told}
+        untold = untold.with_columns(past["by"].gather(began).alias("moved_by"))
+    if not told:
+        return untold
     # A date in the future (an import with the wrong clock) says nothing about how long the record has been there.
-    known = {name: pl.when(pl.col(name) <= now).then(pl.col(name)) for name in ("history", "entered", "created")}
-    return result.select(
-        pl.coalesce(*known.values()).alias("since"),
-        pl.when(known["history"].is_not_null())
-        .then(pl.lit(FROM_HISTORY))
-        .when(known["entered"].is_not_null())
-        .then(pl.lit(FROM_CRM))
-        .when(known["created"].is_not_null())
-        .then(pl.lit(FROM_CREATION))
-        .alias("since_source"),
-        pl.col("moved_by"),
+    known = {source: pl.when(pl.col(source) <= moment(frame.now)).then(pl.col(source)) for source in told}
+    said = (pl.when(value.is_not_null()).then(pl.lit(source)) for source, value in known.items())
+    return pl.DataFrame([*(values.alias(source) for source, values in told.items()), untold["moved_by"]]).select(
+        pl.coalesce(*known.values()).cast(pl.Datetime("us", "UTC")).alias("since"),
+        pl.coalesce(*said).alias("since_source"),
+        "moved_by",
     )
 
 
@@ -142,12 +148,6 @@ def _began(past: pl.DataFrame, records: int) -> pl.Series:
     began = np.full(records, -1)
     began[row[run]] = run
     return pl.Series(began).set(pl.Series(began < 0), None)
-
-
-def _moment(records: pl.DataFrame, column: str | None) -> pl.Expr:
-    if column is None or column not in records.columns:
-        return pl.lit(None, dtype=pl.Datetime("us", "UTC"))
-    return pl.col(column)
 
 
 def past_stages(mapped: MappedObject, rows: Mapping[str, pl.DataFrame], frame: Frame) -> pl.DataFrame | None:

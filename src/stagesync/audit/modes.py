@@ -16,11 +16,14 @@ from stagesync.policy.definitions import Rule
 
 MODES = pl.Enum([str(mode) for mode in Mode])
 """From the least to the most that is done."""
+MODE = pl.Series("mode", [str(mode) for mode in Mode], dtype=MODES)
 _FORCE = {mode: force for force, mode in enumerate(Mode)}
 
 
 def modes(population: Population, rule: Rule, rows: pl.Series) -> pl.Series:
     """The mode for each of these rows of the judged records."""
+    if not rule.overrides and rule.starts is None:
+        return MODE[_FORCE[rule.mode] : _FORCE[rule.mode] + 1].new_from_index(0, len(rows))
     force = np.full(len(rows), _FORCE[rule.mode], dtype=np.uint32)
     if len(rows):
         for override in reversed(rule.overrides):
@@ -32,4 +35,4 @@ def modes(population: Population, rule: Rule, rows: pl.Series) -> pl.Series:
             since = population.records["since"].gather(rows)
             after = (since >= pl.lit(began, dtype=pl.Datetime("us", "UTC"))).fill_null(value=False)
             force = np.where(pl.select(after).to_series().to_numpy(), force, _FORCE[Mode.AUDIT])
-    return pl.Series("mode", [str(mode) for mode in Mode], dtype=MODES).gather(pl.Series(force, dtype=pl.UInt32))
+    return MODE.gather(pl.Series(force, dtype=pl.UInt32))

@@ -19,7 +19,7 @@ from stagesync.policy.definitions import Definition
 from stagesync.policy.mappings import EVERY_OTHER, MappedObject
 
 MOMENT = pl.Datetime("us", "UTC")
-FOUND: Mapping[str, type[pl.DataType] | pl.DataType] = {"row": pl.UInt32, "since": MOMENT, "said": pl.String}
+NOTHING = pl.DataFrame(schema={"row": pl.UInt32, "since": MOMENT, "said": pl.String})
 
 Mask = npt.NDArray[np.bool_]
 
@@ -50,10 +50,9 @@ def find(
     the future.
     """
     names = [rung.name for rung in definition.rungs]
-    moves = _moves(past, working)
+    moves = _moves(past, working) if past.height else past
     if not moves.height:
-        nothing = pl.DataFrame(schema=dict(FOUND))
-        return Moves(regressed=nothing, skipped=nothing)
+        return Moves(regressed=NOTHING, skipped=NOTHING)
     believed = pl.col("at") <= pl.lit(now).cast(MOMENT)
     return Moves(
         regressed=_regressed(moves.filter(believed & _last()), records, written, names),

@@ -114,6 +114,8 @@ def _broken(keys: pl.Series) -> pl.Expr | None:
 
 def _unique(keys: pl.Series) -> bool:
     """Whether no key stands twice. Keys whose hashes all differ do; sorting numbers is cheaper than a hash table."""
+    if len(keys) < 2:
+        return True
     hashes = np.sort(keys.hash().to_numpy())
     return bool((hashes[1:] != hashes[:-1]).all()) or keys.n_unique() == len(keys)
 

@@ -3,7 +3,7 @@
 import gc
 import os
 
-# What a command imports lives until it ends; to look for garbage among it again and again is a tenth of its start.
+# What a command imports lives until it ends: to look for garbage among it again and again finds none.
 gc.set_threshold(50_000, 20, 100)
 # pydantic would read the metadata of every installed package to find plugins, and we have none.
 os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")

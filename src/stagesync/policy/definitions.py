@@ -113,7 +113,7 @@ class Definition:
     working_days: WorkingDays
     pasted: schema.Pasted | None
 
-    @property
+    @cached_property
     def rungs(self) -> tuple[Rung, ...]:
         """The rungs of all ladders, each ladder from the bottom up."""
         return tuple(rung for ladder in self.ladders.values() for rung in ladder)
@@ -122,7 +122,7 @@ class Definition:
         """The same definitions with this ladder alone."""
         return replace(self, ladders={ladder: self.ladders[ladder]})
 
-    @property
+    @cached_property
     def vocabulary(self) -> Mapping[str, ColumnType]:
         """The names that expressions may use, with their types."""
         return {name: item.type for name, item in self.evidence.items()}
@@ -142,12 +142,12 @@ class Definition:
         changed = {name: replace(self.rule(name), mode=mode, starts=None, overrides=()) for name in names}
         return replace(self, rules={**self.rules, **changed})
 
-    @property
+    @cached_property
     def criteria(self) -> tuple[Criterion, ...]:
         """All criteria of the ladder from the bottom up."""
         return tuple(criterion for rung in self.rungs for criterion in rung.requires)
 
-    @property
+    @cached_property
     def stated(self) -> tuple[str, ...]:
         """The evidence items that some criterion or contradiction asks for with stated(), sorted."""
         conditions = (*self.criteria, *self.contradictions)
