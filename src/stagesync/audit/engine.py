@@ -27,6 +27,8 @@ from stagesync.policy.mappings import CrmMapping, MappedObject
 
 PART = 5_000
 """How many findings are made into objects at a time."""
+NO_TEXT, NO_NUMBER = pl.Series([None], dtype=pl.String), pl.Series([None], dtype=pl.Float64)
+NO_MOMENT, NO_TRUTH = pl.Series([None], dtype=pl.Datetime("us", "UTC")), pl.Series([None], dtype=pl.Boolean)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -234,34 +236,43 @@ def _earned(definition: Definition, truths_: Sequence[pl.Series], records: int) 
 def _records(
     mapped: MappedObject, judged: pl.DataFrame, past: pl.DataFrame, owners: Sequence[Owner], frame: Frame
 ) -> pl.DataFrame:
-    text = pl.lit(None, dtype=pl.String)
+    columns = {column.name: column for column in judged.iter_columns()}
+    key = columns[mapped.table.key]
 
-    def column(name: str | None, kind: pl.Expr) -> pl.Expr:
-        return pl.col(name) if name is not None and name in judged.columns else kind
+    def column(name: str | None, called: str, blank: pl.Series = NO_TEXT) -> pl.Series:
+        found = columns.get(name) if name is not None else None
+        return (blank.new_from_index(0, judged.height) if found is None else found).alias(called)
 
-    key = pl.col(mapped.table.key)
-    parts = [pl.col(name) for name in mapped.display_name if name in judged.columns]
-    named = pl.concat_str(parts, separator=" ", ignore_nulls=True)
-    records = judged.select(
-        key.alias("record"),
-        (pl.when(named != "").then(named).otherwise(key) if parts else key).alias("name"),
-        column(mapped.owner, text).alias("owner"),
-        pl.col(mapped.stage_field).alias("native"),
-        column(mapped.group_field, text).alias("pipeline"),
-        "place",
-        "position",
-        column(mapped.amount, pl.lit(None, dtype=pl.Float64)).alias("amount"),
-        column(mapped.currency, text).alias("currency"),
-        column(mapped.modified, pl.lit(None, dtype=pl.Datetime("us", "UTC"))).alias("modified"),
+    records = pl.DataFrame(
+        [
+            key.alias("record"),
+            _names(judged, key, [name for name in mapped.display_name if name in columns]).alias("name"),
+            column(mapped.owner, "owner"),
+            column(mapped.stage_field, "native"),
+            column(mapped.group_field, "pipeline"),
+            columns["place"],
+            columns["position"],
+            column(mapped.amount, "amount", NO_NUMBER),
+            column(mapped.currency, "currency"),
+            column(mapped.modified, "modified", NO_MOMENT),
+        ]
     )
     return _with_owners(records, owners).hstack(history.entries(mapped, judged, past, frame))
 
 
+def _names(judged: pl.DataFrame, key: pl.Series, parts: Sequence[str]) -> pl.Series:
+    """What people call the records; the key of those that have no name."""
+    if not parts:
+        return key
+    named = pl.concat_str(parts, separator=" ", ignore_nulls=True)
+    return judged.select(name=pl.when(named != "").then(named).otherwise(key.name)).to_series()
+
+
 def _with_owners(records: pl.DataFrame, owners: Sequence[Owner]) -> pl.DataFrame:
-    known = {"owner": pl.String(), "owner_name": pl.String(), "owner_active": pl.Boolean()}
     if not owners:
-        blank = [pl.Series(name, [None], dtype=known[name]) for name in list(known)[1:]]
+        blank = (NO_TEXT.alias("owner_name"), NO_TRUTH.alias("owner_active"))
         return records.hstack([column.new_from_index(0, records.height) for column in blank])
+    known = {"owner": pl.String(), "owner_name": pl.String(), "owner_active": pl.Boolean()}
     people = pl.DataFrame([(owner.id, owner.name, owner.active) for owner in owners], schema=known, orient="row")
     return records.join(people.unique("owner", keep="first"), on="owner", how="left", maintain_order="left")
 

@@ -112,6 +112,8 @@ class _Gatherer:
         self.mapping, self.mapped, self.records, self.tables = mapping, mapped, records, tables
         self.frame = replace(frame, unknown=frozenset(), unreadable=frozenset())
         self.keys = records[mapped.table.key].alias("record").to_frame()
+        self.columns = {column.name: column for column in records.iter_columns()}
+        self.read: dict[str, frozenset[str]] = {}
 
     def item(self, item: str, source: EvidenceSource, kind: ColumnType) -> Iterator[pl.Series]:
         values = self.values(source, kind).alias(item)
@@ -133,7 +135,7 @@ class _Gatherer:
                 return pl.Series("", [None], dtype=POLARS[kind]).new_from_index(0, self.records.height)
             case FieldSource(column=column):
                 self.require(self.mapped.table.name, column)
-                return self.records[column]
+                return self.columns[column]
             case LookupSource():
                 return self.looked_up(source)
             case RelatedSource():
@@ -146,8 +148,7 @@ class _Gatherer:
         """In which records the value is there but cannot be read, so that it is unknown and not blank."""
         match source:
             case FieldSource(column=column):
-                flag = column + UNREADABLE
-                return self.records[flag] if flag in self.records.columns else None
+                return self.columns.get(column + UNREADABLE)
             case LookupSource():
                 return self.not_found(source)
             case RelatedSource():
@@ -183,10 +184,12 @@ class _Gatherer:
 
     def require(self, table: str, *columns: str) -> None:
         missing = self.tables.missing.get(table, {})
+        if table not in self.read:
+            self.read[table] = frozenset(self.tables.rows[table].columns if table in self.tables.rows else ())
         for column in columns:
             if column in missing:
                 raise _NotKnown(f"{table}.{column}: {missing[column]}")
-            if table not in self.tables.rows or column not in self.tables.rows[table].columns:
+            if column not in self.read[table]:
                 raise _NotKnown(f"{table}.{column} was not read")
 
     def looked_up(self, source: LookupSource) -> pl.Series:

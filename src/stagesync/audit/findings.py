@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import TypeAlias
 
 import numpy as np
@@ -145,11 +145,7 @@ def _findings(
     if not found.height:
         return NOTHING
     ruled = standing.definition.rule(rule or kind)
-    constants = (
-        pl.Series("kind", [str(kind)], dtype=KINDS),
-        pl.Series("rule", [rule or str(kind)], dtype=pl.String),
-        pl.Series("severity", [str(severity or ruled.severity)], dtype=SEVERITIES),
-    )
+    constants = _constants(kind, rule or str(kind), severity or ruled.severity)
     said = NO_DETAIL.new_from_index(0, found.height) if detail is None else found.select(detail=detail).to_series()
     # Put together of columns: an engine that selects them takes longer to start than few records to judge.
     return pl.DataFrame(
@@ -160,6 +156,15 @@ def _findings(
             *(constant.new_from_index(0, found.height) for constant in constants),
             modes(standing.population, ruled, found["row"]),
         ]
+    )
+
+
+@lru_cache(maxsize=256)
+def _constants(kind: Kind, rule: str, severity: Severity) -> tuple[pl.Series, ...]:
+    return (
+        pl.Series("kind", [str(kind)], dtype=KINDS),
+        pl.Series("rule", [rule], dtype=pl.String),
+        pl.Series("severity", [str(severity)], dtype=SEVERITIES),
     )
 
 

@@ -14,7 +14,7 @@ from stagesync.audit.predicates import Predicate
 from stagesync.model.findings import Verdict
 from stagesync.policy.expressions.tree import Expression, names
 
-FEW = 150
+FEW = 50
 """Up to this many rows the functions of a record cost less than the start of an engine for columns."""
 SMALL = 20_000
 """Below this many rows the streaming engine costs more to start than it saves."""
