@@ -224,6 +224,25 @@ def test_own_tasks_are_found_by_their_body_where_there_is_no_unique_property(off
     assert office.reader.own_tasks(["k1", "k2"]) == {"k1": task}
 
 
+def test_own_tasks_without_a_property_are_found_in_few_calls(office: Office) -> None:
+    """Neither the number of tasks of a portal nor the lag of its index matters for those on a record."""
+    office.portal.metadata.remove_property("tasks", "stagesync_key")
+    seed(office.portal, "tasks", 3_000, hs_task_body="Call them back")
+    (deal,) = seed(office.portal, "deals", 1)
+    attached, loose = (
+        seed(office.portal, "tasks", 1, hs_task_body=f"Say why<br>[stagesync:{key}]")[0] for key in ("k1", "k2")
+    )
+    office.portal.associate_many("tasks", "deals", [(int(attached), int(deal))])
+    before = office.portal.calls.copy()
+    assert office.reader.own_tasks(["k1"], [deal]) == {"k1": attached}
+    made = office.portal.calls - before
+    assert not any(call.endswith("search") for call in made)
+    assert sum(made.values()) <= 10
+    before = office.portal.calls.copy()
+    assert office.reader.own_tasks(["k1", "k2", "k3"], [deal]) == {"k1": attached, "k2": loose}
+    assert sum((office.portal.calls - before).values()) <= 12
+
+
 def test_one_connection_is_kept(office: Office) -> None:
     seed(office.portal, "deals", 300)
     list(office.reader.pull(DEALS))

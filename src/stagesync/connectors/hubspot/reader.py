@@ -30,6 +30,8 @@ from stagesync.model.tables import Missing, Table
 
 PAGE = 100
 HISTORY_PAGE = 50
+WITH_TASKS = ("contacts", "companies", "deals", "leads")
+"""The objects with stages whose records people have tasks about."""
 PAGES_GATHERED = 20  # 2,000 records: from there on the audit's cost per record no longer falls
 LONGEST_QUERY = 12_000  # characters; HubSpot answers 414 somewhere above 15,000
 
@@ -170,12 +172,20 @@ class HubSpotReader:
             rows = read_followed(self._transport, object_of(table), ids, [ID])
         return {record: str(row.id) for record, row in rows.items() if str(row.id) != record}
 
-    def own_tasks(self, keys: Sequence[str], records: Sequence[str] = ()) -> Mapping[str, str]:  # noqa: ARG002
-        """Keys that have a task, open or completed, to its id; tasks that were deleted are not found."""
+    def own_tasks(self, keys: Sequence[str], records: Sequence[str] = ()) -> Mapping[str, str]:
+        """Keys that have a task, open or completed, to its id; tasks that were deleted are not found.
+
+        Ids say nothing of the object, so that without a property for the key they are looked up in each that has tasks.
+        """
         if not keys:
             return {}
-        find = find_by_key if has_unique_key(self._transport) else find_by_marker
-        return find(self._transport, keys)
+        if has_unique_key(self._transport):
+            return find_by_key(self._transport, keys)
+        readable = (
+            [name for name in WITH_TASKS if not isinstance(self._definitions.known(name), str)] if records else []
+        )
+        with refusals_told(self._transport.place, "look for StageSync's tasks"):
+            return find_by_marker(self._transport, keys, dict.fromkeys(readable, records))
 
     def calls(self) -> Calls:
         """The calls of the session, which the writer shares, and the portal's pool of a day."""

@@ -2,8 +2,8 @@
 
 HubSpot has no idempotency keys. A task therefore carries the key of its change: in a property with unique
 values where the portal has one (``HubSpotConnection.task_key``), otherwise as ``[stagesync:KEY]`` in its body.
-Search is never used to find a task: its index lags by seconds, and a task made a moment ago would be made twice
-(https://developers.hubspot.com/docs/api-reference/latest/crm/search-the-crm, read 2026-11-21).
+Before a task is made, search is never used to look for it: its index lags by seconds, and a task made a moment ago
+would be made twice (https://developers.hubspot.com/docs/api-reference/latest/crm/search-the-crm, read 2026-11-21).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from datetime import UTC, datetime, time
 from html import escape
 
 from stagesync.connectors.hubspot.answers import Row
-from stagesync.connectors.hubspot.records import list_records, read_associations, read_properties, read_records
+from stagesync.connectors.hubspot.records import read_associations, read_properties, read_records, search_ids
 from stagesync.connectors.hubspot.transport import ReadTransport
 from stagesync.model.changes import Change, TaskText
 
@@ -23,6 +23,7 @@ BODY = "hs_task_body"
 SUBJECT = "hs_task_subject"
 OWNER = "hubspot_owner_id"
 COMPLETED = "COMPLETED"
+MARK = "stagesync"
 DUE_TIME = time(9, tzinfo=UTC)
 
 _ENDING = re.compile(r"<br>\[stagesync:[^\]\s]+\]")
@@ -43,13 +44,25 @@ def find_by_key(transport: ReadTransport, keys: Iterable[str]) -> dict[str, str]
     return {str(row.properties.get(key)): str(row.id) for row in rows}
 
 
-def find_by_marker(transport: ReadTransport, keys: Collection[str]) -> dict[str, str]:
-    """Task ids by key, where keys are only in bodies: reads all tasks of the portal, 100 a request."""
-    table = transport.connection.task_table
+def find_by_marker(
+    transport: ReadTransport, keys: Collection[str], places: Mapping[str, Collection[str]]
+) -> dict[str, str]:
+    """Task ids by key, where keys are only in bodies.
+
+    First among the tasks of the records in ``places`` (ids by object), which are always as they are now. Only what is
+    not there is searched for, in all tasks that speak of StageSync: a task that was made a moment ago, and whose
+    association with its record was not, may not be in the index yet.
+    """
     found: dict[str, str] = {}
-    for rows in list_records(transport, table, {"limit": 100, "properties": BODY}):
-        found.update(_marked(rows, keys))
-        if len(found) == len(set(keys)):
+    for name, records in places.items():
+        found |= _on_records(transport, name, records, keys)
+    if set(keys) <= found.keys():
+        return found
+    table = transport.connection.task_table
+    ours = {"propertyName": BODY, "operator": "CONTAINS_TOKEN", "value": MARK}
+    for ids in search_ids(transport, table, [ours]):
+        found |= _marked(read_records(transport, table, ids, [BODY]), keys)
+        if set(keys) <= found.keys():
             break
     return found
 
@@ -57,14 +70,17 @@ def find_by_marker(transport: ReadTransport, keys: Collection[str]) -> dict[str,
 def find_on_records(transport: ReadTransport, changes: Iterable[Change]) -> dict[str, str]:
     """Task ids by key, looked for in the bodies of the tasks of the changes' own records."""
     wanted = list(changes)
-    table = transport.connection.task_table
     found: dict[str, str] = {}
     for name in dict.fromkeys(change.object for change in wanted):
         mine = [change for change in wanted if change.object == name]
-        pairs = read_associations(transport, name, table, [change.record for change in mine])
-        rows = read_records(transport, table, [task for _, task in pairs], [BODY])
-        found.update(_marked(rows, {change.key for change in mine}))
+        found |= _on_records(transport, name, [one.record for one in mine], {one.key for one in mine})
     return found
+
+
+def _on_records(transport: ReadTransport, name: str, records: Iterable[str], keys: Collection[str]) -> dict[str, str]:
+    table = transport.connection.task_table
+    pairs = read_associations(transport, name, table, records)
+    return _marked(read_records(transport, table, [task for _, task in pairs], [BODY]), keys)
 
 
 def task_properties(task: TaskText) -> dict[str, str]:
