@@ -23,6 +23,7 @@ from stagesync.model.tables import UNREADABLE, ColumnType, Table
 ID = "hs_object_id"
 BEFORE = "before"
 
+_USUAL = "%Y-%m-%dT%H:%M:%S.%3fZ"
 _MOMENTS = ("%Y-%m-%dT%H:%M:%S%.f%z", "%Y-%m-%dT%H:%M%z")
 _ZONELESS = ("%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%dT%H:%M")
 _EARLIEST_MS = -62_135_596_800_000  # 0001-01-01, the first day that Python's dates know
@@ -136,9 +137,9 @@ def _integer(text: pl.Series) -> pl.Series:
 
 def _moment(text: pl.Series) -> pl.Series:
     """UTC. A day alone is its midnight, a time without a zone is taken as UTC, digits are milliseconds."""
-    found = pl.Series(text.name, [None] * len(text), dtype=POLARS[ColumnType.DATETIME])
+    found = pl.Series(text.name, [None], dtype=POLARS[ColumnType.DATETIME]).extend_constant(None, len(text))[1:]
     for reading in _readings(text):
-        found = found.zip_with(found.is_not_null(), reading)
+        found = reading if found.null_count() == len(found) else found.zip_with(found.is_not_null(), reading)
         if found.null_count() == text.null_count():
             break
     return found.set(~found.dt.year().is_between(1, 9999).fill_null(True), None)
@@ -146,6 +147,8 @@ def _moment(text: pl.Series) -> pl.Series:
 
 def _readings(text: pl.Series) -> Iterator[pl.Series]:
     """The text read in each way that HubSpot writes moments, the most frequent way first."""
+    if not text.str.contains(" ", literal=True).any():  # polars passes over blanks wherever they stand
+        yield text.str.to_datetime(_USUAL, time_unit="us", strict=False).dt.replace_time_zone("UTC")
     iso = text.str.replace("[Zz]$", "+00:00").str.replace(" ", "T", literal=True)
     for form in _MOMENTS:
         yield iso.str.to_datetime(form, time_unit="us", time_zone="UTC", strict=False)
