@@ -196,6 +196,7 @@ def _judge_ladder(source: _Source, mapped: MappedObject, judged: scope.Judged, u
         ),
         unread=unread,
         left_out=judged.left_out,
+        aside=judged.aside,
         not_judged=[
             *_not_left_out(mapped, tables, records.height),
             *not_judged,

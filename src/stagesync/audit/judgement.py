@@ -40,6 +40,7 @@ class Judgement:
 
     ``waivers`` are those in force, ``expired`` those that were. ``let_off`` says whom each means (``waiver``, its
     number, and ``row``), and ``waived`` are the findings that would stand without them, with ``waiver``.
+    ``aside`` are the records that the mapping leaves out on purpose: ``record`` and ``reason``.
     """
 
     connection: str
@@ -58,6 +59,7 @@ class Judgement:
     scope: Scope
     unread: str | None
     left_out: Mapping[str, int]
+    aside: pl.DataFrame
     not_judged: Sequence[NotJudged]
 
     @property
@@ -116,6 +118,11 @@ class Judgement:
         """The name of a record, or its id where it was not judged."""
         row = self._rows_by_record.get(record)
         return str(self.records["name"][row]) if row is not None else record
+
+    def why_aside(self, record: str) -> str | None:
+        """Why the mapping leaves a record out, in its own words; None where it does not."""
+        reasons = self.aside.filter(pl.col("record") == record)["reason"]
+        return str(reasons[0]) if len(reasons) else None
 
     def is_worked_on(self, record: str) -> bool:
         """Whether a judged record is on a rung that people still work on: not parked, not terminal."""

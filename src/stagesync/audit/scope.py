@@ -23,7 +23,7 @@ class Judged:
     """The records to judge, with ``place`` (name of rung or parking place) and ``position`` (rung, or PARKED).
 
     ``left_out`` are those that the mapping leaves out on purpose, ``not_judged`` those that could not be judged:
-    reason to count. ``ladder`` is the one that positions are on.
+    reason to count. ``aside`` names the former: ``record`` and ``reason``. ``ladder`` is the one that positions are on.
     """
 
     ladder: str
@@ -31,6 +31,7 @@ class Judged:
     in_scope: int
     left_out: Mapping[str, int]
     not_judged: Mapping[str, int]
+    aside: pl.DataFrame
 
 
 def select(definition: Definition, mapped: MappedObject, rows: pl.DataFrame) -> Judged:
@@ -42,11 +43,15 @@ def select(definition: Definition, mapped: MappedObject, rows: pl.DataFrame) -> 
         "unmapped": _unmapped(mapped, rows) if places["place"].null_count() else None,
     }
     records = rows.hstack(places)
+    aside = pl.DataFrame(schema={"record": pl.String, "reason": pl.String})
     asked = {name: reason for name, reason in reasons.items() if reason is not None}
     counts = {name: Counter[str]() for name in reasons}
     if asked:
         verdict = _first_reason(records, asked)
         counts |= {name: _counts(verdict[name]) for name in asked}
+        if "left_out" in asked:
+            named = records.select(record=mapped.table.key, reason=verdict["left_out"])
+            aside = named.filter(pl.col("reason").is_not_null())
         records = records.filter(verdict.select(pl.all_horizontal(pl.all().is_null())).to_series())
     return Judged(
         ladder=next(iter(definition.ladders)),
@@ -54,6 +59,7 @@ def select(definition: Definition, mapped: MappedObject, rows: pl.DataFrame) -> 
         in_scope=rows.height,
         left_out=counts["left_out"],
         not_judged=counts["broken"] + counts["unmapped"],
+        aside=aside,
     )
 
 
@@ -97,7 +103,8 @@ def by_ladder(definition: Definition, mapped: MappedObject, judged: Judged) -> I
             others = judged.records.height - records.height
             yield replace(judged, ladder=name, records=records, in_scope=judged.in_scope - others)
         else:
-            yield Judged(ladder=name, records=records, in_scope=records.height, left_out={}, not_judged={})
+            none = judged.aside.clear()
+            yield Judged(ladder=name, records=records, in_scope=records.height, left_out={}, not_judged={}, aside=none)
 
 
 def _broken(keys: pl.Series) -> pl.Expr | None:

@@ -363,7 +363,12 @@ class _Planner:
                 continue
             verdicts = judgement.verdicts(task.record)
             if not verdicts:
-                continue  # gone, hidden or left out: nothing says that what was asked for is there
+                # Gone or hidden: nothing says that what was asked for is there. What the mapping leaves out is clear:
+                # a converted lead has become something else, which has a task of its own where it needs one.
+                aside = judgement.why_aside(task.record)
+                if aside is not None:
+                    self.close(judgement, task, f"the record is judged no longer: {aside}", there=False)
+                continue
             asked = {verdicts.get(criterion, Verdict.MET) for criterion in task.criteria}
             if standing & set(task.findings):
                 self.hand_on(judgement, task)
