@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import base64
 import gzip
+import http.client
 import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 import requests
@@ -209,3 +211,39 @@ def test_a_connection_lost_after_the_commit(salesforce: World) -> None:
     with pytest.raises(requests.ConnectionError):
         api.post("sobjects/Task", {"Subject": "made, but nobody was told"})
     assert api.query("SELECT COUNT() FROM Task")["totalSize"] == 1
+
+
+def test_a_connection_is_kept_and_a_body_may_come_in_chunks(salesforce: World) -> None:
+    """HTTP/1.1 as a raw socket speaks it: three calls on one connection, the second one with its body in chunks."""
+    address = urlsplit(salesforce.url)
+    plain = http.client.HTTPConnection(str(address.hostname), address.port, timeout=10)
+    plain.connect()
+    own = plain.sock.getsockname()
+    headers = {"Authorization": f"Bearer {salesforce.token()}", "Content-Type": "application/json"}
+    body = b'{"LastName": "Chunk", "Company": "B"}'
+    made = "/services/data/v67.0/sobjects/Lead/"
+    for method, path, some in (
+        ("GET", "/services/data/v67.0/limits/", None),
+        ("POST", made, iter([body[:7], body[7:]])),
+        ("GET", "/services/data/v67.0/query/?q=SELECT+LastName+FROM+Lead", None),
+    ):
+        plain.request(method, path, some, headers, encode_chunked=some is not None)
+        answer = plain.getresponse()
+        said = answer.read()
+        assert answer.status in {200, 201}, said
+        assert plain.sock is not None
+        assert plain.sock.getsockname() == own
+    plain.close()
+    assert [row["LastName"] for row in json.loads(said)["records"]] == ["Chunk"]
+
+
+@pytest.mark.parametrize("pretty", ["0", "1"])
+def test_a_pretty_answer_says_the_same(salesforce: World, pretty: str) -> None:
+    salesforce.lead(LastName="Ünlü", Company="line\nbreak")
+    api = salesforce.api()
+    path = "query/?q=SELECT+LastName,Company+FROM+Lead"
+    plain = api.get(path).json()
+    asked = api.get(path, headers={"X-PrettyPrint": pretty})
+    assert asked.status_code == 200
+    assert asked.json() == plain
+    assert plain["records"][0]["Company"] == "line\nbreak"
