@@ -63,6 +63,16 @@ class RunResult:
         return [entry for entry in self.plan.left_out if entry.stop is not None]
 
     @property
+    def requests(self) -> list[str]:
+        """Records with findings of which a rep asks for a waiver: connection, object and id."""
+        return [
+            f"{one.scope.connection} {one.mapped.name} {record}"
+            for one in self.judgements
+            if one.requests
+            for record in sorted(one.requests.keys() & set(one.records["record"].gather(one.findings["row"])))
+        ]
+
+    @property
     def incomplete(self) -> bool:
         """Something in scope was not evaluated, or a change was not made."""
         not_judged = any(not judgement.complete for judgement in self.judgements)
@@ -245,6 +255,7 @@ def _summary(result: RunResult) -> Mapping[str, object]:
         "planned": len(result.plan.changes),
         "settled": result.settled,
         "stopped": [f"{one.connection} {one.object} {one.record}: {one.reason}" for one in result.stopped],
+        "waiver_requests": result.requests,
         "outcomes": outcomes,
         "calls": {name: asdict(calls) for name, calls in result.calls.items()},
         "refusals": [refusal.message for refusal in result.refusals],

@@ -255,6 +255,7 @@ def _records(
             columns["position"],
             column(mapped.amount, "amount", NO_NUMBER),
             column(mapped.currency, "currency"),
+            column(mapped.waiver_request, "waiver_request"),
             column(mapped.modified, "modified", NO_MOMENT),
         ]
     )

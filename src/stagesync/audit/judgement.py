@@ -19,6 +19,9 @@ from stagesync.model.waivers import Waiver
 from stagesync.policy.definitions import Definition
 from stagesync.policy.mappings import MappedObject
 
+NO_REQUEST = ("", "false", "no", "0")
+"""What stands in a field for waiver requests where nobody asks for one."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class NotJudged:
@@ -91,6 +94,15 @@ class Judgement:
             low=self.low,
             high=self.high,
         )
+
+    @cached_property
+    def requests(self) -> Mapping[str, str]:
+        """The records of which a rep asks for a waiver, with the words; a box that is not ticked asks for nothing."""
+        if self.mapped.waiver_request is None:
+            return {}
+        asked = self.records.select("record", pl.col("waiver_request").str.strip_chars().alias("words"))
+        said = asked.filter(pl.col("words").is_not_null() & ~pl.col("words").str.to_lowercase().is_in(NO_REQUEST))
+        return dict(zip(said["record"].to_list(), said["words"].to_list(), strict=True))
 
     def verdicts(self, record: str) -> Mapping[str, Verdict]:
         """The verdict of each criterion of the ladder for one record; empty when the record was not judged."""

@@ -300,6 +300,9 @@ def waivers(  # noqa: PLR0917  (typer passes options by name)
     reason: Annotated[str, typer.Option(help="Why it is taken back.")] = "",
     by: Annotated[str | None, typer.Option(help="Who takes it back; the user of this machine if left out.")] = None,
     expired: Annotated[bool, typer.Option("--expired", help="Show those as well that hold no longer.")] = False,
+    requests: Annotated[
+        bool, typer.Option("--requests", help="Show instead for which records a rep asks for one.")
+    ] = False,
     output: FormatOption = Format.TABLE,
     limit: Limit = 40,
 ) -> None:
@@ -308,6 +311,8 @@ def waivers(  # noqa: PLR0917  (typer passes options by name)
 
     if withdraw is not None:
         raise typer.Exit(command.withdraw(config, withdraw, reason=reason, by=by))
+    if requests:
+        raise typer.Exit(command.list_requests(config, output=output, limit=limit))
     raise typer.Exit(command.list_waivers(config, output=output, limit=limit, expired=expired))
 
 

@@ -77,6 +77,10 @@ def run_once(config: Path, *, full: bool, output: Format, limit: int, override: 
         for entry in result.stopped:
             place = f"{entry.connection} {entry.object} {entry.record} ({entry.record_name})"
             show.out.print(f"Stopped: {entry.rule} for {place}: {entry.reason}.", markup=False, soft_wrap=True)
+        if result.requests:
+            asked = counted(len(result.requests), "record waits for a waiver", "records wait for a waiver")
+            listed = hints.command(config, "waivers", "--requests")
+            show.out.print(f"{asked}; `{listed}` lists them.", markup=False, soft_wrap=True)
         for name, calls in result.calls.items():
             show.out.print(f"{name}: {show.calls(**asdict(calls))}.", markup=False)
         again = hints.command(config, "log", "show", result.run)

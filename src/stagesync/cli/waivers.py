@@ -5,7 +5,7 @@ from __future__ import annotations
 import getpass
 import secrets
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from datetime import date
 from pathlib import Path
@@ -28,6 +28,8 @@ from stagesync.settings import Settings, load_settings
 from stagesync.wiring import utc_now
 
 COLUMNS = ("id", "state", "until", "rule", "connection", "object", "record", "by", "reason", "from")
+
+ASKING = ("connection", "object", "record", "name", "owner", "rules", "words")
 
 
 def waive(config: Path, wanted: str, *, rule: str, until: str, reason: str, by: str | None) -> int:
@@ -87,6 +89,43 @@ def list_waivers(config: Path, *, output: Format, limit: int, expired: bool) -> 
         hidden = counted(len(every) - len(asked), "expired one is", "expired ones are")
         show.err.print(f"{hidden} not shown; --expired shows them.", markup=False)
     return 0
+
+
+def list_requests(config: Path, *, output: Format, limit: int) -> int:
+    """The records with findings of which a rep asks for a waiver, from what was last pulled."""
+    settings = load_settings(config)
+    rows = [row for judgement in judged_from_mirror(settings) for row in _requests(judgement)]
+    shown = rows[:limit] if limit else rows
+    left = len(rows) - len(shown)
+    listing.write(shown, ASKING, output, _asking, title="Waiver requests", left=left, one="request", many="requests")
+    if rows and output is Format.TABLE:
+        granting = hints.command(config, "waive", "RECORD", "--rule", "RULE", "--until", "DAY", "--reason", "WHY")
+        show.err.print(f"To grant one: {granting}", markup=False, soft_wrap=True)
+    return 0
+
+
+def _requests(judgement: Judgement) -> Iterator[dict[str, Any]]:
+    rules: dict[int, list[str]] = {}
+    for row, rule in judgement.findings.select("row", "rule").iter_rows() if judgement.requests else ():
+        rules.setdefault(row, []).append(rule)
+    for record, words in sorted(judgement.requests.items()):
+        row = judgement.row_of(record)
+        if row is not None and row in rules:
+            facts = judgement.records.row(row, named=True)
+            yield {
+                "connection": judgement.connection,
+                "object": judgement.mapped.name,
+                "record": record,
+                "name": facts["name"],
+                "owner": facts["owner_name"] or facts["owner"] or "",
+                "rules": ", ".join(sorted(rules[row])),
+                "words": words,
+            }
+
+
+def _asking(row: dict[str, Any]) -> str:
+    place = f"{row['connection']} {row['object']} {row['record']} ({row['name']})"
+    return f"{place}, {row['owner'] or 'nobody'}, for {row['rules']}: {row['words']}"
 
 
 def _check_rule(settings: Settings, rule: str) -> None:

@@ -31,6 +31,10 @@ KIND_ORDER = {kind: position for position, kind in enumerate(Kind)}
 NOTHING_PROTECTED = Protected()
 GRACE_OF_A_RETRY = Duration(1, Unit.BUSINESS_DAYS)
 """For rules that have no grace of their own: who put a record back has a working day to bring the evidence."""
+WAITS = (
+    "a waiver is asked for: '{words}'; nothing is written until it is granted with `stagesync waive`, or the field "
+    "is empty"
+)
 CHANGE_ORDER = {kind: position for position, kind in enumerate(ChangeKind)}
 
 
@@ -114,6 +118,11 @@ class _Planner:
         by_record = {record: list(group) for record, group in groupby(found, key=lambda one: one.record)}
         for record, findings in by_record.items():
             acting = [one for one in findings if one.mode is not Mode.AUDIT]
+            words = judgement.requests.get(record)
+            if words is not None:
+                for one in acting:
+                    self.skip(one, WAITS.format(words=words))
+                continue
             acting = [one for one in acting if self.grace_is_over(judgement, one)]
             if acting:
                 self.correct(judgement, acting, modified.get(record))
@@ -382,7 +391,12 @@ class _Planner:
     def hand_on(self, judgement: Judgement, task: OpenTask) -> None:
         """Give a task to whom its record belongs now, with the words that it has."""
         row = judgement.row_of(task.record)
-        if row is None or task.text is None or (task.object, task.record) in self.retold:
+        if (
+            row is None
+            or task.text is None
+            or task.record in judgement.requests
+            or (task.object, task.record) in self.retold
+        ):
             return
         facts = judgement.records.row(row, named=True)
         owner = self.assignee(facts["owner"])

@@ -102,7 +102,8 @@ class StageHistory:
 class MappedObject:
     """One object as it is read. ``stages`` maps (pipeline or record type, native stage) to a rung or parking place:
     None where the object has neither, ``"*"`` for all that are not named, ``""`` for a blank one; ``stages_in`` looks
-    them up. ``stage_lines`` says at which line and column of the file each of them stands."""
+    them up. ``stage_lines`` says at which line and column of the file each of them stands.
+    ``waiver_request`` is the column in which a rep asks for a waiver."""
 
     name: str
     table: Table
@@ -121,6 +122,7 @@ class MappedObject:
     history: StageHistory | None
     entered: str | None
     evidence: Mapping[str, EvidenceSource]
+    waiver_request: str | None = None
 
     @property
     def group_field(self) -> str | None:

@@ -118,6 +118,7 @@ class MappingCheck:
             amount=mapped.amount,
             currency=mapped.currency,
             skip=mapped.skip,
+            waiver_request=mapped.waiver_request,
             stage_field=stage.field,
             pipeline_field=stage.pipeline,
             record_type_field=stage.record_type,
@@ -384,6 +385,7 @@ class MappingCheck:
         for column, kind in (
             (mapped.owner, text),
             (mapped.currency, text),
+            (mapped.waiver_request, text),
             (mapped.created, moment),
             (mapped.modified, moment),
             (mapped.amount, ColumnType.NUMBER),

@@ -388,6 +388,10 @@ class ObjectMapping(Strict):
     amount: Words | None = None
     currency: Words | None = Field(default=None, description="the field that says in which currency the amount is")
     skip: dict[Words, Words] = Field(default={}, description="boolean column: reason for leaving such records out")
+    waiver_request: Words | None = Field(
+        default=None,
+        description="a text column in which a rep asks for a waiver; while it says something, nothing is written",
+    )
     people: Words | PeopleTable | None = Field(
         default=None,
         description="the people of a record, on whom on_people and via_people look: an associated object (HubSpot), "
