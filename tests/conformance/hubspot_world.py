@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -124,6 +124,12 @@ class HubSpotWorld:
 
     def hide(self, column: str) -> None:
         self.portal.metadata.remove_property("deals", column)
+
+    def remove_stage(self, value: str) -> None:
+        pipeline = self.portal.metadata.pipeline("deals", "default")
+        assert pipeline is not None
+        stages = tuple(stage for stage in pipeline.stages if stage.id != value)
+        self.portal.metadata.add_pipeline("deals", replace(pipeline, stages=stages))
 
     def unconnected(self) -> Reader:
         return connect(_connection("http://127.0.0.1:9"), sleep=_no_wait)[0]

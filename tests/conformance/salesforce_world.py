@@ -127,6 +127,9 @@ class SalesforceWorld:
     def hide(self, column: str) -> None:
         self.org.faults.hidden_fields.add(("Opportunity", column))
 
+    def remove_stage(self, value: str) -> None:
+        self.org.database.execute('UPDATE "OpportunityStage" SET "IsActive" = 0 WHERE "ApiName" = ?', (value,))
+
     def unconnected(self) -> Reader:
         return connect(self._connection("http://127.0.0.1:9"), patience=Patience(tries=2), sleep=_no_wait)[0]
 

@@ -48,6 +48,17 @@ def test_a_stage_that_is_right_already_is_not_written(world: World) -> None:
     assert world.reader.current(world.deals, [deal]).row(0, named=True) == before
 
 
+def test_a_stage_that_was_taken_away_since_the_plan_is_not_written(world: World) -> None:
+    early, late, later = world.stages
+    lost, kept = world.add_deals(2, late)
+    changes = [stage_change(world, lost, late, early), stage_change(world, kept, late, later)]
+    world.remove_stage(early)
+    first, second = world.writer.set_stage(changes)
+    assert (first.result, second.result) == (Result.REFUSED, Result.APPLIED)
+    assert early in first.detail
+    assert (world.stage_of(lost), world.stage_of(kept)) == (late, later)
+
+
 def test_a_record_that_is_gone_is_superseded(world: World) -> None:
     early, late, _ = world.stages
     gone, there = world.add_deals(2, late)

@@ -92,6 +92,9 @@ class World(Protocol):
     def hide(self, column: str) -> None:
         """A column of the deals is taken from the CRM or from this user's eyes."""
 
+    def remove_stage(self, value: str) -> None:
+        """An admin takes a stage out of the CRM's settings."""
+
     def unconnected(self) -> Reader:
         """A reader of the same CRM at an address where nothing answers."""
 
