@@ -14,7 +14,7 @@ from stagesync.ledger import EntryKind, RunRecord
 from stagesync.model.changes import Change, ChangeKind, Outcome, Plan, Result
 from stagesync.model.counting import counted
 from stagesync.planning import selection
-from stagesync.planning.planner import closing, taking_back
+from stagesync.planning.reverting import closing, taking_back
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from copy import copy
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -611,7 +612,7 @@ def main() -> None:
     """The program. Errors are one message for a person and an exit code, never a traceback."""
     outlive_the_reader()
     try:
-        app()
+        _typed(sys.argv[1:2])()
     except StageSyncError as error:
         _say(str(error))
         code = error.exit_code
@@ -627,6 +628,16 @@ def main() -> None:
     else:
         return
     sys.exit(code)
+
+
+def _typed(name: list[str]) -> typer.Typer:
+    """The program with the typed command alone: to build all of them takes as long as to check a configuration."""
+    commands = [one for one in app.registered_commands if one.callback and name == [one.name or one.callback.__name__]]
+    if not commands:
+        return app
+    alone = copy(app)
+    alone.registered_commands, alone.registered_groups = commands, []
+    return alone
 
 
 def _say(message: str) -> None:

@@ -20,7 +20,7 @@ from stagesync.model.crm import NativeStage, Owner
 from stagesync.model.findings import Finding, Kind, Verdict
 from stagesync.planning.calendar import due_date, is_over
 from stagesync.planning.disputes import Correction, Dispute, dispute, writer
-from stagesync.planning.guard import REVERT, Protected
+from stagesync.planning.guard import Protected
 from stagesync.policy.calendars import Calendars
 from stagesync.policy.durations import Duration, Unit
 from stagesync.policy.mappings import MappedObject
@@ -179,7 +179,9 @@ class _Planner:
             reason = (
                 f"its correction was put back twice, last by {who}{when}; the rule {where}. Talk to them, or waive it"
             )
-        self.skip(finding, reason, stop=_key("stop", finding.key, str(finding.native_stage), between.last.isoformat()))
+        self.skip(
+            finding, reason, stop=change_key("stop", finding.key, str(finding.native_stage), between.last.isoformat())
+        )
         return True
 
     def correction(
@@ -199,7 +201,9 @@ class _Planner:
             before[mapped.pipeline_field] = finding.pipeline
             after[mapped.pipeline_field] = finding.pipeline
         return Change(
-            key=_key("stage", finding.key, str(finding.native_stage), target, finding.since, *[tries] * bool(tries)),
+            key=change_key(
+                "stage", finding.key, str(finding.native_stage), target, finding.since, *[tries] * bool(tries)
+            ),
             kind=ChangeKind.SET_STAGE,
             connection=finding.connection,
             object=finding.object,
@@ -257,7 +261,7 @@ class _Planner:
         moved = None if move is None else (str(move.stage_from), str(move.stage_to))
         self.added(
             Change(
-                key=_key("task", *(f"{one.key}@{_day(one.since)}" for one in findings), *criteria),
+                key=change_key("task", *(f"{one.key}@{_day(one.since)}" for one in findings), *criteria),
                 kind=ChangeKind.OPEN_TASK,
                 connection=first.connection,
                 object=first.object,
@@ -309,7 +313,7 @@ class _Planner:
         text = replace(task.text, subject=said.subject(findings), body=said.body(findings), owner=owner)
         self.added(
             Change(
-                key=_key("update", judgement.connection, str(task.crm_id), *sorted(keys), *sorted(criteria)),
+                key=change_key("update", judgement.connection, str(task.crm_id), *sorted(keys), *sorted(criteria)),
                 kind=ChangeKind.UPDATE_TASK,
                 connection=first.connection,
                 object=first.object,
@@ -405,7 +409,7 @@ class _Planner:
         name = self.owners[owner].name if owner in self.owners else owner
         self.added(
             Change(
-                key=_key("hand", judgement.connection, str(task.crm_id), task.text.owner, owner),
+                key=change_key("hand", judgement.connection, str(task.crm_id), task.text.owner, owner),
                 kind=ChangeKind.UPDATE_TASK,
                 connection=judgement.connection,
                 object=task.object,
@@ -489,49 +493,6 @@ def _target(judgement: Judgement, finding: Finding) -> str | None:
     return natives[-1] if reached else natives[0]
 
 
-def taking_back(change: Change, run: str, why: str) -> Change:
-    """The change that writes back what a correction of a run found."""
-    return Change(
-        key=_key("revert", change.key, run),
-        kind=ChangeKind.SET_STAGE,
-        connection=change.connection,
-        object=change.object,
-        record=change.record,
-        record_name=change.record_name,
-        rule=REVERT,
-        mode=change.mode,
-        reason=why,
-        owner=change.owner,
-        owner_name=change.owner_name,
-        findings=change.findings,
-        before=change.after,
-        after={name: change.before.get(name) for name in change.after},
-        amount=change.amount,
-        currency=change.currency,
-        stage_from=change.stage_to,
-        stage_to=change.stage_from,
-    )
-
-
-def closing(change: Change, task: str, run: str, why: str) -> Change:
-    """The change that closes a task which a change of a run opened."""
-    return Change(
-        key=_key("revert", change.key, run),
-        kind=ChangeKind.CLOSE_TASK,
-        connection=change.connection,
-        object=change.object,
-        record=change.record,
-        record_name=change.record_name,
-        rule=REVERT,
-        mode=change.mode,
-        reason=why,
-        owner=change.owner,
-        owner_name=change.owner_name,
-        findings=change.findings,
-        crm_id=task,
-    )
-
-
 def _moved_by(judgement: Judgement, record: str) -> str | None:
     row = judgement.row_of(record)
     found = None if row is None else judgement.records["moved_by"][row]
@@ -560,7 +521,7 @@ def _standing(mapped: MappedObject, finding: Finding) -> dict[str, str | None]:
 
 def _closing(judgement: Judgement, task: OpenTask, reason: str, said: TaskText | None) -> Change:
     return Change(
-        key=_key("close", judgement.connection, task.object, task.record, str(task.crm_id)),
+        key=change_key("close", judgement.connection, task.object, task.record, str(task.crm_id)),
         kind=ChangeKind.CLOSE_TASK,
         connection=judgement.connection,
         object=task.object,
@@ -576,7 +537,7 @@ def _closing(judgement: Judgement, task: OpenTask, reason: str, said: TaskText |
     )
 
 
-def _key(*parts: object) -> str:
+def change_key(*parts: object) -> str:
     """A short key from what the change is about: 20 hexadecimal digits, after a prefix that says whose it is."""
     text = "\x1f".join(_day(part) if isinstance(part, datetime) else str(part) for part in parts)
     return f"stagesync-{hashlib.sha256(text.encode()).hexdigest()[:20]}"
