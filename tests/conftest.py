@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import pytest
+import structlog
 from hypothesis import settings
 
 # A slow machine is no failure; in CI the same commit draws the same examples.
@@ -34,6 +36,17 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         remedy = PACKAGES[program]
         if shutil.which(program) is None:
             pytest.skip(remedy)
+
+
+@pytest.fixture(autouse=True)
+def _own_logging() -> Iterator[None]:
+    """A command sets up the logging of its process; the tests that come after it keep theirs."""
+    root, before = logging.getLogger(), structlog.get_config()
+    handlers, level = root.handlers[:], root.level
+    yield
+    structlog.configure(**before)
+    root.handlers[:] = handlers
+    root.setLevel(level)
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:

@@ -6,15 +6,12 @@ Signals, a reader that leaves and a death in the middle need a real one: see ``D
 from __future__ import annotations
 
 import io
-import logging
 import os
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import chdir, contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
-
-import structlog
 
 from stagesync.cli.main import main
 
@@ -39,7 +36,7 @@ class Finished:
 def run_here(*arguments: str, folder: Path, environment: Mapping[str, str]) -> Finished:
     """``stagesync ARGUMENTS`` in a folder, with nothing but this environment, to its end."""
     out, err = _written(), _written()
-    with chdir(folder), _alone(environment), _typed(arguments), _logging(), redirect_stdout(out), redirect_stderr(err):
+    with chdir(folder), _alone(environment), _typed(arguments), redirect_stdout(out), redirect_stderr(err):
         code = _ended()
     return Finished(code=code, out=_text(out), err=_text(err))
 
@@ -74,19 +71,6 @@ def _typed(arguments: tuple[str, ...]) -> Iterator[None]:
             yield
         finally:
             sys.argv, sys.stdin = before
-
-
-@contextmanager
-def _logging() -> Iterator[None]:
-    """A command sets up its own logging; the tests that come after it keep theirs."""
-    root, before = logging.getLogger(), structlog.get_config()
-    handlers, level = root.handlers[:], root.level
-    try:
-        yield
-    finally:
-        structlog.configure(**before)
-        root.handlers[:] = handlers
-        root.setLevel(level)
 
 
 def _written() -> io.TextIOWrapper:
