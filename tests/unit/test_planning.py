@@ -22,7 +22,8 @@ from stagesync.model.findings import Kind, Scope
 from stagesync.planning.calendar import due_date, is_over
 from stagesync.planning.freeze import Freeze
 from stagesync.planning.guard import REVERT, Bound, Limits, Protected, check
-from stagesync.planning.planner import UTC_ZONE, OpenTask, Situation, plan
+from stagesync.planning.planner import plan
+from stagesync.planning.situation import UTC_ZONE, OpenTask, Situation
 from stagesync.policy.calendars import Calendars, OwnerCalendar
 from stagesync.policy.durations import Duration, Unit
 from stagesync.policy.task_texts import shipped_template

@@ -18,7 +18,8 @@ from stagesync.audit.outcomes import outcomes, stood
 from stagesync.errors import ConfigurationError
 from stagesync.model.changes import ChangeKind
 from stagesync.model.crm import NativeStage
-from stagesync.planning.planner import Situation, plan
+from stagesync.planning.planner import plan
+from stagesync.planning.situation import Situation
 from stagesync.policy.definitions import load_definition
 from stagesync.policy.durations import Duration, Unit
 from stagesync.policy.mappings import load_mapping

@@ -24,6 +24,7 @@ from stagesync.errors import IncompleteError, Interrupted, StageSyncError
 from stagesync.ledger import TrackedTask
 from stagesync.model.changes import ChangeKind, Plan
 from stagesync.planning import planner
+from stagesync.planning.situation import OpenTask, Situation
 
 log = structlog.get_logger(__name__)
 
@@ -158,8 +159,8 @@ def _tasks(agent: Agent, connected: Connected, judgements: Sequence[Judgement]) 
 
 def _situation(
     agent: Agent, connected: Connected, pulled: Pulled, judgements: Sequence[Judgement], as_of: datetime
-) -> planner.Situation:
-    return planner.Situation(
+) -> Situation:
+    return Situation(
         connection=connected.name,
         now=as_of,
         today=as_of.astimezone(agent.time_zone).date(),
@@ -168,7 +169,7 @@ def _situation(
         owners=pulled.owners,
         stages=pulled.stages,
         open_tasks=[
-            planner.OpenTask(
+            OpenTask(
                 object=task.object,
                 record=task.record,
                 crm_id=task.crm_id,

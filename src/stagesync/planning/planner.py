@@ -7,28 +7,22 @@ with an empty ledger, never makes a second task.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import date, datetime
 from itertools import groupby
-from zoneinfo import ZoneInfo
 
 from stagesync.audit.judgement import Judgement
 from stagesync.model.changes import Change, ChangeKind, Ground, LeftOut, Mode, Plan, TaskText
 from stagesync.model.counting import counted
-from stagesync.model.crm import NativeStage, Owner
 from stagesync.model.findings import Finding, Kind, Verdict
 from stagesync.planning.calendar import due_date, is_over
-from stagesync.planning.disputes import Correction, Dispute, dispute, writer
-from stagesync.planning.guard import Protected
-from stagesync.policy.calendars import Calendars
+from stagesync.planning.disputes import Dispute, dispute, writer
+from stagesync.planning.situation import OpenTask, Situation
 from stagesync.policy.durations import Duration, Unit
 from stagesync.policy.mappings import MappedObject
-from stagesync.policy.task_texts import TaskTemplate, shipped_template
 
-UTC_ZONE = ZoneInfo("UTC")
 KIND_ORDER = {kind: position for position, kind in enumerate(Kind)}
-NOTHING_PROTECTED = Protected()
 GRACE_OF_A_RETRY = Duration(1, Unit.BUSINESS_DAYS)
 """For rules that have no grace of their own: who put a record back has a working day to bring the evidence."""
 WAITS = (
@@ -36,52 +30,6 @@ WAITS = (
     "is empty"
 )
 CHANGE_ORDER = {kind: position for position, kind in enumerate(ChangeKind)}
-
-
-@dataclass(frozen=True, kw_only=True)
-class OpenTask:
-    """A task that we opened earlier and have not closed: which findings and criteria it was about, and its text.
-
-    ``before`` is the corrected stage that its text speaks of, where it tells of a move.
-    """
-
-    object: str
-    record: str
-    crm_id: str | None
-    findings: tuple[str, ...]
-    criteria: tuple[str, ...]
-    text: TaskText | None = None
-    tells_of_a_move: bool = False
-    before: Mapping[str, str | None] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Situation:
-    """What planning needs to know of a connection beside its findings.
-
-    ``stages`` are the CRM's stages of today by object; ``now`` is UTC and ``today`` the date in ``time_zone``.
-    ``fallback_owner`` gets the tasks that no active person can be given. ``protected`` is never written.
-    ``corrections`` are those that were applied earlier, oldest first, by object and record.
-    ``tasks_a_day`` is how many tasks an owner may get in a day (None: any number), ``opened_today`` how many each has
-    got since midnight. ``template`` has the words of tasks,
-    ``calendars`` the working days of their owners.
-    """
-
-    connection: str
-    now: datetime
-    today: date
-    task_due: Duration
-    time_zone: ZoneInfo = UTC_ZONE
-    owners: Sequence[Owner] = ()
-    stages: Mapping[str, Sequence[NativeStage]] = field(default_factory=dict)
-    open_tasks: Sequence[OpenTask] = ()
-    fallback_owner: str | None = None
-    protected: Protected = NOTHING_PROTECTED
-    corrections: Mapping[tuple[str, str], Sequence[Correction]] = field(default_factory=dict)
-    tasks_a_day: int | None = None
-    opened_today: Mapping[str, int] = field(default_factory=dict)
-    calendars: Calendars = field(default_factory=Calendars)
-    template: TaskTemplate = field(default_factory=shipped_template)
 
 
 def plan(judgements: Sequence[Judgement], situation: Situation) -> Plan:
@@ -260,25 +208,12 @@ class _Planner:
             return
         moved = None if move is None else (str(move.stage_from), str(move.stage_to))
         self.added(
-            Change(
+            replace(
+                self.asking(judgement, findings, ChangeKind.OPEN_TASK, owner),
                 key=change_key("task", *(f"{one.key}@{_day(one.since)}" for one in findings), *criteria),
-                kind=ChangeKind.OPEN_TASK,
-                connection=first.connection,
-                object=first.object,
-                record=first.record,
-                record_name=first.record_name,
-                rule=first.rule,
-                mode=first.mode,
-                reason="; ".join(evidence.reason for one in findings for evidence in one.evidence),
-                owner=owner,
-                owner_name=self.owners[owner].name if owner in self.owners else None,
-                grounds=_grounds(findings),
-                findings=tuple(one.key for one in findings),
                 criteria=criteria,
                 seen=_standing(judgement.mapped, first),
                 before={} if move is None else move.after,
-                amount=first.amount,
-                currency=judgement.currency_of(first.record),
                 stage_from=self.label(judgement.mapped, first.pipeline, first.native_stage),
                 task=TaskText(
                     subject=self.situation.template.subject(findings, moved),
@@ -287,6 +222,27 @@ class _Planner:
                     owner=owner,
                 ),
             )
+        )
+
+    def asking(self, judgement: Judgement, findings: Sequence[Finding], kind: ChangeKind, owner: str | None) -> Change:
+        """A change of the task that asks for what some findings of one record miss, without its text and its key."""
+        first = findings[0]
+        return Change(
+            key="",
+            kind=kind,
+            connection=first.connection,
+            object=first.object,
+            record=first.record,
+            record_name=first.record_name,
+            rule=first.rule,
+            mode=first.mode,
+            reason="; ".join(evidence.reason for one in findings for evidence in one.evidence),
+            owner=owner,
+            owner_name=self.owners[owner].name if owner in self.owners else None,
+            grounds=_grounds(findings),
+            findings=tuple(one.key for one in findings),
+            amount=first.amount,
+            currency=judgement.currency_of(first.record),
         )
 
     def due(self, owner: str, judgement: Judgement) -> date:
@@ -312,23 +268,10 @@ class _Planner:
         owner = self.assignee(first.owner) or task.text.owner
         text = replace(task.text, subject=said.subject(findings), body=said.body(findings), owner=owner)
         self.added(
-            Change(
+            replace(
+                self.asking(judgement, findings, ChangeKind.UPDATE_TASK, owner),
                 key=change_key("update", judgement.connection, str(task.crm_id), *sorted(keys), *sorted(criteria)),
-                kind=ChangeKind.UPDATE_TASK,
-                connection=first.connection,
-                object=first.object,
-                record=first.record,
-                record_name=first.record_name,
-                rule=first.rule,
-                mode=first.mode,
-                reason="; ".join(evidence.reason for one in findings for evidence in one.evidence),
-                owner=owner,
-                owner_name=self.owners[owner].name if owner in self.owners else None,
-                grounds=_grounds(findings),
-                findings=keys,
                 criteria=criteria,
-                amount=first.amount,
-                currency=judgement.currency_of(first.record),
                 task=text,
                 told=task.text,
                 crm_id=task.crm_id,
