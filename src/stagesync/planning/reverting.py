@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from stagesync.model.changes import Change, ChangeKind
+from stagesync.planning.draft import change_key
 from stagesync.planning.guard import REVERT
-from stagesync.planning.planner import change_key
 
 
 def taking_back(change: Change, run: str, why: str) -> Change:
