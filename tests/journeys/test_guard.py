@@ -3,7 +3,7 @@ pass."""
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -101,6 +101,54 @@ def test_a_pause_stops_everybody_between_two_batches(sandbox: Sandbox, deploy: D
     assert run(agent, write=False).plan.changes == ()
     with agent.ledger() as ledger:
         assert ledger.verify().ok
+
+
+def test_a_freeze_that_begins_meanwhile_stops_the_next_batch(sandbox: Sandbox, deploy: Deploy) -> None:
+    sandbox.portal.lifecycle_sync = False
+    agent = deploy(sandbox)
+    agent.words["guard"]["freeze"] = [{"name": "nights", "hours": "20:00-06:00", "reason": "nobody watches"}]
+    agent.save()
+    evening = datetime.now(UTC).replace(hour=19, minute=59, second=59)
+    night: list[datetime] = []
+
+    def night_falls(_connection: str, doing: str, done: int) -> None:
+        if doing == ChangeKind.SET_STAGE and done:
+            night.append(evening + timedelta(seconds=2))
+
+    def clock() -> datetime:
+        return night[0] if night else evening
+
+    before = stages(sandbox)
+    with (
+        agent.agent(progress=night_falls, clock=clock) as opened,
+        pytest.raises(
+            RefusedError, match=r"'nights' holds until .*nobody watches\. \d+ changes? w\w+ made before"
+        ) as no,
+    ):
+        cycle.run(opened, command="run", write=True)
+    assert no.value.exit_code == 4
+    half = state(sandbox)
+    assert stages(sandbox) != before, "the batch that was on its way is finished"
+    assert tasks(sandbox) == {}
+    with agent.ledger() as ledger:
+        assert ledger.run("last").result == "refused"
+        assert ledger.verify().ok
+    # What waits is refused all night; an override of a person goes through a freeze that begins meanwhile, on record.
+    assert [one.limit for one in run(agent, clock=clock).refusals] == ["guard.freeze 'nights'"]
+    assert set(tasks(sandbox)) <= {" ".join((one[0], one[2])) for one in _moved(before, stages(sandbox))}
+    assert {place: rows for place, rows in state(sandbox).items() if rows != half[place]}.keys() <= {"salesforce"}
+    night.clear()
+    passed = run(agent, progress=night_falls, clock=clock, override=Override(by="Ana", reason="the board asked for it"))
+    assert passed.exit_code == 0
+    assert [one.limit for one in passed.overridden] == ["guard.freeze 'nights'"]
+    with agent.ledger() as ledger:
+        (entry,) = ledger.entries(kind=EntryKind.GUARD_OVERRIDDEN)
+        assert (entry.run, entry.body["facts"]["by"]) == (passed.run, "Ana")
+    assert run(agent, write=False).plan.changes == ()
+
+
+def _moved(before: dict[str, str | None], after: dict[str, str | None]) -> list[list[str]]:
+    return [place.split() for place in after if after[place] != before[place]]
 
 
 def test_a_day_has_a_limit_whatever_the_runs(sandbox: Sandbox, deploy: Deploy) -> None:

@@ -87,6 +87,27 @@ def test_a_run_is_taken_back_where_it_still_stands(sandbox: Sandbox, agent: Depl
     assert {office.name: office.rows() for office in offices(sandbox)} == after
 
 
+def test_last_is_the_last_run_that_wrote(sandbox: Sandbox, agent: Deployment) -> None:
+    with pytest.raises(UsageError, match=r"no run in the ledger .* wrote anything"):
+        take_back(agent, "last")
+    before = stages(sandbox)
+    first = run(agent)
+    plan = agent.folder / "plan.json"
+    assert agent.run("plan", "--out", str(plan)).code == 0
+    assert agent.run("apply", str(plan)).code == 4  # no row is approved
+    run(agent)  # has nothing to do
+    with agent.ledger() as ledger:
+        brake.pause(ledger, by="Ben", reason="wait", at=first.as_of)
+    assert take_back(agent, "last").result.refusals
+    agent.run("resume", "--by", "Ben")
+
+    done = agent.run("revert", "last", "--by", "Ana")
+
+    assert done.code == 0, done.said
+    assert f"took back run {first.run} (run, " in done.out
+    assert stages(sandbox) == before
+
+
 def test_the_next_runs_do_not_fight_a_revert(sandbox: Sandbox, agent: Deployment) -> None:
     first = run(agent)
     change = moves(first)[0]

@@ -1,11 +1,13 @@
-"""The pause switch: while it is on, nothing is written to a CRM, whoever asks.
+"""What stops a run that is writing: the pause switch, and a freeze window that begins meanwhile.
 
-It is an entry of the ledger (``stagesync pause``), so that every agent on that ledger obeys, or a file, for whoever has
-no more than a shell on the machine. One of the two is enough.
+While the pause is on, nothing is written to a CRM, whoever asks. It is an entry of the ledger (``stagesync pause``), so
+that every agent on that ledger obeys, or a file, for whoever has no more than a shell on the machine. One of the two is
+enough.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,6 +15,7 @@ from typing import TYPE_CHECKING
 from stagesync.errors import RefusedError
 from stagesync.ledger import EntryKind
 from stagesync.model.counting import counted
+from stagesync.planning.guard import Refusal
 
 if TYPE_CHECKING:
     from stagesync.agent.connection import Agent
@@ -33,8 +36,26 @@ def check(agent: Agent, done: int, left: int) -> None:
     """Raises RefusedError where somebody paused while changes were being made."""
     why = paused(agent)
     if why is not None:
-        made, waits = counted(done, "change was", "changes were"), counted(left, "waits", "wait")
-        raise RefusedError(f"{why}. {made} made before, {waits}; `stagesync resume` lets agents go on")
+        raise RefusedError(f"{why}. {_so_far(done, left)}; `stagesync resume` lets agents go on")
+
+
+def freezing(agent: Agent, overridden: Iterable[str], done: int, left: int) -> Refusal | None:
+    """The freeze window that has begun while changes were being made; None when none has, or those in ``overridden``
+    alone (by the names of their limits)."""
+    now = agent.clock()
+    names = set(overridden)
+    for freeze in agent.freezes:
+        if freeze.limit not in names and freeze.holds(now):
+            message = (
+                f"{freeze.words(now)}. {_so_far(done, left)}; the next run goes on after its end. Once and on record, "
+                "--override REASON lets a run pass"
+            )
+            return Refusal(limit=freeze.limit, wanted=1, allowed=0, message=message)
+    return None
+
+
+def _so_far(done: int, left: int) -> str:
+    return f"{counted(done, 'change was', 'changes were')} made before, {counted(left, 'waits', 'wait')}"
 
 
 def standing(ledger: Ledger) -> Entry | None:

@@ -31,10 +31,10 @@ def revert(
 ) -> Reverted:
     """Takes back what a run wrote: each value only where it still is what that run wrote.
 
-    ``name`` is the run's id, how it begins, or ``last``; ``only`` narrows it down. Errors: UsageError where there is no
-    such run, or nothing that it made; those of a run.
+    ``name`` is the run's id, how it begins, or ``last`` for the last one that wrote something; ``only`` narrows it
+    down. Errors: UsageError where there is no such run, or nothing that it made; those of a run.
     """
-    of = agent.ledger.run(name)
+    of = agent.ledger.last_that_wrote() if name == "last" else agent.ledger.run(name)
     made = agent.ledger.changes(of.id)
     outcomes = {change.key: outcome for change, outcome in made}
     wanted = selection.chosen([change for change, _ in made], only, ())

@@ -159,7 +159,8 @@ def guarded(
     """Lets the guard look at the plan of a run and, where the run may write and nothing is refused, applies it.
 
     ``moved_on`` are the keys of changes that are known to be stale, with the reason: they are left out and recorded. An
-    ``override`` is recorded together with what it lets pass.
+    ``override`` is recorded together with what it lets pass. Raises RefusedError between two batches when somebody
+    pauses, or a freeze window begins.
     """
     result = run.result
     result.refusals = _refusals(agent, result, scopes)
@@ -168,11 +169,8 @@ def guarded(
     _tell_of_stops(agent, result)
     passed = tuple(refusal for refusal in result.refusals if override is not None and not refusal.final)
     if override is not None and passed and passed == result.refusals:
-        text = f"overridden by {override.by}: {override.reason}"
-        facts = {**asdict(override), "refusals": [refusal.message for refusal in passed]}
-        at = agent.clock()
-        agent.ledger.note(text, at=at, kind=EntryKind.GUARD_OVERRIDDEN, facts=facts, run=result.run)
-        result.refusals, result.overridden = (), passed
+        _let_pass(agent, result, override, passed)
+        result.refusals = ()
     if not result.refusals:
         applied = result.applied = []
         protected = {one.key: reason for one in result.plan.changes if (reason := agent.protected.reason(one))}
@@ -180,9 +178,22 @@ def guarded(
 
         def gate() -> None:
             hold.check()
-            brake.check(agent, len(applied), planned - len(applied))
+            done, left = len(applied), planned - len(applied)
+            brake.check(agent, done, left)
+            while frozen := brake.freezing(agent, [one.limit for one in result.overridden], done, left):
+                if override is None:
+                    raise RefusedError(frozen.message)
+                _let_pass(agent, result, override, (frozen,))
 
         apply(agent, result.run, result.plan, applied, result.errors, gate=gate, moved_on={**moved_on, **protected})
+
+
+def _let_pass(agent: Agent, result: RunResult, override: Override, passed: tuple[guard.Refusal, ...]) -> None:
+    """Notes in the ledger who lets a plan pass, why, and what spoke against it."""
+    text = f"overridden by {override.by}: {override.reason}"
+    facts = {**asdict(override), "refusals": [refusal.message for refusal in passed]}
+    agent.ledger.note(text, at=agent.clock(), kind=EntryKind.GUARD_OVERRIDDEN, facts=facts, run=result.run)
+    result.overridden += passed
 
 
 def _tell_of_stops(agent: Agent, result: RunResult) -> None:

@@ -450,7 +450,9 @@ def run(  # noqa: PLR0917  (typer passes options by name)
 
 @app.command()
 def revert(  # noqa: PLR0917  (typer passes options by name)
-    run_id: Annotated[str, typer.Argument(metavar="RUN", help="A run's id, how it begins, or `last`.")],
+    run_id: Annotated[
+        str, typer.Argument(metavar="RUN", help="A run's id, how it begins, or `last`, the last that wrote.")
+    ],
     config: Config = DEFAULT_CONFIG,
     only: Only = None,
     by: By = None,

@@ -98,7 +98,8 @@ def revert(
     for change, why in done.left[: limit or None]:
         _say(f"  {change.kind} {change.object} {change.record} ({change.record_name}): {why}")
     show.left_out(len(done.left) - (limit or len(done.left)), "change")
-    show.out.print(f"\nRun {result.run} took back run {done.of.id}.", markup=False)
+    of = f"{done.of.id} ({done.of.command}, {done.of.started:%Y-%m-%d %H:%M} UTC)"
+    show.out.print(f"\nRun {result.run} took back run {of}.", markup=False, soft_wrap=True)
     return end(result, config)
 
 

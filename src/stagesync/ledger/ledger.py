@@ -11,7 +11,7 @@ from typing import Self, Unpack
 from sqlalchemy import Connection, select
 
 from stagesync.errors import LedgerError
-from stagesync.ledger import codec, locking, reading, verification, waivers
+from stagesync.ledger import codec, locking, made, reading, verification, waivers
 from stagesync.ledger.appending import CHUNK, appending
 from stagesync.ledger.chain import Draft
 from stagesync.ledger.database import Database, open_database
@@ -263,6 +263,10 @@ class Ledger:
     def run(self, name: str) -> RunRecord:
         """The run with this id, with an id that begins so, or ``last``. UsageError when there is none, or several."""
         return reading.find_run(self._database, name)
+
+    def last_that_wrote(self) -> RunRecord:
+        """The newest run that changed something in a CRM, or may have. UsageError when there is none."""
+        return made.last_that_wrote(self._database)
 
     def entries(
         self, *, limit: int | None = None, newest_first: bool = True, **where: Unpack[Where]

@@ -33,6 +33,11 @@ class Freeze:
     weekdays: frozenset[int] = frozenset()
     hours: tuple[time, time] | None = None
 
+    @property
+    def limit(self) -> str:
+        """How a refusal names it."""
+        return f"guard.freeze '{self.name}'"
+
     def holds(self, now: datetime) -> bool:
         """Whether it is so at a moment with a zone."""
         local = now.astimezone(self.time_zone)

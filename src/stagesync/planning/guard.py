@@ -199,4 +199,4 @@ def _frozen(freezes: Sequence[Freeze], now: datetime) -> Iterable[Refusal]:
                 f"{freeze.words(now)}. Nothing was written. Wait for the end; once and on record, --override REASON "
                 "lets it pass."
             )
-            yield Refusal(limit=f"guard.freeze '{freeze.name}'", wanted=1, allowed=0, message=message)
+            yield Refusal(limit=freeze.limit, wanted=1, allowed=0, message=message)
