@@ -25,10 +25,11 @@ test: $(VENV)/.installed-dev node-if-there ## run the tests; what cannot run her
 soak: $(VENV)/.installed-dev ## the answer key for many companies on many days (about ten minutes)
 	@STAGESYNC_SEEDS=60 $(BIN)/pytest -n $(JOBS) --dist worksteal tests/journeys/test_answer_key.py
 
-bench: $(VENV)/.installed-dev ## install rivals in .venv-bench and measure the audit beside them
+bench: $(VENV)/.installed-dev ## install rivals in .venv-bench and measure the audit, the pulls and the writing beside them
 	@test -x .venv-bench/bin/python || $(PYTHON) -m venv .venv-bench
 	@PIP_DISABLE_PIP_VERSION_CHECK=1 .venv-bench/bin/python -m pip --quiet install --upgrade 'pip>=25.1'
 	@PIP_DISABLE_PIP_VERSION_CHECK=1 .venv-bench/bin/python -m pip --quiet install --editable . --group bench
+	@.venv-bench/bin/python benchmarks/apply_changes.py
 	@.venv-bench/bin/python benchmarks/audit_engine.py
 	@.venv-bench/bin/python benchmarks/audit_export.py
 	@.venv-bench/bin/python benchmarks/audit_pages.py
