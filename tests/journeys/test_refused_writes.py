@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from datetime import UTC, datetime
+
 from stagesync.agent import cycle
 from stagesync.agent.running import RunResult
 from stagesync.errors import ConnectionFailed
@@ -63,3 +66,36 @@ def test_a_value_that_the_org_does_not_take_is_tried_once_and_told_once(sandbox:
     spoken = {one.key for one in result.plan.changes if one.kind is ChangeKind.OPEN_TASK and one.before}
     assert {by_key[key].result for key in spoken} <= {Result.SUPERSEDED}
     assert not spoken & {task.key for found in tasks(sandbox).values() for task in found}
+
+
+def test_a_move_that_a_pipeline_forbids_is_given_up_for_its_rule_after_a_few(sandbox: Sandbox, deploy: Deploy) -> None:
+    agent = deploy(sandbox)
+    agent.only("hubspot")
+    agent.words["connections"]["hubspot"]["api_version"] = "2026-09"
+    agent.save()
+    portal = sandbox.portal
+    made = datetime(2026, 3, 1, tzinfo=UTC)
+    stage = {"pipeline": "default", "dealstage": "contractsent", "dealname": "A deal that nobody has spoken to"}
+    deals = [portal.new_id("deals") for _ in range(250)]
+    rows = [{"id": deal, "properties": stage, "createdAt": made, "updatedAt": made} for deal in deals]
+    portal.insert_many("deals", rows)
+    portal.forward_only.update({"default", "139663272"})
+    before = stages(sandbox)
+
+    result = run(agent)
+
+    moves = [one for one in result.plan.changes if one.kind is ChangeKind.SET_STAGE and one.object == "deals"]
+    assert {str(deal) for deal in deals} <= {move.record for move in moves}
+    by_key = {outcome.key: outcome for outcome in result.applied or ()}
+    assert set(by_key) == {change.key for change in result.plan.changes}
+    assert {by_key[move.key].result for move in moves} == {Result.REFUSED, Result.FAILED}
+    assert {place: stage for place, stage in stages(sandbox).items() if place[0] == "deals"} == {
+        place: stage for place, stage in before.items() if place[0] == "deals"
+    }
+    details = [by_key[move.key].detail for move in moves]
+    told = Counter("left out" in detail or "not tried" in detail for detail in details)
+    assert told[False] < 20
+    assert all("do not allow a move back" in detail for detail in details if "left out" not in detail)
+    updates = {path: count for path, count in portal.calls.items() if path.endswith("/batch/update")}
+    assert sum(updates.values()) < 30
+    assert result.exit_code == 3

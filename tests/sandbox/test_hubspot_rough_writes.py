@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import timedelta
@@ -9,7 +10,8 @@ from typing import Literal
 
 import pytest
 
-from stagesync.model.changes import Change, ChangeKind, Halt, Result
+from stagesync.connectors.hubspot import HubSpotWriter
+from stagesync.model.changes import Change, ChangeKind, Halt, Outcome, Result
 from stagesync.sandbox.hubspot.definitions import Stage
 from stagesync.sandbox.hubspot.faults import LOST
 from stagesync.sandbox.hubspot.records import Source
@@ -276,6 +278,80 @@ def test_a_move_back_that_the_pipeline_forbids_is_left_to_a_person(office: Offic
     assert results(outcomes) == [Result.REFUSED, Result.APPLIED]
     assert "do not allow a move back" in outcomes[0].detail
     assert [stage_of(office, deal) for deal in deals] == [OLD, "closedlost"]
+
+
+def forbidden(office: Office, reason: str) -> HubSpotWriter:
+    """A writer whose every move of a deal to ``NEW`` the portal refuses, because of a rule that its admin made."""
+    if reason == "forward only":
+        office.portal.forward_only.add("default")
+    else:
+        office.portal.require_properties("deals", ["closed_lost_reason"], stage=NEW)
+    return office.again(api_version="2026-09")[1]
+
+
+@pytest.mark.parametrize("bad_rows", EACH_WAY)
+@pytest.mark.parametrize("reason", ["forward only", "required property"])
+def test_a_stage_that_the_portal_takes_from_no_record_is_given_up_after_a_few(
+    office: Office, reason: str, bad_rows: BadRows
+) -> None:
+    writer = forbidden(office, reason)
+    office.portal.faults.bad_rows = bad_rows
+    deals = deals_in(office, 100)
+    outcomes = writer.set_stage(moves(deals))
+    assert {one.halt for one in outcomes} == {Halt.TARGET}
+    assert {stage_of(office, deal) for deal in deals} == {OLD}
+    made = sum(count for path, count in office.portal.calls.items() if path.endswith("batch/update"))
+    said = "do not allow a move back" if reason == "forward only" else 'Required property "closed_lost_reason"'
+    assert all(said in one.detail for one in outcomes)
+    if bad_rows == "whole":
+        assert made == 6
+        assert Counter(results(outcomes)) == {Result.REFUSED: 5, Result.FAILED: 95}
+        assert all("not tried" in one.detail for one in outcomes if one.result is Result.FAILED)
+    else:
+        assert made == 1
+        assert results(outcomes) == [Result.REFUSED] * 100
+
+
+def test_a_stage_that_is_forbidden_does_not_keep_other_moves_back(office: Office) -> None:
+    writer = forbidden(office, "forward only")
+    deals = deals_in(office, 100)
+    ahead = {place for place in range(100) if place % 3 == 0}
+    changes = [
+        change(deal, {"dealstage": OLD}, {"dealstage": "closedlost" if place in ahead else NEW})
+        for place, deal in enumerate(deals)
+    ]
+    outcomes = writer.set_stage(changes)
+    assert [stage_of(office, deal) for deal in deals] == ["closedlost" if p in ahead else OLD for p in range(100)]
+    assert {p for p, one in enumerate(outcomes) if one.result is Result.APPLIED} == ahead
+    assert {one.halt for p, one in enumerate(outcomes) if p in ahead} == {None}
+    assert {one.halt for p, one in enumerate(outcomes) if p not in ahead} == {Halt.TARGET}
+    made = sum(count for path, count in office.portal.calls.items() if path.endswith("batch/update"))
+    assert made == 1 + 2 + 5  # all, each stage, and five alone
+
+
+@pytest.mark.parametrize("bad", [1, 2, 4, 60])
+def test_records_that_a_rule_refuses_do_not_keep_back_those_that_it_lets_through(office: Office, bad: int) -> None:
+    writer = forbidden(office, "required property")
+    refused = set(deals_in(office, bad))
+    allowed = seed(office.portal, "deals", 100 - bad, pipeline="default", dealstage=OLD, closed_lost_reason="price")
+    outcomes: list[Outcome] = []
+    for _ in range(20):  # by chance only bad ones are tried first, and then no other is
+        outcomes = list(writer.set_stage(moves([*refused, *allowed])))
+        if outcomes[-1].halt is None:
+            break
+    assert {one.crm_id for one in outcomes if one.result is Result.REFUSED} == refused
+    assert {stage_of(office, deal) for deal in allowed} == {NEW}
+    assert {stage_of(office, deal) for deal in refused} == {OLD}
+
+
+def test_a_lifecycle_stage_that_is_refused_for_all_is_given_back_to_all(office: Office) -> None:
+    contacts = seed(office.portal, "contacts", 20, lifecyclestage="opportunity")
+    office.portal.require_properties("contacts", ["phone"], stage="lead")
+    _, writer = office.again(api_version="2026-09")
+    outcomes = writer.set_stage([move(contact, "opportunity", "lead") for contact in contacts])
+    assert {one.halt for one in outcomes} == {Halt.TARGET}
+    assert all("the old stage was put back" in one.detail for one in outcomes)
+    assert {held(office, "contacts", contact)["lifecyclestage"] for contact in contacts} == {"opportunity"}
 
 
 @pytest.mark.parametrize("permission", ["READ_ONLY", "INTERNAL_ONLY"])

@@ -24,8 +24,8 @@ LEFT_OUT = "left out: the CRM did not take this value for {record}, and would no
 Write = Callable[[Sequence[Change]], Sequence[Outcome]]
 Place = tuple[str, str, str]
 """Connection, object and record."""
-Target = tuple[str, str, tuple[tuple[str, str | None], ...]]
-"""Connection, object and the values that are written."""
+Target = tuple[str, str, str, tuple[tuple[str, str | None], ...]]
+"""Connection, object, rule and the values that are written: a pipeline may allow moves on to a stage, and none back."""
 
 
 def apply(
@@ -144,7 +144,7 @@ class _Applying:
 
 
 def _target(change: Change) -> Target:
-    return change.connection, change.object, tuple(sorted(change.after.items()))
+    return change.connection, change.object, change.rule, tuple(sorted(change.after.items()))
 
 
 def _outcome(change: Change, result: Result, detail: str) -> Outcome:

@@ -48,7 +48,7 @@ def mark(key: str) -> str:
 class Halt(StrEnum):
     """What a refusal stops for the rest of the run, because everything like it would be refused as well."""
 
-    TARGET = "target"  # changes that write the same values to the same object
+    TARGET = "target"  # changes by the same rule that write the same values to the same object
     WRITES = "writes"  # all changes of this connection
 
 

@@ -2,48 +2,21 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from datetime import timedelta
-from typing import Any
+from dataclasses import replace
 
 from stagesync.connectors.hubspot.answers import BatchAnswer, MadeAnswer
-from stagesync.connectors.hubspot.faults import OutcomeUnknown, Refusal
-from stagesync.connectors.hubspot.records import BATCH, pieces
+from stagesync.connectors.hubspot.narrowing import Input, Send, Sending, Trouble, Troubles
 from stagesync.connectors.hubspot.transport import Request, WriteTransport
-from stagesync.errors import ConnectionFailed, CredentialsRefused, LimitReached
-from stagesync.model.changes import Halt, Result
-
-
-@dataclass(frozen=True, kw_only=True)
-class Trouble:
-    """Why a row of a batch was not written, or may not have been. ``halt`` and ``wait`` are as in an outcome;
-    what is ``doubtful`` is so unless the row is found as it was to be.
-    """
-
-    result: Result
-    detail: str
-    halt: Halt | None = None
-    wait: timedelta | None = None
-    doubtful: bool = False
-
-    @property
-    def settled(self) -> bool:
-        """Whether it is certain that the row was not written."""
-        return self.result is not Result.UNKNOWN and not self.doubtful
-
-
-Input = Mapping[str, Any]
-OF_ONE_ROW = frozenset({400, 404, 409, 413})
-"""Refusals of a batch that one row of it may be to blame for."""
-
-Troubles = dict[str, Trouble]
-"""By the id that the row was sent under; rows without trouble are absent."""
+from stagesync.model.changes import Result
 
 
 def update(transport: WriteTransport, object_name: str, rows: Mapping[str, Mapping[str, str]]) -> Troubles:
-    """Set properties of records by id. Idempotent, so repeated after timeouts."""
+    """Set properties of records by id. Idempotent, so repeated after timeouts.
+
+    Where HubSpot refuses the same values from every row, as a rule of the portal makes it do, a few rows show it, and
+    the others are not sent.
+    """
     inputs = [_traced({"id": record, "properties": dict(values)}) for record, values in rows.items()]
     return _write(transport, transport.paths.batch_update, object_name, inputs)
 
@@ -64,16 +37,6 @@ def associate(transport: WriteTransport, source: str, target: str, pairs: Mappin
     return _in_pieces(inputs, _near, lambda piece: _associated(transport, request, piece))
 
 
-def stopped(troubles: Troubles) -> Trouble | None:
-    """The trouble that every other write would meet as well."""
-    return next((one for one in troubles.values() if one.halt is Halt.WRITES), None)
-
-
-def not_tried(because: Trouble) -> Trouble:
-    """The trouble of a row that is not sent, because every write would meet what another row met."""
-    return replace(because, result=Result.FAILED)
-
-
 def _traced(row: Input) -> Input:
     """The row with a name of its own, by which an error may call it."""
     return {**row, "objectWriteTraceId": row["id"]}
@@ -86,32 +49,11 @@ def _write(
     return _in_pieces(inputs, _id, lambda piece: _written(transport, request, piece, key))
 
 
-def _in_pieces(
-    inputs: Sequence[Input], name: Callable[[Input], str], send: Callable[[list[Input]], Troubles]
-) -> Troubles:
-    """Send 100 rows at a time. A refusal of a whole batch is narrowed down by halves to the rows that cause it; where
-    every write would be refused, the rest is not sent.
+def _in_pieces(inputs: Sequence[Input], name: Callable[[Input], str], send: Send) -> Troubles:
+    """Send 100 rows at a time. A refusal of a whole batch is narrowed down to the rows that cause it; where every write
+    would be refused, the rest is not sent.
     """
-    troubles: Troubles = {}
-    waiting = deque(pieces(inputs, BATCH))
-    while waiting:
-        piece = waiting.popleft()
-        end = stopped(troubles)
-        if end is not None:
-            troubles |= dict.fromkeys(map(name, piece), not_tried(end))
-            continue
-        try:
-            troubles |= send(piece)
-        except Refusal as refusal:
-            if len(piece) > 1 and refusal.status in OF_ONE_ROW:
-                half = len(piece) // 2
-                waiting.extendleft([piece[half:], piece[:half]])
-            else:
-                refused = Trouble(result=Result.REFUSED, detail=refusal.rejection.words())
-                troubles |= dict.fromkeys(map(name, piece), refused)
-        except ConnectionFailed as error:
-            troubles |= dict.fromkeys(map(name, piece), trouble(error))
-    return troubles
+    return Sending(name, send).all(inputs)
 
 
 def _written(transport: WriteTransport, request: Request, inputs: list[Input], key: str | None) -> Troubles:
@@ -133,17 +75,6 @@ def _id(row: Input) -> str:
 
 def _near(row: Input) -> str:
     return str(row["from"]["id"])
-
-
-def trouble(error: ConnectionFailed) -> Trouble:
-    """What a failed request means for its rows: nothing was written unless the error says that it is unknown."""
-    if isinstance(error, LimitReached):
-        return Trouble(result=Result.FAILED, detail=f"not sent: {error}", halt=Halt.WRITES, wait=error.wait)
-    if isinstance(error, OutcomeUnknown):
-        return Trouble(result=Result.UNKNOWN, detail=str(error))
-    if isinstance(error, CredentialsRefused):
-        return Trouble(result=Result.REFUSED, detail=str(error))
-    return Trouble(result=Result.FAILED, detail=str(error))
 
 
 def rejected(answer: BatchAnswer, ids: Sequence[str], key: str | None = None) -> Troubles:

@@ -6,17 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from stagesync.connectors.hubspot.answers import AssociationLabels, Row
-from stagesync.connectors.hubspot.batches import (
-    Trouble,
-    Troubles,
-    associate,
-    not_tried,
-    stopped,
-    trouble,
-    upsert,
-)
+from stagesync.connectors.hubspot.batches import associate, upsert
 from stagesync.connectors.hubspot.faults import Refusal
 from stagesync.connectors.hubspot.frames import ID
+from stagesync.connectors.hubspot.narrowing import Trouble, Troubles, not_tried, stopped, trouble
 from stagesync.connectors.hubspot.readback import Held, current_values, failed, not_seen
 from stagesync.connectors.hubspot.tasks import (
     find_by_key,

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from stagesync.connectors.hubspot.batches import Trouble, Troubles
 from stagesync.connectors.hubspot.faults import Refusal
+from stagesync.connectors.hubspot.narrowing import Trouble, Troubles
 from stagesync.connectors.hubspot.records import read_followed
 from stagesync.connectors.hubspot.transport import ReadTransport
 from stagesync.errors import ConnectionFailed, LimitReached

@@ -13,7 +13,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from stagesync.connectors.hubspot.answers import PropertyAnswer
-from stagesync.connectors.hubspot.batches import Trouble, Troubles, not_tried, stopped, update
+from stagesync.connectors.hubspot.batches import update
+from stagesync.connectors.hubspot.narrowing import Trouble, Troubles, not_tried, stopped
 from stagesync.connectors.hubspot.readback import (
     Held,
     Values,
@@ -70,7 +71,8 @@ def finish_stages(transport: WriteTransport, object_name: str, changes: Sequence
 
 
 def _put_back(refused: Outcome, change: Change, lost: Trouble | None) -> Outcome:
-    told = _restored(Trouble(result=refused.result, detail=refused.detail), change.before[FORWARD_ONLY], lost)
+    why = Trouble(result=refused.result, detail=refused.detail, halt=refused.halt)
+    told = _restored(why, change.before[FORWARD_ONLY], lost)
     return failed(refused.key, told, crm_id=refused.crm_id)
 
 
@@ -165,6 +167,6 @@ def _unfinished(trouble: Trouble) -> Trouble:
 
 def _restored(refused: Trouble, old: str | None, lost: Trouble | None) -> Trouble:
     if lost is None:
-        return Trouble(result=refused.result, detail=f"{refused.detail}; the old stage was put back")
+        return replace(refused, detail=f"{refused.detail}; the old stage was put back")
     detail = f"{refused.detail}; the record may be left without a stage, it was {old}: {lost.detail}"
     return replace(lost, result=Result.UNKNOWN, detail=detail)

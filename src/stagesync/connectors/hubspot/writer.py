@@ -8,8 +8,9 @@ from dataclasses import replace
 
 import structlog
 
-from stagesync.connectors.hubspot.batches import Trouble, not_tried, trouble, update
+from stagesync.connectors.hubspot.batches import update
 from stagesync.connectors.hubspot.faults import Refusal
+from stagesync.connectors.hubspot.narrowing import Trouble, not_tried, trouble
 from stagesync.connectors.hubspot.opening import open_tasks
 from stagesync.connectors.hubspot.readback import Write, current_values, failed, read_back
 from stagesync.connectors.hubspot.records import BATCH
