@@ -254,3 +254,34 @@ def test_a_task_that_nothing_names_cannot_be_closed(world: World) -> None:
     (outcome,) = world.writer.close_tasks([closing(world, deal, None)])
     assert outcome.result in {Result.REFUSED, Result.FAILED}
     assert outcome.detail
+
+
+def test_a_text_that_was_written_already_is_known_again(world: World) -> None:
+    (deal,) = world.add_deals(1, world.stages[1])
+    opened = task_change(world, deal)
+    (made,) = world.writer.open_tasks([opened])
+    change = retold(opened, ChangeKind.UPDATE_TASK, made.crm_id, "One & two.")
+
+    (before,) = world.writer.look_at_tasks([change])
+    (first,) = world.writer.update_tasks([change])
+    (after,) = world.writer.look_at_tasks([change])
+    (again,) = world.writer.update_tasks([change])
+
+    assert [one.result for one in (before, first)] == [Result.FAILED, Result.APPLIED]
+    assert [one.result for one in (after, again)] == [Result.ALREADY_SO] * 2
+    # With another owner it is another change: the same words are not enough.
+    assert change.task is not None
+    handed = replace(change, task=replace(change.task, owner=world.inactive_owner))
+    assert [one.result for one in world.writer.look_at_tasks([handed])] == [Result.FAILED]
+
+
+def test_what_became_of_a_closing_can_be_seen(world: World) -> None:
+    deals = world.add_deals(3, world.stages[1])
+    made = world.writer.open_tasks([task_change(world, deal) for deal in deals])
+    ids = [outcome.crm_id or "" for outcome in made]
+    world.complete(ids[1])
+    world.delete_task(ids[2])
+    before = [world.tasks_of(deal) for deal in deals]
+    looked = world.writer.look_at_tasks([closing(world, deal, task) for deal, task in zip(deals, ids, strict=True)])
+    assert [one.result for one in looked] == [Result.FAILED, Result.ALREADY_SO, Result.ALREADY_SO]
+    assert [world.tasks_of(deal) for deal in deals] == before

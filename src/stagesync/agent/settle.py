@@ -34,8 +34,8 @@ def settle(agent: Agent, run: str, connected: Connected, writer: Writer) -> int:
     steps: tuple[tuple[ChangeKind, Callable[[Connected, Writer, Sequence[Change]], list[Outcome]]], ...] = (
         (ChangeKind.SET_STAGE, _stages),
         (ChangeKind.OPEN_TASK, _tasks),
-        (ChangeKind.UPDATE_TASK, _again),
-        (ChangeKind.CLOSE_TASK, _again),
+        (ChangeKind.UPDATE_TASK, _told),
+        (ChangeKind.CLOSE_TASK, _told),
     )
     for kind, step in steps:
         if of_kind[kind]:
@@ -65,9 +65,9 @@ def _tasks(connected: Connected, writer: Writer, changes: Sequence[Change]) -> l
     return outcomes + _written(writer.open_tasks, [one for one in changes if one.key in kept], writer.batch_size)
 
 
-def _again(_connected: Connected, _writer: Writer, changes: Sequence[Change]) -> list[Outcome]:
-    # To complete a task twice, or to write the same text again, does no harm: it is simply planned again.
-    return [_not_landed(change, "will be tried again") for change in changes]
+def _told(_connected: Connected, writer: Writer, changes: Sequence[Change]) -> list[Outcome]:
+    # Looked at, and not simply planned again: what the next plan wants of a task depends on what it says.
+    return list(writer.look_at_tasks(changes))
 
 
 def rows_of(reader: Reader, mapping: CrmMapping, changes: Sequence[Change]) -> dict[Place, Row]:

@@ -108,16 +108,29 @@ def new_text(change: Change, held: Mapping[str, str | None]) -> dict[str, str | 
     told, task = change.told, change.task
     if told is None or task is None:
         return None
-    body = held.get(BODY) or ""
-    before = html(told.body)
-    rest = body.removeprefix(before)
-    ours = body.startswith(before) and (not rest or _ENDING.fullmatch(rest) is not None)
-    if not ours or held.get(SUBJECT) != told.subject:
+    if not _says(held, told):
         return None
+    rest = (held.get(BODY) or "").removeprefix(html(told.body))
     text: dict[str, str | None] = {SUBJECT: task.subject, BODY: html(task.body) + rest}
     if task.owner == told.owner:
         return text
     return text | {OWNER: task.owner} if held.get(OWNER) == told.owner else None
+
+
+def is_retold(change: Change, held: Mapping[str, str | None]) -> bool:
+    """Whether a task says what a change was to write, and is with whom it was to be."""
+    told, task = change.told, change.task
+    if told is None or task is None or not _says(held, task):
+        return False
+    return task.owner in (told.owner, held.get(OWNER))
+
+
+def _says(held: Mapping[str, str | None], text: TaskText) -> bool:
+    """Whether a task holds a text as we write it: with nothing behind it, or the line of its key."""
+    body, ours = held.get(BODY) or "", html(text.body)
+    rest = body.removeprefix(ours)
+    whole = body.startswith(ours) and (not rest or _ENDING.fullmatch(rest) is not None)
+    return whole and held.get(SUBJECT) == text.subject
 
 
 def html(text: str) -> str:

@@ -15,10 +15,10 @@ from stagesync.connectors.hubspot.opening import open_tasks
 from stagesync.connectors.hubspot.readback import Write, current_values, failed, read_back
 from stagesync.connectors.hubspot.records import BATCH
 from stagesync.connectors.hubspot.stage_writes import finish_stages, set_stages
-from stagesync.connectors.hubspot.tasks import BODY, COMPLETED, OWNER, STATUS, SUBJECT, new_text
+from stagesync.connectors.hubspot.tasks import BODY, COMPLETED, OWNER, STATUS, SUBJECT, is_retold, new_text
 from stagesync.connectors.hubspot.transport import WriteTransport
 from stagesync.errors import ConnectionFailed
-from stagesync.model.changes import Change, Halt, Outcome, Result
+from stagesync.model.changes import Change, ChangeKind, Halt, Outcome, Result
 
 log = structlog.get_logger()
 
@@ -71,6 +71,12 @@ class HubSpotWriter:
         """Complete the tasks named by ``crm_id`` that are still open."""
         return self._each("close-task", changes, _close_tasks)
 
+    def look_at_tasks(self, changes: Sequence[Change]) -> Sequence[Outcome]:
+        """Whether tasks are as updates and closings wanted them; one that is gone counts as closed."""
+        table = self._transport.connection.task_table
+        now = current_values(self._transport, table, [one.crm_id for one in changes if one.crm_id], HELD).values
+        return [_looked_at(one, now.get(one.crm_id or "")) for one in changes]
+
     def close(self) -> None:
         """Give connections back."""
         self._transport.close()
@@ -108,13 +114,25 @@ def _update_tasks(transport: WriteTransport, _object_name: str, changes: Sequenc
     for one in changes:
         held = now.get(one.crm_id or "")
         text = new_text(one, held) if held is not None and held[STATUS] != COMPLETED else None
-        if text is None:
+        if held is not None and is_retold(one, held):
+            outcomes[one.key] = Outcome(key=one.key, result=Result.ALREADY_SO, crm_id=one.crm_id, seen=held)
+        elif text is None:
             why = "the task is gone" if held is None else "somebody has ended, edited or taken the task"
             outcomes[one.key] = Outcome(key=one.key, result=Result.SUPERSEDED, detail=why, crm_id=one.crm_id)
         else:
             writes.append(Write(key=one.key, record=str(one.crm_id), values=text))
     troubles = update(transport, table, {write.record: write.wire() for write in writes})
     return outcomes | read_back(transport, table, writes, troubles)
+
+
+def _looked_at(change: Change, held: Mapping[str, str | None] | None) -> Outcome:
+    if change.kind is ChangeKind.CLOSE_TASK:
+        done = held is None or held[STATUS] == COMPLETED
+    else:
+        done = held is not None and is_retold(change, held)
+    result = Result.ALREADY_SO if done else Result.FAILED
+    detail = "found in the CRM" if done else "it did not land; planned again"
+    return Outcome(key=change.key, result=result, detail=detail, crm_id=change.crm_id)
 
 
 def _close_tasks(transport: WriteTransport, _object_name: str, changes: Sequence[Change]) -> dict[str, Outcome]:

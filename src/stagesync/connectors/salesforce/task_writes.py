@@ -19,7 +19,7 @@ from stagesync.connectors.salesforce.schema import Field, Schema
 from stagesync.connectors.salesforce.session import OrgSession
 from stagesync.connectors.salesforce.soql import same, select
 from stagesync.errors import ConnectionFailed
-from stagesync.model.changes import OWN_MARK, Change, Outcome, Result, TaskText, mark
+from stagesync.model.changes import OWN_MARK, Change, ChangeKind, Outcome, Result, TaskText, mark
 from stagesync.model.tables import ColumnType, Table
 
 SUBJECT_LENGTH = 255
@@ -98,7 +98,9 @@ def update_tasks(session: OrgSession, schema: Schema, records: Records, changes:
         state = before.get(same(change.crm_id or ""))
         text = _new_text(change, state) if state is not None and not state["IsClosed"] else None
         outcomes[change.key] = None
-        if text is None:
+        if state is not None and _is_retold(change, state):
+            outcomes[change.key] = _outcome(change, Result.ALREADY_SO, "", state)
+        elif text is None:
             why = "the task is gone, or hidden" if state is None else "somebody has ended, edited or taken the task"
             outcomes[change.key] = _outcome(change, Result.SUPERSEDED, why)
         else:
@@ -111,6 +113,25 @@ def update_tasks(session: OrgSession, schema: Schema, records: Records, changes:
         for change, answer in zip(to_write, answers, strict=True):
             outcomes[change.key] = _updated(change, answer, texts[change.key], after, trouble)
     return _in_order(changes, outcomes)
+
+
+def look_at_tasks(session: OrgSession, schema: Schema, records: Records, changes: Sequence[Change]) -> list[Outcome]:
+    """What became of updates and closings that nobody saw the outcome of.
+
+    Errors: :class:`~stagesync.errors.ConnectionFailed` where the tasks cannot be looked at.
+    """
+    named = [one for one in changes if schema.is_id_of(session.connection.task_table, one.crm_id or "")]
+    now = _states(session, records, named)
+    return [_looked_at(change, now.get(same(change.crm_id or ""))) for change in changes]
+
+
+def _looked_at(change: Change, state: Mapping[str, Any] | None) -> Outcome:
+    if change.kind is ChangeKind.CLOSE_TASK:
+        done = state is None or bool(state["IsClosed"])
+    else:
+        done = state is not None and _is_retold(change, state)
+    result = Result.ALREADY_SO if done else Result.FAILED
+    return _outcome(change, result, "found in the CRM" if done else "it did not land; planned again", state)
 
 
 def _updating(session: OrgSession, change: Change, fields: Mapping[str, str]) -> dict[str, Any]:
@@ -141,17 +162,32 @@ def _new_text(change: Change, state: Mapping[str, Any]) -> dict[str, str] | None
     told, task = change.told, change.task
     if told is None or task is None:
         return None
-    held = _plain(state.get("Description"))
-    ending = _ENDING.search(held)
-    rest = ending[0] if ending else ""
-    room = DESCRIPTION_LENGTH - max(len(rest), 2)
-    wrote = (shortened(told.subject, SUBJECT_LENGTH), shortened(told.body, room) + rest)
-    if (state.get("Subject"), held) != wrote:
+    if not _says(state, told):
         return None
-    text = {"Subject": shortened(task.subject, SUBJECT_LENGTH), "Description": shortened(task.body, room) + rest}
+    text = _text(task, state)
     if task.owner == told.owner:
         return text
     return text | {"OwnerId": task.owner} if same(_plain(state.get("OwnerId"))) == same(told.owner) else None
+
+
+def _is_retold(change: Change, state: Mapping[str, Any]) -> bool:
+    """Whether a task says what a change was to write, and is with whom it was to be."""
+    told, task = change.told, change.task
+    if told is None or task is None or not _says(state, task):
+        return False
+    return task.owner == told.owner or same(_plain(state.get("OwnerId"))) == same(task.owner)
+
+
+def _says(state: Mapping[str, Any], text: TaskText) -> bool:
+    return {"Subject": state.get("Subject"), "Description": _plain(state.get("Description"))} == _text(text, state)
+
+
+def _text(text: TaskText, state: Mapping[str, Any]) -> dict[str, str]:
+    """A text as the fields of a task, with the key that its description ends with."""
+    ending = _ENDING.search(_plain(state.get("Description")))
+    rest = ending[0] if ending else ""
+    body = shortened(text.body, DESCRIPTION_LENGTH - max(len(rest), 2)) + rest
+    return {"Subject": shortened(text.subject, SUBJECT_LENGTH), "Description": body}
 
 
 def _plain(text: object) -> str:

@@ -12,7 +12,7 @@ from stagesync.connectors.salesforce.rows import COLLECTION_ROWS
 from stagesync.connectors.salesforce.schema import Schema
 from stagesync.connectors.salesforce.session import OrgSession
 from stagesync.connectors.salesforce.stage_writes import set_stages
-from stagesync.connectors.salesforce.task_writes import close_tasks, open_tasks, update_tasks
+from stagesync.connectors.salesforce.task_writes import close_tasks, look_at_tasks, open_tasks, update_tasks
 from stagesync.model.changes import Change, Outcome
 
 log = structlog.get_logger(__name__)
@@ -58,6 +58,10 @@ class SalesforceWriter:
     def close_tasks(self, changes: Sequence[Change]) -> Sequence[Outcome]:
         """Complete the tasks that are still open."""
         return self._told("close-task", close_tasks(self._session, self._schema, self._records, changes))
+
+    def look_at_tasks(self, changes: Sequence[Change]) -> Sequence[Outcome]:
+        """Whether tasks are as updates and closings wanted them; one that is gone, or hidden, counts as closed."""
+        return look_at_tasks(self._session, self._schema, self._records, changes)
 
     def close(self) -> None:
         """Give connections back."""
