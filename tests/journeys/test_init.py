@@ -245,6 +245,32 @@ def test_a_portal_is_set_up_with_the_same_words(admin: Admin, tmp_path: Path) ->
     assert findings(expected.out) <= found
 
 
+def test_an_app_that_renews_its_token(admin: Admin) -> None:
+    portal = admin.sandbox.portal
+    app = {"HUBSPOT_CLIENT_ID": portal.client_id, "HUBSPOT_CLIENT_SECRET": portal.client_secret, "HUBSPOT_TOKEN": ""}
+    app["ACME_REFRESH"] = portal.refresh_token
+    hubspot = ("init", "--crm", "hubspot", "--base-url", admin.sandbox.url)
+    for wrong in (("--refresh-token-env", "ACME_REFRESH", "--token-env", "OTHER"), ("--client-id-env", "ACME_ID")):
+        refused = admin.types(*hubspot, *wrong, **app)
+        assert refused.code == 2
+        assert "--refresh-token-env" in refused.err
+    assert not admin.config.exists()
+    made = admin.types(*hubspot, "--refresh-token-env", "ACME_REFRESH", **app)
+    assert made.code == 0, made.said
+    words = yaml.safe_load(admin.config.read_text(encoding="utf-8"))["connections"]["hubspot"]
+    assert words["refresh_token"] == {"env": "ACME_REFRESH"}
+    assert words["client_id"] == {"env": "HUBSPOT_CLIENT_ID"}
+    assert words["client_secret"] == {"env": "HUBSPOT_CLIENT_SECRET"}
+    assert "token" not in words
+    for command in (("check", "--online"), ("audit",)):
+        done = admin.types(*command, **app)
+        assert done.code == 0, done.said
+    refused = admin.types("audit", **{**app, "ACME_REFRESH": "stale"})
+    assert refused.code == 5
+    assert "check client_id, client_secret and refresh_token" in refused.err
+    assert "stale" not in refused.said
+
+
 def test_a_private_key_instead_of_a_secret(admin: Admin) -> None:
     admin.folder.mkdir()
     (admin.folder / "key.pem").write_text(pair("first").private, encoding="utf-8")

@@ -254,7 +254,7 @@ class _HubSpot:
         return {
             "employees": max((int(size) for size in sizes if size), default=None),
             "replies": sum(mail["hs_email_direction"] == "INCOMING_EMAIL" for mail in mails),
-            "calls": sum(call.get("hs_call_disposition") == CONNECTED for call in calls),
+            "calls": sum(_spoken(call) for call in calls),
             "meetings": len(held),
             "meetings_ahead": len(ahead),
             "last_activity": _latest(
@@ -265,6 +265,12 @@ class _HubSpot:
                 ]
             ),
         }
+
+
+def _spoken(call: Row) -> bool:
+    """The buyer rang, or was connected for a minute or more."""
+    connected = call.get("hs_call_disposition") == CONNECTED
+    return call.get("hs_call_direction") == "INBOUND" or (connected and int(call["hs_call_duration"] or 0) >= 60_000)
 
 
 def _at(text: str) -> datetime:

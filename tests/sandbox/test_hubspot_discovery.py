@@ -18,6 +18,8 @@ from .hubspot_office import Office, office, seed
 
 __all__ = ["office"]
 
+CONNECTED = "f240bbac-87c9-4f6e-bf70-924b57d47db7"
+
 
 def discovery(office: Office, **how: Any) -> Discovery:
     found = discover(office.connection, sleep=office.waits.append)
@@ -90,6 +92,8 @@ def test_what_does_not_count_is_said(office: Office, monkeypatch: pytest.MonkeyP
     seed(office.portal, "meetings", 3, hs_meeting_outcome="SCHEDULED", **ended)
     seed(office.portal, "meetings", 1, hs_meeting_outcome="COMPLETED", **ended)
     seed(office.portal, "meetings", 9, hs_meeting_outcome="SCHEDULED", hs_meeting_end_time="2027-11-01T09:00:00Z")
+    seed(office.portal, "calls", 4, hs_call_disposition=CONNECTED)
+    seed(office.portal, "calls", 1, hs_call_disposition=CONNECTED, hs_call_duration="61000")
     office.portal.add_property("deals", PropertyDefinition(name="hs_salesforceopportunityid", label="SFDC"))
     office.portal.faults.leads_absent = True
     monkeypatch.setitem(account_api.DISPOSITIONS, "11111111-0000-4000-8000-000000000000", "Gatekeeper")
@@ -99,6 +103,7 @@ def test_what_does_not_count_is_said(office: Office, monkeypatch: pytest.MonkeyP
     assert "3 in the past still say SCHEDULED" in found["meetings"][1]
     assert "Sales Hub Professional" in found["leads (0-136)"][1]
     assert "Gatekeeper" in found["calls"][1]
+    assert "4 say 'Connected' and not for how long" in found["length of calls"][1]
     assert "one of the two" in found["Salesforce"][1]
 
 

@@ -12,7 +12,7 @@ from stagesync.cli.options import Crm
 from stagesync.errors import UsageError
 from stagesync.onboarding.starter import mapping_path
 from stagesync.policy.schema import Identifier
-from stagesync.settings import ConnectionSettings
+from stagesync.settings import RENEWED, ConnectionSettings
 
 NAME: TypeAdapter[str] = TypeAdapter(Identifier)
 WORDS: TypeAdapter[ConnectionSettings] = TypeAdapter(ConnectionSettings)
@@ -23,12 +23,17 @@ class Given:
     """What was said on the command line; variables are names, never secrets."""
 
     login_url: str | None
-    client_id_env: str
-    client_secret_env: str
+    client_id_env: str | None
+    client_secret_env: str | None
     username: str | None
     private_key: Path | None
-    token_env: str
+    token_env: str | None
+    refresh_token_env: str | None
     base_url: str | None
+
+    def secret(self, crm: Crm, name: str) -> dict[str, str]:
+        """The variable of a secret: the one that was named, or ``SALESFORCE_CLIENT_ID`` and the like."""
+        return {"env": getattr(self, f"{name}_env") or f"{crm}_{name}".upper()}
 
 
 def connection_words(crm: Crm, name: str, given: Given) -> ConnectionSettings:
@@ -42,9 +47,9 @@ def connection_words(crm: Crm, name: str, given: Given) -> ConnectionSettings:
         case Crm.SALESFORCE:
             if not given.login_url:
                 raise UsageError("--login-url is missing: the org's My Domain, such as https://acme.my.salesforce.com")
-            words |= {"login_url": given.login_url, "client_id": {"env": given.client_id_env}, **_way_in(given)}
+            words |= {"login_url": given.login_url, "client_id": given.secret(crm, "client_id"), **_way_in(given)}
         case Crm.HUBSPOT:
-            words |= {"token": {"env": given.token_env}}
+            words |= _token(given)
             if given.base_url:
                 words["base_url"] = given.base_url
         case _:
@@ -61,7 +66,21 @@ def connection_words(crm: Crm, name: str, given: Given) -> ConnectionSettings:
 def _way_in(given: Given) -> dict[str, Any]:
     """What proves who we are: a private key where one is named, else a client secret."""
     if given.private_key is None and given.username is None:
-        return {"client_secret": {"env": given.client_secret_env}}
+        return {"client_secret": given.secret(Crm.SALESFORCE, "client_secret")}
     if given.private_key is None or given.username is None:
         raise UsageError("--username and --private-key belong together: give both, or neither to use a client secret")
     return {"username": given.username, "private_key": {"file": str(given.private_key.absolute())}}
+
+
+def _token(given: Given) -> dict[str, Any]:
+    """A token that stays, or what an OAuth app takes to renew its own."""
+    if given.refresh_token_env is None:
+        if given.client_id_env or given.client_secret_env:
+            raise UsageError(
+                "--client-id-env and --client-secret-env belong to an OAuth app: name the variable with its refresh "
+                "token too, with --refresh-token-env"
+            )
+        return {"token": given.secret(Crm.HUBSPOT, "token")}
+    if given.token_env is not None:
+        raise UsageError("--token-env and --refresh-token-env are two ways to log in: give one of them")
+    return {name: given.secret(Crm.HUBSPOT, name) for name in RENEWED}

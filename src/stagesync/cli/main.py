@@ -50,8 +50,6 @@ app.add_typer(log_app, name="log")
 
 # Unless it asks the CRMs it reads files and logs nothing; to load the logs costs more than its work.
 LOGLESS = "check"
-VARIABLES = ("SALESFORCE_CLIENT_ID", "SALESFORCE_CLIENT_SECRET", "HUBSPOT_TOKEN")
-"""Where secrets are looked for unless an option names another environment variable."""
 USED = "stagesync.config"
 """Where a command's context keeps which settings file it was given."""
 
@@ -134,11 +132,18 @@ def init(  # noqa: PLR0917  (typer passes options by name)
         str | None, typer.Option(help="Salesforce: the org's My Domain, such as https://acme.my.salesforce.com.")
     ] = None,
     client_id_env: Annotated[
-        str, typer.Option(metavar="VARIABLE", help="Salesforce: the environment variable with the client id.")
-    ] = VARIABLES[0],
+        str | None,
+        typer.Option(
+            metavar="VARIABLE", help="The environment variable with the client id. [default: SALESFORCE_CLIENT_ID]"
+        ),
+    ] = None,
     client_secret_env: Annotated[
-        str, typer.Option(metavar="VARIABLE", help="Salesforce: the environment variable with the client secret.")
-    ] = VARIABLES[1],
+        str | None,
+        typer.Option(
+            metavar="VARIABLE",
+            help="The environment variable with the client secret. [default: SALESFORCE_CLIENT_SECRET]",
+        ),
+    ] = None,
     username: Annotated[
         str | None, typer.Option(help="Salesforce, with --private-key: the user that StageSync works as.")
     ] = None,
@@ -147,8 +152,19 @@ def init(  # noqa: PLR0917  (typer passes options by name)
         typer.Option(metavar="FILE", help="Salesforce: log in with this RSA key (PEM), and not with a client secret."),
     ] = None,
     token_env: Annotated[
-        str, typer.Option(metavar="VARIABLE", help="HubSpot: the environment variable with the token.")
-    ] = VARIABLES[2],
+        str | None,
+        typer.Option(
+            metavar="VARIABLE", help="HubSpot: the environment variable with the token. [default: HUBSPOT_TOKEN]"
+        ),
+    ] = None,
+    refresh_token_env: Annotated[
+        str | None,
+        typer.Option(
+            metavar="VARIABLE",
+            help="HubSpot: log in as an OAuth app, and not with a token: the environment variable with its refresh "
+            "token. Client id and secret are then in HUBSPOT_CLIENT_ID and HUBSPOT_CLIENT_SECRET.",
+        ),
+    ] = None,
     base_url: Annotated[str | None, typer.Option(help="HubSpot: where its API is, unless it is HubSpot's own.")] = None,
     definitions: Annotated[
         str, typer.Option(metavar="PACK", help="Which of the shipped definitions to start from.")
@@ -169,6 +185,7 @@ def init(  # noqa: PLR0917  (typer passes options by name)
         username=username,
         private_key=private_key,
         token_env=token_env,
+        refresh_token_env=refresh_token_env,
         base_url=base_url,
     )
     name = connection or str(crm)

@@ -128,7 +128,7 @@ class HubSpotDiscovery:
 
     def blind_spots(self) -> Sequence[BlindSpot]:
         """What is in the portal and does not count, or is not in it and would be missed."""
-        return [*self._leads(), *self._mail(), *self._meetings(), *self._outcomes(), *self._sync()]
+        return [*self._leads(), *self._mail(), *self._meetings(), *self._outcomes(), *self._lengths(), *self._sync()]
 
     def close(self) -> None:
         """Give connections back."""
@@ -166,6 +166,17 @@ class HubSpotDiscovery:
         if own:
             says = f"besides 'Connected' the portal has outcomes of its own, which do not count: {', '.join(own)}"
             yield BlindSpot(subject="calls", blind=None, says=says)
+
+    def _lengths(self) -> Iterator[BlindSpot]:
+        unknown = {"propertyName": "hs_call_duration", "operator": "NOT_HAS_PROPERTY"}
+        endless = self._count("calls", _is("hs_call_disposition", CONNECTED), unknown)
+        if endless:
+            told = "1 says" if endless == 1 else f"{endless:,} say"
+            says = (
+                f"{told} 'Connected' and not for how long, as calls do that are logged by hand; they do not count "
+                "unless the buyer rang"
+            )
+            yield BlindSpot(subject="length of calls", blind=None, says=says)
 
     def _sync(self) -> Iterator[BlindSpot]:
         if "hs_salesforceopportunityid" in self._portal.properties("deals"):
