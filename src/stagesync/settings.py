@@ -375,6 +375,15 @@ class CalendarSettings(WorkingDays):
         return self
 
 
+class ManagerSettings(Strict):
+    """Whose manager somebody is, in both CRMs alike."""
+
+    manager: Annotated[Words, Field(description="id, name or email of the manager")]
+    owners: Annotated[list[Words], Field(description="ids, names or emails of owners; all of them if left out")] = (
+        Field(default_factory=list)
+    )
+
+
 class TaskSettings(Strict):
     """How tasks are written."""
 
@@ -389,6 +398,15 @@ class TaskSettings(Strict):
     calendars: Annotated[list[CalendarSettings], Field(description="of some owners; the first that fits counts")] = (
         Field(default_factory=list)
     )
+    escalate_after: (
+        Annotated[
+            Length, Field(description="how long after an owner ended a task the manager gets one; never if left out")
+        ]
+        | None
+    ) = None
+    managers: Annotated[
+        list[ManagerSettings], Field(description="of owners; the first that fits counts, before what the CRM says")
+    ] = Field(default_factory=list)
     template: (
         Annotated[Words, Field(description="a file with the words of tasks; the shipped one if left out")] | None
     ) = None

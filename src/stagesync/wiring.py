@@ -24,6 +24,7 @@ from stagesync.audit.explain import Explanation
 from stagesync.connectors.base import Discovery, Reader, Writer
 from stagesync.mirror import Mirror
 from stagesync.model.waivers import Waiver
+from stagesync.planning.escalation import Escalation, NamedManager
 from stagesync.planning.freeze import Freeze
 from stagesync.planning.guard import Bound, Limits, Protected
 from stagesync.settings import (
@@ -77,6 +78,7 @@ def opened(
                 tasks_a_day=settings.words.tasks.per_owner_and_day,
                 template=settings.task_template,
                 calendars=settings.calendars,
+                escalation=_escalation(settings),
                 freezes=_freezes(settings),
                 protected=_protected(settings),
                 pause_file=settings.pause_file,
@@ -262,6 +264,12 @@ def _hubspot_connection(
         task_table=task_table,
         task_key=task_key,
     )
+
+
+def _escalation(settings: Settings) -> Escalation:
+    words = settings.words.tasks
+    named = [NamedManager(manager=one.manager, owners=frozenset(one.owners)) for one in words.managers]
+    return Escalation(after=words.escalate_after, named=named)
 
 
 def _limits(settings: Settings) -> Limits:

@@ -8,11 +8,13 @@ from datetime import timedelta
 import polars as pl
 import pytest
 
+from stagesync.connectors.base import Following
 from stagesync.errors import ConnectionFailed, CredentialsRefused
 from stagesync.model.frames import POLARS
 from stagesync.model.tables import ColumnType
+from stagesync.model.tasks import Ending
 
-from .world import World
+from .world import World, task_change
 
 
 def pulled(world: World) -> pl.DataFrame:
@@ -142,3 +144,24 @@ def test_a_crm_that_is_down_is_named(world: World) -> None:
 def test_keys_without_tasks(world: World) -> None:
     assert world.reader.own_tasks([]) == {}
     assert world.reader.own_tasks(["one", "an'other\\"]) == {}
+
+
+def test_it_is_known_what_became_of_tasks_and_when(world: World) -> None:
+    assert isinstance(world.reader, Following)
+    deals = world.add_deals(3, world.stages[0])
+    made = world.writer.open_tasks([task_change(world, deal) for deal in deals])
+    left, completed, deleted = (str(one.crm_id) for one in made)
+    world.clock.advance(hours=5)
+    world.complete(completed)
+    ended = world.clock()
+    world.clock.advance(hours=1)
+    world.delete_task(deleted)
+    world.clock.advance(days=1)
+    found = world.reader.task_states([left, completed, deleted])
+    assert {one: (state.ended, state.at) for one, state in found.items()} == {
+        left: (None, None),
+        completed: (Ending.COMPLETED, ended),
+        deleted: (Ending.DELETED, ended + timedelta(hours=1)),
+    }
+    assert found[left].status
+    assert world.reader.task_states([]) == {}

@@ -13,6 +13,7 @@ from zoneinfo import ZoneInfo
 from stagesync.connectors.base import Metered, Reader, Writer
 from stagesync.mirror import Mirror
 from stagesync.model.crm import Calls
+from stagesync.planning.escalation import Escalation
 from stagesync.planning.freeze import Freeze
 from stagesync.planning.guard import Limits, Protected
 from stagesync.policy.calendars import Calendars
@@ -76,6 +77,7 @@ class Agent:
     tasks_a_day: int | None = None
     calendars: Calendars = field(default_factory=Calendars)
     template: TaskTemplate = field(default_factory=shipped_template)
+    escalation: Escalation = field(default_factory=Escalation)
     freezes: Sequence[Freeze] = ()
     protected: Protected = field(default_factory=Protected)
     pause_file: Path | None = None

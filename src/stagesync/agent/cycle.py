@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 
 import structlog
 
-from stagesync.agent import brake, pauses
+from stagesync.agent import brake, followed, pauses
 from stagesync.agent.connection import Agent, Connected
 from stagesync.agent.pull import Pulled, pull
 from stagesync.agent.running import Override, Running, RunResult, guarded, running
@@ -24,6 +24,7 @@ from stagesync.errors import IncompleteError, Interrupted, StageSyncError
 from stagesync.ledger import TrackedTask
 from stagesync.model.changes import ChangeKind, Plan
 from stagesync.planning import planner
+from stagesync.planning.escalation import TaskEnd
 from stagesync.planning.situation import OpenTask, Situation
 
 log = structlog.get_logger(__name__)
@@ -96,7 +97,9 @@ def _observe(agent: Agent, result: RunResult, connected: Connected, *, write: bo
     judgements = audit(agent, connected, pulled, result.as_of)
     result.judgements += judgements
     _record(agent, result, connected, judgements)
-    return planner.plan(judgements, _situation(agent, connected, pulled, judgements, result.as_of))
+    tasks = _tasks(agent, connected, judgements)
+    ends = followed.ends(agent, result.run, connected, tasks, followed.states(agent, connected, tasks))
+    return planner.plan(judgements, _situation(agent, connected, pulled, _open(tasks, ends), result.as_of))
 
 
 def audit(agent: Agent, connected: Connected, pulled: Pulled, as_of: datetime) -> list[Judgement]:
@@ -157,8 +160,27 @@ def _tasks(agent: Agent, connected: Connected, judgements: Sequence[Judgement]) 
     return [replace(task, record=became.get((task.object, task.record), task.record)) for task in tasks]
 
 
+def _open(tasks: Sequence[TrackedTask], ends: Mapping[str, TaskEnd]) -> list[OpenTask]:
+    return [
+        OpenTask(
+            object=task.object,
+            record=task.record,
+            crm_id=task.crm_id,
+            findings=task.findings,
+            criteria=task.criteria,
+            text=task.text,
+            tells_of_a_move=task.tells_of_a_move,
+            before=task.before,
+            key=task.key,
+            ended=ends.get(task.crm_id or ""),
+            escalates=task.escalates,
+        )
+        for task in tasks
+    ]
+
+
 def _situation(
-    agent: Agent, connected: Connected, pulled: Pulled, judgements: Sequence[Judgement], as_of: datetime
+    agent: Agent, connected: Connected, pulled: Pulled, tasks: Sequence[OpenTask], as_of: datetime
 ) -> Situation:
     return Situation(
         connection=connected.name,
@@ -168,24 +190,13 @@ def _situation(
         task_due=agent.task_due,
         owners=pulled.owners,
         stages=pulled.stages,
-        open_tasks=[
-            OpenTask(
-                object=task.object,
-                record=task.record,
-                crm_id=task.crm_id,
-                findings=task.findings,
-                criteria=task.criteria,
-                text=task.text,
-                tells_of_a_move=task.tells_of_a_move,
-                before=task.before,
-            )
-            for task in _tasks(agent, connected, judgements)
-        ],
+        open_tasks=tasks,
         fallback_owner=connected.fallback_owner,
         protected=agent.protected,
         corrections=corrections(agent.ledger, connected.name, connected.mapping),
         tasks_a_day=agent.tasks_a_day,
         template=agent.template,
+        escalation=agent.escalation,
         calendars=agent.calendars,
         opened_today=_opened_today(agent, connected, as_of),
     )

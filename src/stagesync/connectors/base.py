@@ -23,6 +23,7 @@ from stagesync.model.crm import (
 )
 from stagesync.model.frames import Page
 from stagesync.model.tables import Missing, Table
+from stagesync.model.tasks import TaskState
 
 Progress = Callable[[str, int], None]
 """Called with a table's name and the rows read so far."""
@@ -145,6 +146,17 @@ class Merging(Protocol):
 
     def merged_into(self, table: Table, ids: Sequence[str]) -> Mapping[str, str]:
         """Of these records those that are part of another one now: their ids to its id."""
+
+
+@runtime_checkable
+class Following(Protocol):
+    """A reader of a CRM in which people work on our tasks.
+
+    Errors: those of :class:`Reader`.
+    """
+
+    def task_states(self, ids: Sequence[str]) -> Mapping[str, TaskState]:
+        """These tasks as they are now, by id; an absent one is gone for good, or hidden."""
 
 
 @runtime_checkable

@@ -32,6 +32,7 @@ class EntryKind(StrEnum):
     GUARD_OVERRIDDEN = "guard.overridden"
     WRITES_PAUSED = "writes.paused"
     WRITES_RESUMED = "writes.resumed"
+    TASK_ENDED = "task.ended"
     NOTE = "note"
 
 
@@ -112,7 +113,7 @@ class TrackedTask:
     ``key`` is the key of the change that opened it, ``crm_id`` None only where the CRM did not say its id.
     ``tells_of_a_move`` is whether it says that its record was moved, ``before`` the stage to which it was.
     ``text`` is what was written into it last, ``text_hash`` :func:`stagesync.ledger.codec.text_hash` of it, and
-    ``told`` when that was (UTC).
+    ``told`` when that was (UTC). ``escalates`` is the key of the task of a rep that this one, for the manager, follows.
     """
 
     key: str
@@ -127,6 +128,7 @@ class TrackedTask:
     text: TaskText | None
     text_hash: str | None
     told: datetime
+    escalates: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -222,6 +222,7 @@ def _task(change: Change, row: Row[*tuple[Any, ...]]) -> TrackedTask:
         text=change.task,
         text_hash=codec.text_hash(change.task) if change.task else None,
         told=codec.time_of(row.at),
+        escalates=change.escalates,
     )
 
 

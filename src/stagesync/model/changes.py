@@ -88,6 +88,7 @@ class Change:
     to be written over it, and the owner whom it must still have to get another one. ``grounds`` are the evidence,
     ``findings`` the keys of the findings behind the change, ``criteria`` the ids of the criteria that a task asks the
     rep to meet.
+    ``escalates`` is the key of the task that its owner ended, where this one is for the manager instead.
     ``amount`` is the money at stake, in ``currency`` as far as the mapping says in which.
     ``stage_from``, ``stage_to`` and ``owner_name`` are for people: the CRM's labels, not its values.
     """
@@ -118,6 +119,7 @@ class Change:
     task: TaskText | None = None
     told: TaskText | None = None
     crm_id: str | None = None
+    escalates: str | None = None
 
     @property
     def tells_of_a_move(self) -> bool:

@@ -40,7 +40,7 @@ class NativeStage:
 class Owner:
     """A person or a queue that records belong to. ``id`` is what the owner field of a record holds; ``author`` is what
     a stage history calls the person, where that is another word; ``country`` is what the CRM says of it, in the field
-    that the settings name."""
+    that the settings name. ``manager`` is the id of the person whom the CRM calls the owner's manager."""
 
     id: str
     name: str
@@ -50,6 +50,7 @@ class Owner:
     time_zone: str | None = None
     author: str | None = None
     country: str | None = None
+    manager: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

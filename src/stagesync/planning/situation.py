@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 from stagesync.model.changes import TaskText
 from stagesync.model.crm import NativeStage, Owner
 from stagesync.planning.disputes import Correction
+from stagesync.planning.escalation import Escalation, TaskEnd
 from stagesync.planning.guard import Protected
 from stagesync.policy.calendars import Calendars
 from stagesync.policy.durations import Duration
@@ -23,7 +24,9 @@ NOTHING_PROTECTED = Protected()
 class OpenTask:
     """A task that we opened earlier and have not closed: which findings and criteria it was about, and its text.
 
-    ``before`` is the corrected stage that its text speaks of, where it tells of a move.
+    ``before`` is the corrected stage that its text speaks of, where it tells of a move. ``key`` is that of the change
+    that opened it. ``ended`` says how somebody ended it, as far as that was asked; ``escalates`` is the key of the task
+    that this one, for the manager, follows.
     """
 
     object: str
@@ -34,6 +37,9 @@ class OpenTask:
     text: TaskText | None = None
     tells_of_a_move: bool = False
     before: Mapping[str, str | None] = field(default_factory=dict)
+    key: str = ""
+    ended: TaskEnd | None = None
+    escalates: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +50,8 @@ class Situation:
     ``fallback_owner`` gets the tasks that no active person can be given. ``protected`` is never written.
     ``corrections`` are those that were applied earlier, oldest first, by object and record.
     ``tasks_a_day`` is how many tasks an owner may get in a day (None: any number), ``opened_today`` how many each has
-    got since midnight. ``template`` has the words of tasks, ``calendars`` the working days of their owners.
+    got since midnight. ``template`` has the words of tasks, ``calendars`` the working days of their owners, and
+    ``escalation`` says when a manager hears of a task that its owner ended.
     """
 
     connection: str
@@ -62,3 +69,4 @@ class Situation:
     opened_today: Mapping[str, int] = field(default_factory=dict)
     calendars: Calendars = field(default_factory=Calendars)
     template: TaskTemplate = field(default_factory=shipped_template)
+    escalation: Escalation = field(default_factory=Escalation)

@@ -1,7 +1,8 @@
 """Tasks of a plan: which to open, whose text to change, which to hand on and which to close.
 
-A record gets one task at most. Its key comes from what the task asks for, so that the same plan made twice, even
-with an empty ledger, never makes a second task.
+A record gets one task at most, and its owner's manager one more when the owner ended it. A key comes from what the
+task asks for, or from the task that was ended, so that the same plan made twice, even with an empty ledger, never makes
+a second task.
 """
 
 from __future__ import annotations
@@ -13,11 +14,14 @@ from datetime import date
 from stagesync.audit.judgement import Judgement
 from stagesync.model.changes import Change, ChangeKind, Mode, TaskText
 from stagesync.model.counting import counted
+from stagesync.model.crm import Owner
 from stagesync.model.findings import Finding, Kind, Verdict
-from stagesync.planning.calendar import due_date
+from stagesync.planning.calendar import due_date, is_over
 from stagesync.planning.draft import Draft, change_key, day_of, grounds_of, without
+from stagesync.planning.escalation import TaskEnd
 from stagesync.planning.situation import OpenTask
 from stagesync.policy.mappings import MappedObject
+from stagesync.policy.task_texts import Ended
 
 
 class Tasks:
@@ -25,8 +29,10 @@ class Tasks:
 
     def __init__(self, draft: Draft) -> None:
         self.draft = draft
-        self.with_task = {(task.object, task.record): task for task in draft.situation.open_tasks}
-        self.retold: set[tuple[str, str]] = set()
+        tasks = draft.situation.open_tasks
+        self.with_task = {(task.object, task.record): task for task in tasks if task.escalates is None}
+        self.of_managers = {(task.object, task.record): task for task in tasks if task.escalates is not None}
+        self.retold: set[str] = set()
 
     def ask(self, judgement: Judgement, findings: Sequence[Finding], move: Change | None) -> None:
         first = findings[0]
@@ -36,6 +42,8 @@ class Tasks:
         task = self.with_task.get((first.object, first.record))
         if task is not None:
             self.update_task(judgement, task, findings, criteria)
+            if move is None:
+                self.escalate(judgement, task, findings, criteria)
             return
         owner = self.assignee(first.owner)
         if owner is None:
@@ -60,6 +68,60 @@ class Tasks:
                 ),
             )
         )
+
+    def escalate(
+        self, judgement: Judgement, task: OpenTask, findings: Sequence[Finding], criteria: tuple[str, ...]
+    ) -> None:
+        """Tell the manager, once, of a task that its owner ended while what it asked for stays away."""
+        first, known = findings[0], self.of_managers.get((task.object, task.record))
+        if task.ended is None or not {one.key for one in findings} & set(task.findings):
+            return
+        who = self.draft.owners.get(task.text.owner if task.text else "")
+        ended = self.ended(task.ended, who.name if who else "Somebody")
+        if known is not None:
+            self.update_task(judgement, known, findings, criteria, ended)
+            return
+        if not self.is_time(judgement, task.ended, who):
+            return
+        owner = self.draft.owners.get(first.owner or "") or who
+        manager = owner and self.draft.situation.escalation.manager(
+            owner, self.draft.owners, self.draft.situation.fallback_owner
+        )
+        if owner is None or manager is None:
+            whose = owner.name if owner else "nobody"
+            self.draft.skip(first, f"its task was ended, and no active manager of {whose} is known (tasks.managers)")
+            return
+        change = replace(
+            self.asking(judgement, findings, ChangeKind.OPEN_TASK, manager.id),
+            key=change_key("escalate", task.key),
+            criteria=criteria,
+            seen=_standing(judgement.mapped, first),
+            stage_from=self.draft.label(judgement.mapped, first.pipeline, first.native_stage),
+            escalates=task.key,
+            task=TaskText(
+                subject=self.draft.situation.template.subject(findings, ended=ended),
+                body=self.draft.situation.template.body(findings, ended=ended),
+                due=self.due(manager.id, judgement),
+                owner=manager.id,
+            ),
+        )
+        # Protected is who owns the record; its manager has the task alone.
+        reason = self.draft.situation.protected.reason(replace(change, owner=owner.id, owner_name=owner.name))
+        if reason is None:
+            self.draft.added(change)
+        else:
+            self.draft.left_out.append(without(change, reason))
+
+    def is_time(self, judgement: Judgement, end: TaskEnd, who: Owner | None) -> bool:
+        """Whether enough working days of the one who ended a task have passed since."""
+        situation = self.draft.situation
+        days = situation.calendars.of(who, judgement.definition.working_days)
+        after = situation.escalation.after
+        return after is not None and is_over(end.at, after, situation.now, situation.time_zone, days)
+
+    def ended(self, end: TaskEnd, who: str) -> Ended:
+        """The end of a task in the words of its template."""
+        return Ended(who=who, how=end.how.value, day=end.at.astimezone(self.draft.situation.time_zone).date())
 
     def asking(self, judgement: Judgement, findings: Sequence[Finding], kind: ChangeKind, owner: str | None) -> Change:
         """A change of the task that asks for what some findings of one record miss, without its text and its key."""
@@ -88,9 +150,16 @@ class Tasks:
         return due_date(self.draft.situation.today, self.draft.situation.task_due, days)
 
     def update_task(
-        self, judgement: Judgement, task: OpenTask, findings: Sequence[Finding], criteria: tuple[str, ...]
+        self,
+        judgement: Judgement,
+        task: OpenTask,
+        findings: Sequence[Finding],
+        criteria: tuple[str, ...],
+        ended: Ended | None = None,
     ) -> None:
         """Say in an open task what is found now, where that is something else. Wording alone is no reason.
+
+        ``ended`` is the end of the task that this one, for the manager, follows.
 
         A task that tells of a move goes on asking for the evidence of the old stage, of which nothing is found now.
         """
@@ -101,9 +170,10 @@ class Tasks:
         if same or other or task.text is None or task.crm_id is None or task.tells_of_a_move:
             return
         first, said = findings[0], self.draft.situation.template
-        self.retold.add((task.object, task.record))
-        owner = self.assignee(first.owner) or task.text.owner
-        text = replace(task.text, subject=said.subject(findings), body=said.body(findings), owner=owner)
+        self.retold.add(task.key or str(task.crm_id))
+        owner = (None if task.ended else self.next_owner(task, first.owner)) or task.text.owner
+        subject, body = said.subject(findings, ended=ended), said.body(findings, ended=ended)
+        text = replace(task.text, subject=subject, body=body, owner=owner)
         self.draft.added(
             replace(
                 self.asking(judgement, findings, ChangeKind.UPDATE_TASK, owner),
@@ -112,6 +182,7 @@ class Tasks:
                 task=text,
                 told=task.text,
                 crm_id=task.crm_id,
+                escalates=task.escalates,
             )
         )
 
@@ -148,6 +219,19 @@ class Tasks:
                 return owner.id
         return None
 
+    def next_owner(self, task: OpenTask, owner_id: str | None) -> str | None:
+        """Who is to have an open task: whoever owns its record. A manager's stays with the manager who got it, as long
+        as that one is active."""
+        if task.escalates is None:
+            return self.assignee(owner_id)
+        people, situation = self.draft.owners, self.draft.situation
+        has = people.get(task.text.owner if task.text else "")
+        if has is None or has.active:
+            return None
+        owner = people.get(owner_id or "")
+        manager = owner and situation.escalation.manager(owner, people, situation.fallback_owner)
+        return manager.id if manager else None
+
     def look_after(self, judgement: Judgement, standing: set[str]) -> None:
         """Close tasks whose findings are gone and whose criteria are met, or whose record is worked on no longer; the
         others go with their record to its owner."""
@@ -179,14 +263,16 @@ class Tasks:
             row is None
             or task.text is None
             or task.record in judgement.requests
-            or (task.object, task.record) in self.retold
+            or task.ended is not None
+            or (task.key or str(task.crm_id)) in self.retold
         ):
             return
         facts = judgement.records.row(row, named=True)
-        owner = self.assignee(facts["owner"])
+        owner = self.next_owner(task, facts["owner"])
         if owner is None or owner == task.text.owner:
             return
         name = self.draft.owners[owner].name if owner in self.draft.owners else owner
+        why = "the record belongs to somebody else" if task.escalates is None else "the manager has left"
         self.draft.added(
             Change(
                 key=change_key("hand", judgement.connection, str(task.crm_id), task.text.owner, owner),
@@ -197,7 +283,7 @@ class Tasks:
                 record_name=judgement.name_of(task.record),
                 rule="task",
                 mode=Mode.SUGGEST,
-                reason=f"the record belongs to somebody else; its task goes to {name}",
+                reason=f"{why}; its task goes to {name}",
                 owner=owner,
                 owner_name=name,
                 findings=task.findings,
@@ -206,6 +292,7 @@ class Tasks:
                 task=replace(task.text, owner=owner),
                 told=task.text,
                 crm_id=task.crm_id,
+                escalates=task.escalates,
             )
         )
 

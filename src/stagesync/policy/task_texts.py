@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, date, datetime
 from functools import cache
 from pathlib import Path
@@ -42,13 +42,29 @@ VALUES: Mapping[str, Shape] = {
     "findings": [_FINDING],
     **dict.fromkeys(("asked", "moved", "moved_from", "moved_to")),
 }
-BLOCKS: Mapping[str, Shape] = {"subject": VALUES, "body": VALUES, "closing": {"there": None}}
+OF_MANAGERS: Mapping[str, Shape] = {**VALUES, "ended": dict.fromkeys(("who", "how", "day"))}
+BLOCKS: Mapping[str, Shape] = {
+    "subject": VALUES,
+    "body": VALUES,
+    "closing": {"there": None},
+    "manager_subject": OF_MANAGERS,
+    "manager_body": OF_MANAGERS,
+}
 """The blocks of a template, and what each may use."""
 FAILURES = (TooMuch, TypeError, ValueError, ArithmeticError, LookupError, AttributeError)
 """What the operations of a template can raise for the values of a record."""
 
 Moved = tuple[str, str] | None
 """The native stages from and to which the record was moved, if it was."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ended:
+    """Whose task was ended, how (``completed``, ``deleted``), and on which day in the time zone of the settings."""
+
+    who: str
+    how: str
+    day: date
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,15 +75,16 @@ class TaskTemplate:
     digest: str
     shipped: TaskTemplate | None = None
 
-    def subject(self, findings: Sequence[Finding], moved: Moved = None) -> str:
-        """One line: the most important thing, and whether there is more."""
-        text = self._said("subject", _values(findings, moved))
+    def subject(self, findings: Sequence[Finding], moved: Moved = None, ended: Ended | None = None) -> str:
+        """One line: the most important thing, and whether there is more. For the manager of one who ``ended`` a task,
+        if anybody did."""
+        text = self._said("subject" if ended is None else "manager_subject", _values(findings, moved, ended))
         lines = text.splitlines()
         return text if len(lines) < 2 else " ".join(line.strip() for line in lines)
 
-    def body(self, findings: Sequence[Finding], moved: Moved = None) -> str:
-        """Plain text."""
-        return self._said("body", _values(findings, moved))
+    def body(self, findings: Sequence[Finding], moved: Moved = None, ended: Ended | None = None) -> str:
+        """Plain text; for the manager of one who ``ended`` a task, if anybody did."""
+        return self._said("body" if ended is None else "manager_body", _values(findings, moved, ended))
 
     def closed(self, text: TaskText, *, there: bool) -> TaskText:
         """The text of a task that StageSync closes: what it said, and why it is closed."""
@@ -129,9 +146,11 @@ def _line_of(source: str, block: str) -> int:
     return next((n for n, line in enumerate(source.splitlines(), 1) if "block" in line and block in line), 1)
 
 
-def _values(findings: Sequence[Finding], moved: Moved) -> dict[str, object]:
+def _values(findings: Sequence[Finding], moved: Moved, ended: Ended | None = None) -> dict[str, object]:
     first = findings[0]
+    of_managers = {} if ended is None else {"ended": {**asdict(ended), "day": ended.day.isoformat()}}
     return {
+        **of_managers,
         "record": {
             "id": first.record,
             "name": first.record_name,
@@ -182,12 +201,13 @@ def _samples(block: str) -> Iterator[Mapping[str, object]]:
     if block == "closing":
         yield from ({"there": True}, {"there": False})
         return
+    ended = Ended(who="Ana Lima", how="completed", day=date(2026, 3, 9)) if block.startswith("manager_") else None
     for kind in Kind:
         full = _made_up(kind)
         bare = Finding(**{name: getattr(full, name) for name in full.__struct_fields__} | _BARE)
-        yield _values([full], None)
-        yield _values([full, bare], ("Proposal", "Qualified"))
-        yield _values([bare], None)
+        yield _values([full], None, ended)
+        yield _values([full, bare], ("Proposal", "Qualified"), ended)
+        yield _values([bare], None, ended)
 
 
 _BARE = {"owner": None, "owner_name": None, "pipeline": None, "earned": None, "since": None, "amount": None}

@@ -75,6 +75,9 @@ class ChangeRow(Struct, frozen=True, kw_only=True):
     task: TaskRow | None
     told: Annotated[TaskRow | None, Meta(description="the text that a task to update or to close must still have")]
     crm_id: str | None
+    escalates: Annotated[
+        str | None, Meta(description="the key of the task that a rep ended, of one for the manager")
+    ] = None
 
 
 class LeftOutRow(Struct, frozen=True, kw_only=True):
@@ -267,6 +270,7 @@ def _change_row(change: Change) -> ChangeRow:
         task=_task_row(change.task),
         told=_task_row(change.told),
         crm_id=change.crm_id,
+        escalates=change.escalates,
     )
 
 
@@ -310,4 +314,5 @@ def _change(row: ChangeRow) -> Change:
         task=_task(row.task),
         told=_task(row.told),
         crm_id=row.crm_id,
+        escalates=row.escalates,
     )

@@ -21,12 +21,14 @@ from stagesync.connectors.hubspot.frames import ID, history_frame, link_frame, r
 from stagesync.connectors.hubspot.increments import HubSpotIncrements
 from stagesync.connectors.hubspot.records import list_records, pieces, read_associations, read_followed, read_records
 from stagesync.connectors.hubspot.stages import PIPELINE_FIELDS, option_stages, pipeline_stages
+from stagesync.connectors.hubspot.task_states import task_states
 from stagesync.connectors.hubspot.tasks import find_by_key, find_by_marker, has_unique_key
 from stagesync.connectors.hubspot.transport import ReadTransport, Request
 from stagesync.errors import ConnectionFailed, CredentialsRefused
 from stagesync.model.crm import Calls, Identity, NativeStage, Owner
 from stagesync.model.frames import Page
 from stagesync.model.tables import Missing, Table
+from stagesync.model.tasks import TaskState
 
 PAGE = 100
 HISTORY_PAGE = 50
@@ -186,6 +188,11 @@ class HubSpotReader:
         )
         with refusals_told(self._transport.place, "look for StageSync's tasks"):
             return find_by_marker(self._transport, keys, dict.fromkeys(readable, records))
+
+    def task_states(self, ids: Sequence[str]) -> Mapping[str, TaskState]:
+        """Deleted tasks too, as long as the portal keeps them."""
+        with refusals_told(self._transport.place, "read StageSync's tasks"):
+            return task_states(self._transport, ids)
 
     def calls(self) -> Calls:
         """The calls of the session, which the writer shares, and the portal's pool of a day."""

@@ -111,7 +111,7 @@ def _users(records: Records, schema: Schema, country: str | None) -> Iterator[Ow
             f"owner_country is '{country}', and User has no such field, or StageSync's user may not see it; "
             f"give Country, CountryCode or a field of your own"
         )
-    wanted = ["Name", "Email", "IsActive", "TimeZoneSidKey"]
+    wanted = ["Name", "Email", "IsActive", "TimeZoneSidKey", "ManagerId"]
     wanted += [country] if country and country not in wanted else []
     for row in _visible(records, schema, "User", wanted):
         yield Owner(
@@ -121,6 +121,7 @@ def _users(records: Records, schema: Schema, country: str | None) -> Iterator[Ow
             active=row.get("IsActive", True),
             time_zone=row.get("TimeZoneSidKey") or None,
             country=(row.get(country) or None) if country else None,
+            manager=row.get("ManagerId") or None,
         )
 
 

@@ -17,9 +17,11 @@ from stagesync.connectors.salesforce.records import Records
 from stagesync.connectors.salesforce.schema import Schema
 from stagesync.connectors.salesforce.session import OrgSession
 from stagesync.connectors.salesforce.soql import quoted, select
+from stagesync.connectors.salesforce.task_states import task_states
 from stagesync.model.crm import Calls, Identity, NativeStage, Owner
 from stagesync.model.frames import Page
 from stagesync.model.tables import Missing, Table
+from stagesync.model.tasks import TaskState
 
 log = structlog.get_logger(__name__)
 
@@ -90,6 +92,10 @@ class SalesforceReader:
     def own_tasks(self, keys: Sequence[str], records: Sequence[str] = ()) -> Mapping[str, str]:
         """The tasks that carry these change keys, completed and deleted ones too."""
         return self._records.own_tasks(keys, records)
+
+    def task_states(self, ids: Sequence[str]) -> Mapping[str, TaskState]:
+        """Deleted tasks too, as long as they lie in the recycle bin."""
+        return task_states(self._records, self._schema, self._session.connection.task_table, ids)
 
     def calls(self) -> Calls:
         """The calls of the session, which the writer shares, and the org's pool of a day."""
