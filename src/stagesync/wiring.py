@@ -39,7 +39,10 @@ from stagesync.settings import (
 
 if TYPE_CHECKING:
     from stagesync.connectors.hubspot import HubSpotConnection
-    from stagesync.connectors.salesforce import SalesforceConnection
+    from stagesync.connectors.salesforce import Described, SalesforceConnection
+
+Memory = dict[str, "Described"]
+"""What connections were shown of their orgs, by name: it spares an agent of the same process to ask again."""
 
 
 def utc_now() -> datetime:
@@ -56,9 +59,11 @@ def opened(
     progress: Progress = silent,
     stop: Event | None = None,
     clock: Callable[[], datetime] = utc_now,
+    memory: Memory | None = None,
 ) -> Iterator[Agent]:
     """An agent with its ledger and connections open. Without ``write`` it holds no writer at all; with
-    ``full`` it reads everything, whatever it knows already.
+    ``full`` it reads everything, whatever it knows already. Who opens agents again and again gives the same ``memory``
+    each time.
 
     Raises ConfigurationError for missing secrets, LedgerError for a ledger that cannot be opened.
     """
@@ -68,7 +73,7 @@ def opened(
     with Ledger.open(settings.ledger_url) as ledger:
         try:
             for name, words in settings.words.connections.items():
-                connections.append(_connected(settings, name, words, write=write))
+                connections.append(_connected(settings, name, words, {} if memory is None else memory, write=write))
             yield Agent(
                 definition=settings.definition,
                 connections=connections,
@@ -170,12 +175,12 @@ def discovered(
         discovery.close()
 
 
-def _connected(settings: Settings, name: str, words: ConnectionSettings, *, write: bool) -> Connected:
+def _connected(settings: Settings, name: str, words: ConnectionSettings, memory: Memory, *, write: bool) -> Connected:
     mapping = settings.mappings[name]
     match words:
         case SalesforceSettings():
             connection = _salesforce_connection(settings.folder, name, words, mapping.own_tasks)
-            reader, writer = _salesforce(replace(connection, bulk_above=settings.words.pull.bulk_above))
+            reader, writer = _salesforce(replace(connection, bulk_above=settings.words.pull.bulk_above), memory)
         case HubSpotSettings():
             reader, writer = _hubspot(_hubspot_connection(settings.folder, name, words, mapping.own_tasks))
         case _:
@@ -189,10 +194,10 @@ def _connected(settings: Settings, name: str, words: ConnectionSettings, *, writ
     )
 
 
-def _salesforce(connection: SalesforceConnection) -> tuple[Reader, Writer]:
-    from stagesync.connectors.salesforce import connect
+def _salesforce(connection: SalesforceConnection, memory: Memory) -> tuple[Reader, Writer]:
+    from stagesync.connectors.salesforce import Described, connect
 
-    return connect(connection)
+    return connect(connection, memory=memory.setdefault(connection.connection, Described()))
 
 
 def _salesforce_connection(

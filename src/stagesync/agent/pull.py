@@ -48,9 +48,9 @@ def pull(
     does not have, and ConnectionFailed when the CRM cannot be read, and Interrupted between two pages once ``stop`` is
     set; the snapshot before stays current then.
     """
+    missing = reader.missing(mapping.tables)
     stages = {mapped.name: reader.stages(mapped.table.name, mapped.stage_field) for mapped in mapping.objects}
     check_stages(mapping, stages)
-    missing = reader.missing(mapping.tables)
     owners = reader.owners()
     with mirror.replace(name, label, identity.key) as snapshot:
         snapshot.expect(mapping.tables, missing)
@@ -137,26 +137,25 @@ class _Pulling:
         return ids
 
     def recheck(self) -> None:
-        """Look again at a share of the records that only changes were read of, going on where the last pull ended.
+        """Look again at a share of the records that only changes were read of, going on where the last pull ended: at
+        a portion of one table, or of several where there are more tables than pulls in a round.
 
         What is gone past the recycle bin, or was hidden or shown by sharing, leaves no trace that changes could bring.
         """
         increments, runs = self.reader.increments, self.manner.recheck_runs
         if increments is None or not runs or not self.kept:
             return
-        left = max(1, -(-sum(self.snapshot.size(table.name) for table in self.kept) // runs))
+        looks = -(-len(self.kept) // runs)
+        rows = portion_size([self.snapshot.size(table.name) for table in self.kept], looks * runs)
         names = [table.name for table in self.kept]
         place = self.snapshot.facts_before.get("recheck", {})
         known = place.get("table") in names
-        first, after = (names.index(place["table"]), str(place["after"])) if known else (0, "")
-        place = {"table": names[first], "after": ""}
-        for table in (*self.kept[first:], *self.kept[:first]):
-            ids = self._look_again(increments, table, after, left)
-            if len(ids) >= left:
-                place = {"table": table.name, "after": ids[-1]}
-                break
-            left, after = left - len(ids), ""
-        self.snapshot.facts["recheck"] = place
+        position, after = (names.index(place["table"]), str(place["after"])) if known else (0, "")
+        for _ in range(looks):
+            ids = self._look_again(increments, self.kept[position], after, rows)
+            ended = len(ids) < rows
+            position, after = ((position + 1) % len(names), "") if ended else (position, ids[-1])
+        self.snapshot.facts["recheck"] = {"table": names[position], "after": after}
 
     def _look_again(self, increments: Increments, table: Table, after: str, rows: int) -> list[str]:
         """Compare at most so many rows above an id with what is held; their ids."""
@@ -184,6 +183,21 @@ class _Pulling:
     def _go_on(self) -> None:
         if self.stop is not None and self.stop.is_set():
             raise Interrupted("stopped as asked while reading; nothing was changed")
+
+
+def portion_size(sizes: Sequence[int], portions: int) -> int:
+    """The fewest rows for each of so many portions that go through tables of these sizes; each is of one table.
+
+    There are no fewer portions than tables.
+    """
+    least, enough = 1, max(sizes) + 1
+    while least < enough:
+        rows = (least + enough) // 2
+        if sum(size // rows + 1 for size in sizes) <= portions:
+            enough = rows
+        else:
+            least = rows + 1
+    return enough
 
 
 def check_stages(mapping: CrmMapping, stages: Mapping[str, Sequence[NativeStage]]) -> None:

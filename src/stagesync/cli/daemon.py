@@ -12,7 +12,7 @@ from stagesync.agent.daemon import Daemon
 from stagesync.cli import logs
 from stagesync.errors import LedgerError
 from stagesync.settings import load_settings
-from stagesync.wiring import opened
+from stagesync.wiring import Memory, opened
 
 
 def daemon(config: Path, *, full: bool = False) -> int:
@@ -33,8 +33,9 @@ def daemon(config: Path, *, full: bool = False) -> int:
     with suppress(LedgerError), opened(settings, write=True):
         pass
     words, wanted = settings.words, iter([full])
+    memory: Memory = {}
     serving = Daemon(
-        open_agent=lambda: opened(settings, write=True, full=next(wanted, False), stop=stop),
+        open_agent=lambda: opened(settings, write=True, full=next(wanted, False), stop=stop, memory=memory),
         schedule=words.schedule,
         host=words.health.host,
         port=words.health.port,

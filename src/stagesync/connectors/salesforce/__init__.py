@@ -14,23 +14,29 @@ from stagesync.connectors.salesforce.reader import SalesforceReader
 from stagesync.connectors.salesforce.records import Records
 from stagesync.connectors.salesforce.schema import Schema
 from stagesync.connectors.salesforce.session import OrgSession, Sleep
+from stagesync.connectors.salesforce.sobjects import Described
 from stagesync.connectors.salesforce.writer import SalesforceWriter
 
-__all__ = ["Patience", "SalesforceConnection", "connect", "discover"]
+__all__ = ["Described", "Patience", "SalesforceConnection", "connect", "discover"]
 
 DEFAULT_PATIENCE = Patience()
 
 
 def connect(
-    connection: SalesforceConnection, *, patience: Patience = DEFAULT_PATIENCE, sleep: Sleep = time.sleep
+    connection: SalesforceConnection,
+    *,
+    patience: Patience = DEFAULT_PATIENCE,
+    sleep: Sleep = time.sleep,
+    memory: Described | None = None,
 ) -> tuple[Reader, Writer]:
     """The two faces of one org, over one session. Nothing is sent before the first call.
 
-    ``sleep`` waits between tries, in seconds.
+    ``sleep`` waits between tries, in seconds. Who connects to an org again and again gives the same ``memory`` each
+    time, and what did not change is not described once more.
 
     Errors: :class:`~stagesync.errors.ConfigurationError` for URLs and credentials that cannot work.
     """
-    session = OrgSession(connection, patience, sleep)
+    session = OrgSession(connection, patience, sleep, memory)
     schema = Schema(session)
     records = Records(session, schema)
     return SalesforceReader(session, schema, records), SalesforceWriter(session, schema, records)

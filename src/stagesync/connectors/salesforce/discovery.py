@@ -11,8 +11,9 @@ from stagesync.connectors.base import Reader
 from stagesync.connectors.salesforce.failures import Refusal
 from stagesync.connectors.salesforce.likeness import like_stage, like_status
 from stagesync.connectors.salesforce.records import Records
-from stagesync.connectors.salesforce.schema import Field, Schema
+from stagesync.connectors.salesforce.schema import Schema
 from stagesync.connectors.salesforce.session import Call, OrgSession
+from stagesync.connectors.salesforce.sobjects import Field
 from stagesync.connectors.salesforce.soql import is_id, quoted, select
 from stagesync.connectors.salesforce.targets import offered_values
 from stagesync.model.crm import (

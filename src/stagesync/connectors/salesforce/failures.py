@@ -219,6 +219,8 @@ def _explained(status: int, error: RowError, usage: tuple[int, int] | None) -> s
         return (
             f"{said}. Check the permissions of the user that StageSync runs as (API Enabled, object and field access)"
         )
+    if error.code in {"INVALID_FIELD", "INVALID_TYPE"}:
+        return f"{said}. If the user may no longer read it, the next run says so: it is unknown then"
     if status == 410 or error.code == "UNSUPPORTED_API_VERSION":
         return f"{said}. Set api_version to one that the org still serves"
     if status < 400:

@@ -21,8 +21,9 @@ from stagesync.connectors.base import ChangedRows, Changes
 from stagesync.connectors.salesforce.failures import TOO_HEAVY, Refusal
 from stagesync.connectors.salesforce.paging import Walk, fields, walk
 from stagesync.connectors.salesforce.records import Records
-from stagesync.connectors.salesforce.schema import Column, Resolved, Schema, SObject
+from stagesync.connectors.salesforce.schema import Column, Resolved, Schema
 from stagesync.connectors.salesforce.session import OrgSession
+from stagesync.connectors.salesforce.sobjects import SObject
 from stagesync.connectors.salesforce.soql import is_one_of, portions, quoted, select
 from stagesync.model.tables import UNREADABLE, ColumnType, Table
 

@@ -50,8 +50,9 @@ class SalesforceReader:
         return org_owners(self._records, self._schema, self._session.connection.owner_country)
 
     def missing(self, tables: Sequence[Table]) -> Sequence[Missing]:
-        """What describe does not show, asked anew at each call."""
+        """What describe does not show, asked anew at each call: once for all tables, and for their parents."""
         self._schema.forget()
+        self._schema.expect(tables)
         resolved = [self._schema.resolve(table) for table in tables]
         return [Missing(table=one.table.name, columns=one.missing) for one in resolved if one.missing]
 

@@ -6,13 +6,12 @@ describe does not show.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-import msgspec
-
-from stagesync.connectors.salesforce.failures import Refusal
-from stagesync.connectors.salesforce.session import Call, OrgSession
+from stagesync.connectors.salesforce.describes import described, described_together
+from stagesync.connectors.salesforce.session import OrgSession
+from stagesync.connectors.salesforce.sobjects import SObject
 from stagesync.connectors.salesforce.soql import is_id
 from stagesync.model.tables import ColumnType, Table
 
@@ -36,56 +35,10 @@ NAME_FIELDS = {
 }
 # Standard fields that follow the calendar or the user who looks, whatever describe says of them.
 DRIFTING = frozenset({"HasOpenActivity", "HasOverdueTask", "LastReferencedDate", "LastViewedDate"})
+LISTS = ("User", "Group", "OpportunityStage", "LeadStatus")
+"""Objects that every run asks for their rows."""
 NUMERIC = frozenset({"int", "double", "currency", "percent", "long"})
 COMPOUND = frozenset({"address", "location"})
-
-
-class PicklistValue(msgspec.Struct, frozen=True):
-    value: str
-    label: str | None = None
-    active: bool = True
-
-
-class Field(msgspec.Struct, frozen=True):
-    """A field as describe shows it; ``type`` is Salesforce's own name of the type."""
-
-    name: str
-    type: str = "string"
-    label: str = ""
-    custom: bool = False
-    createable: bool = False
-    updateable: bool = False
-    unique: bool = False
-    externalId: bool = False
-    calculated: bool = False
-    relationshipName: str | None = None
-    referenceTo: tuple[str, ...] = ()
-    picklistValues: tuple[PicklistValue, ...] = ()
-
-    @property
-    def marked(self) -> bool:
-        """A long text may hold anything: our key is a line in it, and no query can filter by it."""
-        return self.type == "textarea"
-
-
-class SObject(msgspec.Struct, frozen=True):
-    """An object as describe shows it."""
-
-    name: str
-    fields: tuple[Field, ...]
-    queryable: bool = True
-    createable: bool = False
-    updateable: bool = False
-    keyPrefix: str | None = None
-
-    def field(self, name: str) -> Field | None:
-        """A field by its name, which SOQL reads without regard to case."""
-        return next((field for field in self.fields if field.name.lower() == name.lower()), None)
-
-    def relationship(self, name: str) -> Field | None:
-        """The reference field behind a relationship name (``Account`` of ``Account.Name``)."""
-        lowered = name.lower()
-        return next((field for field in self.fields if (field.relationshipName or "").lower() == lowered), None)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -132,8 +85,13 @@ class Schema:
     def describe(self, name: str) -> SObject | None:
         """An object as this user sees it; None when it is not there for this user."""
         if name not in self._known:
-            self._known[name] = self._described(name) if name.replace("_", "").isalnum() else None
+            self._known[name] = described(self._session, name) if _is_name(name) else None
         return self._known[name]
+
+    def expect(self, tables: Sequence[Table]) -> None:
+        """Describe what these tables, their parents and the lists of every run need, together: mostly in one call."""
+        self._together([*self._session.described.seen, *LISTS, *(table.name for table in tables)])
+        self._together(parent for table in tables for parent in self._parents(table))
 
     def renewed(self, name: str) -> SObject | None:
         """An object as it is described now, whatever was seen before."""
@@ -164,14 +122,18 @@ class Schema:
                 missing[name] = column
         return Resolved(table=table, columns=tuple(found), missing=missing)
 
-    def _described(self, name: str) -> SObject | None:
-        call = Call(method="GET", path=f"sobjects/{name}/describe", reads=True)
-        try:
-            return self._session.call(call, msgspec.json.Decoder(SObject).decode)
-        except Refusal as error:
-            if error.status == 404 or error.error.code in {"INVALID_TYPE", "INSUFFICIENT_ACCESS"}:
-                return None
-            raise
+    def _together(self, names: Iterable[str]) -> None:
+        unknown = [name for name in dict.fromkeys(names) if name not in self._known and _is_name(name)]
+        if unknown:
+            self._known |= described_together(self._session, unknown)
+
+    def _parents(self, table: Table) -> Iterator[str]:
+        """The objects that the first steps of a table's columns lead to."""
+        root = self.describe(table.name)
+        for step in dict.fromkeys(name.partition(".")[0] for name in table.columns if "." in name):
+            link = root.relationship(step) if root else None
+            if link is not None and len(link.referenceTo) == 1:
+                yield link.referenceTo[0]
 
     def _find(self, root: SObject, name: str, kind: ColumnType) -> Column | str:
         """The column at a dotted path, or the reason why it is missing."""
@@ -196,3 +158,7 @@ class Schema:
             return f"{here.name} has no field {leaf}, or this user may not read it"
         drifts = field.calculated or field.name in DRIFTING
         return Column(name=name, type=kind, path=(*path, field.name), kind=field.type, drifts=drifts)
+
+
+def _is_name(name: str) -> bool:
+    return name.replace("_", "").isalnum()

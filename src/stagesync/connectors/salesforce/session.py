@@ -27,6 +27,7 @@ from stagesync.connectors.salesforce.failures import (
     unreachable,
 )
 from stagesync.connectors.salesforce.limits import Meter
+from stagesync.connectors.salesforce.sobjects import Described
 from stagesync.connectors.salesforce.tokens import Token, Tokens
 from stagesync.connectors.salesforce.transport import mount_plain_http, open_session
 from stagesync.errors import ConnectionFailed, CredentialsRefused
@@ -35,6 +36,8 @@ log = structlog.get_logger(__name__)
 
 AT_ONCE = 1 << 20
 """Bytes of an answer that are unpacked at once; with requests' own 10 kB a pull took 8 % more of the processor."""
+UNSEEN = frozenset({"INVALID_FIELD", "INVALID_TYPE"})
+"""What a query is refused with when it names what the user may not see, or no longer."""
 T = TypeVar("T")
 Decode = Callable[[bytes], T]
 DecodeAnswer = Callable[[bytes, Mapping[str, str]], T]
@@ -59,7 +62,13 @@ class Call:
 class OrgSession:
     """Calls to one org, shared by its Reader and its Writer; may be used by several threads."""
 
-    def __init__(self, connection: SalesforceConnection, patience: Patience, sleep: Sleep = time.sleep) -> None:
+    def __init__(
+        self,
+        connection: SalesforceConnection,
+        patience: Patience,
+        sleep: Sleep = time.sleep,
+        memory: Described | None = None,
+    ) -> None:
         self.connection = connection
         self.patience = patience
         self.sleep = sleep
@@ -67,6 +76,7 @@ class OrgSession:
         proxy = proxy_url(connection.proxy)
         self._session = open_session(connection.timeout, self.meter, connection.ca_bundle, proxy)
         self._tokens = Tokens(connection, self._session)
+        self._memory = memory or Described()
         self._lock = threading.Lock()
         self._client: tuple[Token, Salesforce, str] | None = None
         self.server_time: datetime | None = None
@@ -76,6 +86,17 @@ class OrgSession:
     def instance(self) -> str:
         """The org's own origin, in the spelling that a person can open."""
         return self._token().instance
+
+    @property
+    def scopes(self) -> tuple[str, ...] | None:
+        """The OAuth scopes of the token; None where the org did not say (a ready token)."""
+        return self._token().scopes
+
+    @property
+    def described(self) -> Described:
+        """What this user of this org was shown before, and may remember."""
+        token = self._token()
+        return self._memory.now_for((token.instance, token.user, self.connection.api_version))
 
     def call(self, call: Call, decode: Decode[T]) -> T:
         """The decoded answer. ``decode`` raises ``ValueError`` for what is cut off or malformed.
@@ -142,6 +163,8 @@ class OrgSession:
         try:
             return self._once(token, call, decode)
         except Refusal as error:
+            if error.error.code in UNSEEN:
+                self._memory.seen.clear()
             if not error.stale_token:
                 raise
             if not self._tokens.renewable:

@@ -15,8 +15,9 @@ from stagesync.connectors.salesforce.rows import (
     collection_upsert,
     outcome_of,
 )
-from stagesync.connectors.salesforce.schema import Field, Schema
+from stagesync.connectors.salesforce.schema import Schema
 from stagesync.connectors.salesforce.session import OrgSession
+from stagesync.connectors.salesforce.sobjects import Field
 from stagesync.connectors.salesforce.soql import same, select
 from stagesync.errors import ConnectionFailed
 from stagesync.model.changes import OWN_MARK, Change, ChangeKind, Outcome, Result, TaskText, mark

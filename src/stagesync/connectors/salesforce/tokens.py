@@ -19,21 +19,25 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True)
 class Token:
-    """An access token and the origin that it is for."""
+    """An access token and the origin that it is for. ``user`` names org and user, ``scopes`` what it may be used for;
+    None where Salesforce did not say."""
 
     access_token: str = field(repr=False)
     instance: str
+    user: str | None = None
+    scopes: tuple[str, ...] | None = None
 
 
 class Granted(msgspec.Struct):
     """The token endpoint's answer; there is no ``expires_in`` and no ``refresh_token`` in these flows.
 
-    ``id`` is ``https://login.salesforce.com/id/ORG/USER``.
+    ``id`` is ``https://login.salesforce.com/id/ORG/USER``, ``scope`` has words with spaces between.
     """
 
     access_token: str
     instance_url: str
     id: str = ""
+    scope: str | None = None
 
     @property
     def org(self) -> str | None:
@@ -98,7 +102,9 @@ class Tokens:
             self._refusal = error
             raise
         self._org = granted.org
-        return Token(granted.access_token, origin(granted.instance_url, "instance_url of the token"))
+        instance = origin(granted.instance_url, "instance_url of the token")
+        scopes = None if granted.scope is None else tuple(granted.scope.split())
+        return Token(granted.access_token, instance, granted.id or None, scopes)
 
     def _granted(self, grant: Grant) -> Granted:
         """POST /services/oauth2/token."""

@@ -41,7 +41,10 @@ class _Part:
 def composite(call: Call, dispatch: Dispatch) -> Answer:
     """``POST /composite``: 200 with a result for each part, whatever became of it."""
     body = call.json_object()
-    results, _ = _run(call, _parts(body), dispatch, all_or_none=bool(body.get("allOrNone")))
+    parts = _parts(body)
+    if any(word in part.url for part in parts for word in call.org.faults.composite_forbids):
+        raise ApiError(400, "INVALID_INPUT", "A sub-request names a resource that composite does not support")
+    results, _ = _run(call, parts, dispatch, all_or_none=bool(body.get("allOrNone")))
     return Answer(body={"compositeResponse": results})
 
 

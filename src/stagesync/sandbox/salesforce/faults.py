@@ -57,6 +57,10 @@ class Faults:
     """The next n write calls are not carried out: the connection is closed without an answer."""
     drop_after_commit: int = 0
     """The next n write calls are carried out, then the connection is closed without an answer."""
+    stale_describes: bool = False
+    """A describe that asks for changes is answered 304, as if nothing told of what changed."""
+    composite_forbids: set[str] = field(default_factory=set)
+    """Composite calls that hold an address with one of these words are refused as a whole: 400."""
     limits_forbidden: bool = False
     """``/limits`` answers 403, as for a user without View Setup and Configuration."""
     ui_api_forbidden: bool = False

@@ -31,7 +31,8 @@ class Org:
 
     Open to tests: ``faults``, ``rules``, ``bulk_jobs_used`` and ``bulk_jobs_limit`` (bulk queries of a day),
     ``calls`` (answered calls by ``"METHOD /path"``, with the version left out and
-    ids as ``{id}``, such as ``"PATCH /sobjects/Lead/{id}"``), ``calls_used`` and ``calls_limit`` (the
+    ids as ``{id}``, such as ``"PATCH /sobjects/Lead/{id}"``), ``descriptions`` (by object, how often it was described:
+    not what was answered with 304), ``calls_used`` and ``calls_limit`` (the
     ``Sforce-Limit-Info`` header), ``assignment_owner_id`` (who gets a Lead when assignment rules run; None
     means that no rule is active), ``password`` (SOAP login of every user), ``page_size`` (rows per query page
     whatever the client asks; None means Salesforce's own 200 to 2,000), ``public_key`` (of the certificate, as PEM,
@@ -63,6 +64,7 @@ class Org:
         self.faults = Faults()
         self.rules = Rules()
         self.calls: Counter[str] = Counter()
+        self.descriptions: Counter[str] = Counter()
         self.calls_used = 0
         self.calls_limit = DAILY_CALLS
         self.bulk_jobs_used = 0
@@ -77,12 +79,22 @@ class Org:
         storage.create_tables(self.database)
         self.sessions = Sessions(self.database, self.now, org_id)
         self._serials: dict[str, int] = {}
+        self._described: dict[str, tuple[str, str]] = {}
         self._lock = threading.Lock()
 
     def hides(self, item: SObject, field: Field) -> bool:
         """Whether the user does not see a field: by field-level security, or because the org has no such field."""
         absent = field.feature is not None and field.feature not in self.features
         return absent or self.faults.hides(item.name, field.name)
+
+    def described_since(self, name: str, text: str) -> str:
+        """Since when an object has been described with this text, as far as anybody looked: stored text."""
+        with self._lock:
+            before, since = self._described.get(name, ("", ""))
+            if before != text:
+                since = self.stamp()
+                self._described[name] = text, since
+            return since
 
     def now(self) -> datetime:
         """The org's time: aware, UTC, whole seconds."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import timedelta
 from typing import Any
 
@@ -72,8 +73,14 @@ def object_info(call: Call) -> Answer:
 
 
 def object_describe(call: Call) -> Answer:
-    """``GET /sobjects/X/describe``."""
-    return Answer(body=describe.full(call.org, _object(call), call.version))
+    """``GET /sobjects/X/describe``; 304 where nothing in it changed since the date in If-Modified-Since."""
+    item, since = _object(call), call.date_header("if-modified-since")
+    body = describe.full(call.org, item, call.version)
+    changed = call.org.described_since(f"{item.name} v{call.version}", json.dumps(body, sort_keys=True))
+    if since is not None and (changed <= since or call.org.faults.stale_describes):
+        return Answer(304)
+    call.org.descriptions[item.name] += 1
+    return Answer(body=body)
 
 
 def create(call: Call) -> Answer:

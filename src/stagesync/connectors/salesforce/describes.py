@@ -1,0 +1,118 @@
+"""Objects as an org describes them: many in one call, and after the first time only those that changed.
+
+A Composite call counts as one, whatever is in it, and may hold describes:
+developer.salesforce.com/docs/platform/api-rest/guide/resources-composite-composite-post.html
+A describe with ``If-Modified-Since`` is answered with 304 where the object did not change:
+developer.salesforce.com/docs/platform/api-rest/guide/sobject-describe-with-ifmodified-header.html
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+
+import msgspec
+import structlog
+
+from stagesync.connectors.salesforce.failures import DailyLimitReached, Refusal, RowError
+from stagesync.connectors.salesforce.session import Call, OrgSession
+from stagesync.connectors.salesforce.sobjects import Seen, SObject
+
+log = structlog.get_logger(__name__)
+
+MOST = 25
+"""Parts of a Composite call."""
+MARGIN = timedelta(minutes=1)
+"""How far the clocks of an org's servers may differ."""
+TRUSTED = timedelta(days=1)
+"""How long a 304 is believed: nothing says that a changed permission counts as a change of the object."""
+LONG_AGO = datetime.fromtimestamp(0, UTC)
+CHANGED, UNCHANGED, NOT_THERE = 200, 304, 404
+NOT_SHOWN = frozenset({"INVALID_TYPE", "INSUFFICIENT_ACCESS"})
+REALLY_REFUSED = frozenset({401, 403, 503})
+
+
+class _Part(msgspec.Struct):
+    httpStatusCode: int
+    body: msgspec.Raw = msgspec.Raw(b"null")
+
+
+class _Composite(msgspec.Struct):
+    compositeResponse: list[_Part]
+
+
+def described(session: OrgSession, name: str) -> SObject | None:
+    """One object as it is described now; None when it is not there for this user."""
+    try:
+        call = Call(method="GET", path=_path(name), reads=True)
+        return session.call(call, msgspec.json.Decoder(SObject).decode)
+    except Refusal as error:
+        if error.status == NOT_THERE or error.error.code in NOT_SHOWN:
+            return None
+        raise
+
+
+def described_together(session: OrgSession, names: Sequence[str]) -> dict[str, SObject | None]:
+    """Those of these objects that one call (for each 25) tells of; what was seen before is asked for by its changes.
+
+    An org that answers otherwise than documented leaves objects out: they are to be asked for one by one.
+    """
+    found: dict[str, SObject | None] = {}
+    for start in range(0, len(names), MOST):
+        found |= _together(session, names[start : start + MOST])
+    return found
+
+
+def _together(session: OrgSession, names: Sequence[str]) -> dict[str, SObject | None]:
+    memory = session.described
+    parts = [
+        {
+            "method": "GET",
+            "url": session.versioned(_path(name)),
+            "referenceId": f"d{position}",
+            "httpHeaders": _conditions(memory.seen.get(name), session.server_time),
+        }
+        for position, name in enumerate(names)
+    ]
+    body = {"allOrNone": False, "collateSubrequests": False, "compositeRequest": parts}
+    call = Call(method="POST", path="composite", reads=True, body=body)
+    try:
+        answer = session.call(call, msgspec.json.Decoder(_Composite).decode)
+    except Refusal as error:
+        if isinstance(error, DailyLimitReached) or error.status in REALLY_REFUSED:
+            raise
+        log.info("salesforce.describe.one_by_one", connection=session.connection.connection, status=error.status)
+        return {}
+    found: dict[str, SObject | None] = {}
+    for name, part in zip(names, answer.compositeResponse, strict=False):
+        seen = _seen(part, memory.seen.get(name), session.server_time)
+        if seen is not None:
+            found[name] = seen.sobject
+            memory.seen[name] = seen
+    return found
+
+
+def _conditions(seen: Seen | None, now: datetime | None) -> Mapping[str, str]:
+    if seen is None or seen.sobject is None or now is None or not timedelta(0) <= now - seen.whole < TRUSTED:
+        return {}
+    return {"If-Modified-Since": format_datetime(seen.at - MARGIN, usegmt=True)}
+
+
+def _seen(part: _Part, before: Seen | None, now: datetime | None) -> Seen | None:
+    """What one part says of an object; None where it says nothing."""
+    moment = now or LONG_AGO
+    if part.httpStatusCode == UNCHANGED and before is not None:
+        return Seen(before.sobject, moment, before.whole)
+    try:
+        if part.httpStatusCode == CHANGED:
+            return Seen(msgspec.json.decode(part.body, type=SObject), moment, moment)
+        errors = msgspec.json.decode(part.body, type=list[RowError])
+    except msgspec.DecodeError:
+        errors = []
+    gone = part.httpStatusCode == NOT_THERE or any(error.code in NOT_SHOWN for error in errors)
+    return Seen(None, moment, moment) if gone else None
+
+
+def _path(name: str) -> str:
+    return f"sobjects/{name}/describe"
