@@ -16,7 +16,7 @@ from stagesync.sandbox.server import Sandbox
 
 from .terminal import Finished, run_here
 
-READS = ("GET /", "POST /services/oauth2/token", "POST /composite/sobjects/")
+READS = ("GET /", "POST /services/oauth2/token", "POST /composite/sobjects/", "POST /composite of GETs")
 """How the calls of a reader begin; records are fetched by id with a POST that names one object."""
 
 

@@ -26,9 +26,11 @@ from tests.unit.touches import (
     DEFINITION,
     ITEMS,
     UNKNOWN,
+    Account,
     Case,
     Tie,
     Touch,
+    Way,
     cases,
     mapping_words,
     reckoned,
@@ -81,6 +83,26 @@ def test_the_product_reckons_as_the_oracle_does(folder: Path, case: Case) -> Non
 CALL = Touch("d1", "p1", done=True, day=3)
 BOTH = Case([CALL], [Tie("p1", "d1"), Tie("p1", "d2"), Tie("p2", "d1")], "both", True, False, associated=False)
 each_crm = pytest.mark.parametrize("associated", [False, True], ids=["columns", "associations"])
+
+
+@pytest.mark.parametrize("way", ["record", "people", "both"])
+@pytest.mark.parametrize("looks", [False, True])
+@pytest.mark.parametrize("there", [False, True])
+def test_what_hangs_on_a_person_account_belongs_to_its_deals(folder: Path, way: Way, looks: bool, there: bool) -> None:
+    calls = [
+        replace(CALL, deal="a1", person=None),
+        replace(CALL, deal=None, person="p2"),
+        replace(CALL, deal="a1", person="p2"),
+        replace(CALL, deal="a2", person=None),
+        replace(CALL, deal=None, person="p1"),
+    ]
+    accounts = {"d1": Account("a1", "p2"), "d2": Account("a2", None), "d3": Account("a1", "p2")} if there else None
+    case = replace(BOTH, touches=calls, ties=[], way=way, empty_is_known=True)
+    case = replace(case, accounts=accounts, looks_at_accounts=looks)
+    found = gathered(folder, case)
+    assert found == reckoned(case)
+    theirs = {"record": 0, "people": 2, "both": 3}[way] if looks and there else 0
+    assert found["touches"] == {"d1": theirs, "d2": 0, "d3": theirs}
 
 
 @each_crm

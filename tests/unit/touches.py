@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from stagesync.audit.evidence import Tables
 from stagesync.model.tables import UNREADABLE
 
-DEALS, PEOPLE = ("d1", "d2", "d3"), ("p1", "p2", "p3")
+DEALS, PEOPLE, ACCOUNTS = ("d1", "d2", "d3"), ("p1", "p2", "p3"), ("a1", "a2")
 FIRST = datetime(2026, 1, 1, tzinfo=UTC)
 UNKNOWN = "unknown"
 Way = Literal["record", "people", "both"]
@@ -49,6 +49,14 @@ class Tie:
 
 
 @dataclass(frozen=True)
+class Account:
+    """The account of a deal, by its id, and its person where it is a person account."""
+
+    account: str
+    person: str | None
+
+
+@dataclass(frozen=True)
 class Case:
     """What was read, how rows belong, whether only done ones count, and what an empty table means."""
 
@@ -59,18 +67,25 @@ class Case:
     empty_is_known: bool
     associated: bool
     """Belonging is kept as associations (HubSpot) and not in columns."""
+    accounts: Mapping[str, Account] | None = None
+    """By deal; None where the CRM has no person accounts, though the mapping may look for them."""
+    looks_at_accounts: bool = False
 
 
 touch = st.builds(
     Touch,
-    deal=st.sampled_from([None, *DEALS, "elsewhere"]),
-    person=st.sampled_from([None, *PEOPLE]),
+    deal=st.sampled_from([None, *DEALS, *ACCOUNTS, "elsewhere"]),
+    person=st.sampled_from([None, *PEOPLE, *ACCOUNTS]),
     done=st.sampled_from([None, True, True, False]),
     day=st.none() | st.integers(0, 9),
     unreadable=st.frozensets(st.sampled_from(["done", "at"]), max_size=1) | st.just(frozenset()),
     own=st.sampled_from([False, False, False, True]),
 )
 tie = st.builds(Tie, st.sampled_from([None, *PEOPLE]), st.sampled_from([None, *DEALS]), st.sampled_from([False, True]))
+
+
+account = st.builds(Account, st.sampled_from(ACCOUNTS), st.sampled_from([None, *PEOPLE]))
+accounts = st.none() | st.dictionaries(st.sampled_from(DEALS), account)
 
 
 @st.composite
@@ -87,6 +102,8 @@ def cases(draw: st.DrawFn) -> Case:
         only_done=draw(st.booleans()),
         empty_is_known=draw(st.booleans()),
         associated=associated,
+        accounts=None if associated else draw(accounts),
+        looks_at_accounts=not associated and draw(st.booleans()),
     )
 
 
@@ -104,17 +121,28 @@ def reckoned(case: Case) -> dict[str, Any]:
 def silent(case: Case, touches: Sequence[Touch]) -> bool:
     if case.empty_is_known:
         return False
-    if not touches or (case.way != "record" and not case.ties):
+    if not touches:
+        return True
+    if case.way != "record" and not case.ties and not any(person_account(case, deal) for deal in DEALS):
         return True
     named = [(one.deal if case.way != "people" else None) or (one.person if case.way != "record" else None)
              for one in touches]  # fmt: skip
     return not any(named)
 
 
+def person_account(case: Case, deal: str) -> Account | None:
+    """The person account that a deal is with, as far as the mapping looks and the CRM has any."""
+    account = (case.accounts or {}).get(deal) if case.looks_at_accounts else None
+    return account if account is not None and account.person is not None else None
+
+
 def figure(case: Case, item: str, deal: str, touches: Sequence[Touch]) -> Any:
     people = {one.person for one in case.ties if one.deal == deal and one.person is not None}
     by_deal, by_person = case.way != "people", case.way != "record"
-    mine = [one for one in touches if (by_deal and one.deal == deal) or (by_person and one.person in people)]
+    its_own = person_account(case, deal) if by_person else None
+    names = {deal, its_own.account} if its_own else {deal}
+    people |= {its_own.person or "", its_own.account} if its_own else set()
+    mine = [one for one in touches if (by_deal and one.deal in names) or (by_person and one.person in people)]
     looked_at = {"done"} if case.only_done else set()
     looked_at |= {"at"} if item != "touches" else set()
     if any(one.unreadable & looked_at for one in mine):
@@ -139,7 +167,10 @@ def mapping_words(case: Case) -> dict[str, Any]:
     common: dict[str, Any] = {word: columns[word] for word in used}
     common |= {"where": "Done"} if case.only_done else {}
     zero, blank = ({"empty": "zero"}, {"empty": "blank"}) if case.empty_is_known else ({}, {})
-    people = "Person" if case.associated else {"table": "Ties", "person": "PersonId", "record": "DealId"}
+    tied: dict[str, Any] = {"table": "Ties", "person": "PersonId", "record": "DealId"}
+    if case.looks_at_accounts:
+        tied["person_account"] = {"person": "Account.Person", "account": "AccountId"}
+    people = "Person" if case.associated else tied
     return {
         "mapping": "touched",
         "definition": "touched",
@@ -198,9 +229,14 @@ def tables(case: Case) -> Tables:
     tied: dict[str, Any] = dict.fromkeys(ties, pl.String)
     if any(one.broken for one in case.ties):
         ties["PersonId" + UNREADABLE], tied["PersonId" + UNREADABLE] = [one.broken for one in case.ties], pl.Boolean
+    deals: dict[str, Any] = {key: list(DEALS), "Stage": ["Open"] * len(DEALS)}
+    if case.accounts is not None:
+        found = [case.accounts.get(deal) for deal in DEALS]
+        deals["Account.Person"] = pl.Series([one.person if one else None for one in found], dtype=pl.String)
+        deals["AccountId"] = pl.Series([one.account if one else None for one in found], dtype=pl.String)
     return Tables(
         rows={
-            "Deal": pl.DataFrame({key: list(DEALS), "Stage": ["Open"] * len(DEALS)}),
+            "Deal": pl.DataFrame(deals),
             "Touch": pl.DataFrame(rows, schema=schema),
             "Ties": pl.DataFrame(ties, schema=tied),
             "Person": pl.DataFrame({key: list(PEOPLE)}),

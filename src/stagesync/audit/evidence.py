@@ -27,6 +27,7 @@ from stagesync.policy.mappings import (
     LookupSource,
     MappedObject,
     RelatedSource,
+    ThroughPeople,
 )
 from stagesync.policy.schema import NOTHING
 
@@ -255,10 +256,24 @@ class _Gatherer:
             ways.append(self.named(source, rows, source.on, source.via).rename({"named": "record"}))
         if people is not None:
             table = self.tables.rows[people.table]
-            persons = table.select(named=people.person, record=people.record).drop_nulls().unique()
+            persons = table.select(named=people.person, record=people.record).drop_nulls()
+            accounts = self.person_accounts(people)
+            persons = pl.concat([persons, accounts]).unique()
+            if source.on is not None and accounts.height:
+                ways.append(self.named(source, rows, source.on, None).join(accounts, on="named").drop("named"))
             ways.append(self.named(source, rows, people.on, people.via).join(persons, on="named").drop("named"))
         found = pl.concat(way.select(ROW, "value", "record") for way in ways)
         return found.unique([ROW, "record"]).select("record", "value")
+
+    def person_accounts(self, people: ThroughPeople) -> pl.DataFrame:
+        """Pairs of ``named`` and ``record``: the person of a record's person account, and the account. None where the
+        CRM has no such columns: it has no person accounts then."""
+        of = people.person_account
+        if of is None or not {of.person, of.account} <= set(self.records.columns):
+            return pl.DataFrame(schema={"named": pl.String, "record": pl.String})
+        persons = self.records.filter(pl.col(of.person).is_not_null())
+        key = self.mapped.table.key
+        return pl.concat(persons.select(named=column, record=key) for column in (of.person, of.account)).drop_nulls()
 
     def named(self, source: RelatedSource, rows: pl.DataFrame, on: str | None, via: str | None) -> pl.DataFrame:
         """These rows with what they name by a column or by an association: row number, ``value`` and ``named``."""
@@ -284,7 +299,7 @@ class _Gatherer:
         if not rows.height:
             raise _NotKnown(f"no {source.table} at all was read, as if none were captured; {remedy}")
         people = source.people
-        if people is not None and not self.tables.rows[people.table].height:
+        if people is not None and not (self.tables.rows[people.table].height or self.person_accounts(people).height):
             raise _NotKnown(f"no {self.mapped.name} has people in {people.table}, as if none were kept; {remedy}")
         ways = [(source.on, source.via), (people.on, people.via) if people is not None else (None, None)]
         if not any(self.names_somebody(source, rows, *way) for way in ways):

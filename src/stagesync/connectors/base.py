@@ -233,6 +233,10 @@ class Discovery(Protocol):
     def record_types(self, object_name: str, stage_field: str) -> Sequence[RecordType]:
         """The active record types of an object; none where the CRM or the org has none."""
 
+    def person_account(self, object_name: str) -> Mapping[str, str] | None:
+        """The columns by which records of an object lead to a ``person`` who is an ``account``; None where the org
+        keeps nobody so."""
+
     def likeness(self, object_name: str, stage_field: str, stage: NativeStage) -> Likeness | None:
         """The stage of a new org that a stage resembles, by what the CRM says of it, its name, its probability."""
 

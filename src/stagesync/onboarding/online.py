@@ -13,7 +13,7 @@ from stagesync.model.changes import Mode
 from stagesync.model.counting import counted
 from stagesync.model.crm import FieldFacts, Identity, NativeStage, ObjectFacts, Service
 from stagesync.model.findings import Kind
-from stagesync.onboarding.sources import Column, Lacking, needs
+from stagesync.onboarding.sources import Column, Lacking, needs, ties
 from stagesync.policy.definitions import Definition
 from stagesync.policy.mappings import CrmMapping, MappedObject
 
@@ -75,6 +75,7 @@ def look(discovery: Discovery, wanted: Wanted) -> list[Line]:
     lacking = Lacking.of(discovery.reader.missing(wanted.mapping.tables))
     lines += _reading(wanted.mapping, lacking)
     lines += _currencies(discovery, wanted.mapping)
+    lines += _person_accounts(discovery, wanted.mapping)
     lines += _stages(discovery, wanted, stages)
     lines += _stage_writes(discovery, wanted)
     lines += _tasks(discovery, wanted)
@@ -183,6 +184,21 @@ def _currencies(discovery: Discovery, mapping: CrmMapping) -> Iterator[Line]:
                 state=State.NOTE,
                 says=f"{mapped.name} has the field {discovery.currency_field}, and the mapping names no currency",
                 follows=f"amounts are added as they stand; write currency: {discovery.currency_field} beside amount",
+            )
+
+
+def _person_accounts(discovery: Discovery, mapping: CrmMapping) -> Iterator[Line]:
+    """Objects whose people may be accounts of their own, and whose mapping does not look there."""
+    for mapped in mapping.objects:
+        people = [one for source in mapped.evidence.values() for one in ties(source)]
+        columns = discovery.person_account(mapped.table.name) if people else None
+        if columns is not None and not any(one.person_account for one in people):
+            words = ", ".join(f"{word}: {column}" for word, column in columns.items())
+            yield Line(
+                subject=f"{mapped.name}, people",
+                state=State.NOTE,
+                says="the org has person accounts, and the mapping does not look at what hangs on them",
+                follows=f"write person_account: {{{words}}} below people",
             )
 
 

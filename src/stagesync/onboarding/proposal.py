@@ -20,6 +20,7 @@ from stagesync.policy.mappings import CrmMapping, MappedObject, load_mapping
 RECORD_TYPE = "RecordType.DeveloperName"
 COLUMNS = ("owner", "created", "modified", "amount", "currency")
 """What an object's mapping may say in one column, and do without."""
+PERSON_ACCOUNT = "person_account"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -135,14 +136,18 @@ class _Draft:
             if reason is not None:
                 yield Remark(f"without {key}: {reason}")
                 continue
-            if key == "people" and isinstance(value, dict):
-                self.read.add(value["table"])
-            elif key == "people":
-                self.read.add(value)
-            yield Entry(key, value)
+            if key == "people":
+                self.read.add(value["table"] if isinstance(value, dict) else value)
+            yield Entry(key, self.people(value, table) if key == "people" and isinstance(value, dict) else value)
         currency = self.discovery.currency_field
         if "amount" in raw and "currency" not in raw and currency in facts.fields:
             yield Entry("currency", currency)
+
+    def people(self, raw: Mapping[str, Any], table: str) -> Mapping[str, Any]:
+        """With the columns of person accounts where the org has any, and only there."""
+        account = self.discovery.person_account(table)
+        words = {key: value for key, value in raw.items() if key != PERSON_ACCOUNT}
+        return words if account is None else {**words, PERSON_ACCOUNT: dict(account)}
 
     def stage(self, raw: Mapping[str, Any], mapped: MappedObject) -> Iterator[Entry | Remark]:
         stages = self.discovery.reader.stages(mapped.table.name, mapped.stage_field)

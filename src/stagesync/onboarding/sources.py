@@ -20,6 +20,7 @@ from stagesync.policy.mappings import (
     LookupSource,
     MappedObject,
     RelatedSource,
+    ThroughPeople,
 )
 
 Column = tuple[str, str]
@@ -67,6 +68,15 @@ def _related(source: RelatedSource) -> Iterator[Column]:
     yield from ((source.table, column) for column in columns if column is not None)
     if people is not None and people.person and people.record:
         yield from ((people.table, people.person), (people.table, people.record))
+
+
+def ties(source: EvidenceSource) -> Iterator[ThroughPeople]:
+    """How a source looks at the people of a record, where it does."""
+    if isinstance(source, RelatedSource) and source.people is not None:
+        yield source.people
+    elif isinstance(source, LatestSource):
+        for part in source.sources:
+            yield from ties(part)
 
 
 def evidence(

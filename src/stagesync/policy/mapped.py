@@ -35,15 +35,25 @@ class LookupSource:
 
 
 @dataclass(frozen=True, kw_only=True)
+class PersonAccount:
+    """The columns of a record with the id of its account, and with that of the account's person, blank for others."""
+
+    person: str
+    account: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class ThroughPeople:
     """How rows belong to a record through its people: by column ``on``, or by association, they name a person, whom
-    ``table`` ties to records by its columns ``person`` and ``record``."""
+    ``table`` ties to records by its columns ``person`` and ``record``. Of a ``person_account`` the person is one of
+    the record's people, and a row that names the account instead of the record belongs to it too."""
 
     on: str | None
     via: str | None
     table: str
     person: str
     record: str
+    person_account: PersonAccount | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -19,6 +19,7 @@ from stagesync.policy.mapped import (
     LatestSource,
     LookupSource,
     MappedObject,
+    PersonAccount,
     RelatedSource,
     StageHistory,
     ThroughPeople,
@@ -346,11 +347,14 @@ class MappingCheck:
                 link = mapped.table or owner
                 self.associate(people, link, path, f"write: people: {PEOPLE_EXAMPLE}")
                 return ThroughPeople(on=None, via=None, table=f"{people}~{link}", person="from", record="to")
-            case PeopleTable(table=table, person=person, record=record):
+            case PeopleTable(table=table, person=person, record=record, person_account=words):
                 columns = self.related_columns(table, (*path, "table"))
                 for word, column in (("person", person), ("record", record)):
                     self.id_column(column, columns, table, (*path, word))
-                return ThroughPeople(on=None, via=None, table=table, person=person, record=record)
+                account = PersonAccount(person=words.person, account=words.account) if words else None
+                return ThroughPeople(
+                    on=None, via=None, table=table, person=person, record=record, person_account=account
+                )
 
     def id_column(self, column: str, columns: Mapping[str, ColumnType], table: str, path: KeyPath) -> None:
         if columns and self.known_column(column, columns, table, path):
@@ -394,6 +398,7 @@ class MappingCheck:
             (mapped.stage.record_type, text),
             (mapped.stage.entered, moment),
             *((column, ColumnType.BOOLEAN) for column in mapped.skip),
+            *((column, text) for column in _person_account_columns(mapped)),
         ):
             if column is not None:
                 columns[column] = kind  # noqa: PERF403  (later entries may widen an earlier one)
@@ -421,6 +426,12 @@ class MappingCheck:
         key = self.words.keys.get(name, KEYS[self.words.crm])
         others = {column: kind for column, kind in columns.items() if column != key}
         return Table(name=name, key=key, columns=others, links=tuple(self.links.get(name, ())), history_of=history_of)
+
+
+def _person_account_columns(mapped: ObjectMapping) -> Iterator[str]:
+    words = mapped.people.person_account if isinstance(mapped.people, PeopleTable) else None
+    if words is not None:
+        yield from (words.person, words.account)
 
 
 def _own_columns(source: EvidenceSource, kind: ColumnType) -> Iterator[tuple[str, ColumnType]]:

@@ -368,12 +368,24 @@ class StageMapping(Strict):
     entered: Words | None = Field(default=None, description="column with the moment at which the stage was entered")
 
 
+class PersonAccountColumns(Strict):
+    """The columns of a record that lead to the person account it is with, if it is with one (Salesforce)."""
+
+    person: Words = Field(description="column with the id of the account's person; blank for other accounts")
+    account: Words = Field(description="column with the id of the account")
+
+
 class PeopleTable(Strict):
     """The table that says which people belong to a record: one row for each pair."""
 
     table: Words
     person: Words = Field(description="column with the person's id")
     record: Words = Field(description="column with the record's id")
+    person_account: PersonAccountColumns | None = Field(
+        default=None,
+        description="columns of the record itself: the person of a person account belongs to it too, and so does what "
+        "names the account",
+    )
 
 
 class ObjectMapping(Strict):

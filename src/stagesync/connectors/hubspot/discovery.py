@@ -104,6 +104,10 @@ class HubSpotDiscovery:
         """HubSpot has pipelines instead, which its stages name."""
         return ()
 
+    def person_account(self, _object_name: str) -> Mapping[str, str] | None:
+        """A contact is a contact here, whether it has a company or none."""
+        return None
+
     def likeness(self, _object_name: str, stage_field: str, stage: NativeStage) -> Likeness | None:
         """The stage of a new portal that a stage of a pipeline, or a lifecycle stage, resembles."""
         if stage_field == "dealstage":

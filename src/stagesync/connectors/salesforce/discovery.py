@@ -115,6 +115,16 @@ class SalesforceDiscovery:
             for row in rows
         ]
 
+    def person_account(self, object_name: str) -> Mapping[str, str] | None:
+        """Only an org in which person accounts are turned on has these fields:
+        developer.salesforce.com/docs/atlas.en-us.api.meta/api/sforce_api_guidelines_personaccounts.htm
+        """
+        sobject, account = self._schema.describe(object_name), self._schema.describe("Account")
+        link = sobject.relationship("Account") if sobject else None
+        if link is None or account is None or account.field("PersonContactId") is None:
+            return None
+        return {"person": "Account.PersonContactId", "account": link.name}
+
     def likeness(self, object_name: str, stage_field: str, stage: NativeStage) -> Likeness | None:
         """For the two objects that every org has."""
         if (object_name, stage_field) == STAGE:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -46,6 +47,15 @@ def composite(call: Call, dispatch: Dispatch) -> Answer:
         raise ApiError(400, "INVALID_INPUT", "A sub-request names a resource that composite does not support")
     results, _ = _run(call, parts, dispatch, all_or_none=bool(body.get("allOrNone")))
     return Answer(body={"compositeResponse": results})
+
+
+def only_reads(content: bytes) -> bool:
+    """Whether a body asks for nothing that could write."""
+    try:
+        parts = json.loads(content)["compositeRequest"]
+        return bool(parts) and all(part["method"].upper() == "GET" for part in parts)
+    except (ValueError, RecursionError, TypeError, KeyError, AttributeError):
+        return False
 
 
 def graph(call: Call, dispatch: Dispatch) -> Answer:

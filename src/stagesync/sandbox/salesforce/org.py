@@ -30,16 +30,16 @@ class Org:
     tokens and SOAP logins name as their instance; when empty, the address of the request is used.
 
     Open to tests: ``faults``, ``rules``, ``bulk_jobs_used`` and ``bulk_jobs_limit`` (bulk queries of a day),
-    ``calls`` (answered calls by ``"METHOD /path"``, with the version left out and
-    ids as ``{id}``, such as ``"PATCH /sobjects/Lead/{id}"``), ``descriptions`` (by object, how often it was described:
-    not what was answered with 304), ``calls_used`` and ``calls_limit`` (the
-    ``Sforce-Limit-Info`` header), ``assignment_owner_id`` (who gets a Lead when assignment rules run; None
-    means that no rule is active), ``password`` (SOAP login of every user), ``page_size`` (rows per query page
-    whatever the client asks; None means Salesforce's own 200 to 2,000), ``public_key`` (of the certificate, as PEM,
-    that the app has for JWT logins; None takes any signature), ``app_calls_limit`` (the quota of the app, which
-    ``Sforce-Limit-Info`` then names too), ``features`` (what was turned on in Setup, of ``fields.MULTI_CURRENCY`` and
-    ``fields.PERSON_ACCOUNTS``), ``record_type_values`` (by id of a record type and name of a field the
-    picklist values that it offers; without an entry all of them).
+    ``calls`` (answered calls by ``"METHOD /path"``, with the version left out and ids as ``{id}``, such as ``"PATCH
+    /sobjects/Lead/{id}"``, and ``"POST /composite of GETs"`` for one that cannot write), ``descriptions`` (by
+    object, how often it was described: not what was answered with 304), ``calls_used`` and ``calls_limit`` (the
+    ``Sforce-Limit-Info`` header), ``assignment_owner_id`` (who gets a Lead when assignment rules run; None means
+    that no rule is active), ``password`` (SOAP login of every user), ``page_size`` (rows per query page whatever
+    the client asks; None means Salesforce's own 200 to 2,000), ``public_key`` (of the certificate, as PEM, that the
+    app has for JWT logins; None takes any signature), ``app_calls_limit`` (the quota of the app, which
+    ``Sforce-Limit-Info`` then names too), ``features`` (what was turned on in Setup, of ``fields.MULTI_CURRENCY``
+    and ``fields.PERSON_ACCOUNTS``), ``record_type_values`` (by id of a record type and name of a field the picklist
+    values that it offers; without an entry all of them).
     """
 
     def __init__(

@@ -20,7 +20,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 from starlette.types import Receive, Scope, Send
 
-from stagesync.sandbox.salesforce import login, resources, rest
+from stagesync.sandbox.salesforce import composite, login, resources, rest
 from stagesync.sandbox.salesforce.call import Answer, Call, failed
 from stagesync.sandbox.salesforce.errors import ApiError, not_found
 from stagesync.sandbox.salesforce.org import Org
@@ -28,6 +28,8 @@ from stagesync.sandbox.salesforce.org import Org
 LONGEST_URI = 16_384
 METHODS = ["GET", "POST", "PATCH", "PUT", "DELETE"]
 WRITES = frozenset({"POST", "PATCH", "DELETE"})
+OF_READS = " of GETs"
+"""How a composite call that holds nothing else is counted."""
 JSON = "application/json;charset=UTF-8"
 DOWN = "<html><head><title>Down for maintenance</title></head><body>Salesforce is being updated.</body></html>"
 
@@ -156,8 +158,10 @@ def _data(org: Org, call: Call, parts: tuple[str, ...]) -> Answer:
         raise ApiError(410, "UNSUPPORTED_API_VERSION", "The requested API version is retired")
     if int(number) > rest.NEWEST:
         raise not_found()
-    org.count_call(f"{call.method} {_template(parts[3:])}")
-    if call.method in WRITES and org.faults.strikes("drop_before_commit"):
+    reads = parts[3:] == ("composite",) and composite.only_reads(call.content)
+    org.count_call(f"{call.method} {_template(parts[3:])}{OF_READS if reads else ''}")
+    writes = call.method in WRITES and not reads
+    if writes and org.faults.strikes("drop_before_commit"):
         raise _Dropping
     outage = _outage(org)
     if outage is not None:
@@ -167,7 +171,7 @@ def _data(org: Org, call: Call, parts: tuple[str, ...]) -> Answer:
     if limited is not None:
         return limited
     answer = resources.dispatch(inner)
-    return replace(answer, committed=call.method in WRITES)
+    return replace(answer, committed=writes)
 
 
 def _template(parts: tuple[str, ...]) -> str:
