@@ -128,13 +128,46 @@ def test_several_currencies_are_told_apart_or_said(office: Deployment, sandbox: 
     assert check(office).says("note", "Opportunity, amounts", "CurrencyIsoCode", "write currency: CurrencyIsoCode")
 
 
+@pytest.mark.parametrize(
+    ("given", "state", "words"),
+    [
+        (("api",), "ok", ("api: what is needed and no more",)),
+        (("api", "id", "openid"), "ok", ("api, id, openid",)),
+        (("full",), "note", ("more than is needed: full", "Manage user data via APIs (api)")),
+        (("web", "api", "refresh_token"), "note", ("more than is needed: web, refresh_token",)),
+        (("id", "chatter_api"), "problem", ("has id, chatter_api, and not api", "no call works")),
+        ((), "problem", ("has none, and not api",)),
+    ],
+)
+def test_a_token_that_may_do_too_little_or_too_much_is_named(
+    office: Deployment, sandbox: Sandbox, given: tuple[str, ...], state: str, words: tuple[str, ...]
+) -> None:
+    sandbox.org.scopes = given
+    seen = check(office)
+    assert seen.code == (2 if state == "problem" else 0)
+    assert seen.says(state, "scopes", *words)
+    assert len(seen.of("problem")) == (state == "problem")
+    assert writes_to(sandbox.org) == []
+
+
+def test_a_ready_token_tells_nothing_of_its_scopes(
+    office: Deployment, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = office.words["connections"]["salesforce"]
+    words["access_token"], words["instance_url"] = {"env": "TOKEN"}, words.pop("login_url")
+    del words["client_id"], words["client_secret"]
+    monkeypatch.setenv("TOKEN", sandbox.org.sessions.issue(sandbox.org.integration_user_id))
+    office.save()
+    assert check(office).says("unknown", "scopes: a ready token does not say", "the scope api is enough")
+
+
 def test_an_api_version_that_is_gone_is_said_before_anything_fails(office: Deployment) -> None:
     for version in ("30.0", "99.0"):
         office.words["connections"]["salesforce"]["api_version"] = version
         office.save()
         seen = check(office)
         assert seen.code == 2
-        assert len(seen.lines) == 1
+        assert [line["subject"] for line in seen.lines] == ["scopes", "API version"]
         assert seen.says("problem", f"API version: v{version} is not served", 'set api_version: "67.0"')
 
 

@@ -19,6 +19,7 @@ from stagesync.model.crm import (
     Organization,
     Owner,
     RecordType,
+    Scopes,
     Service,
 )
 from stagesync.model.frames import Page
@@ -223,6 +224,10 @@ class Discovery(Protocol):
     def service(self) -> Service:
         """Which versions of the API there are, and how many calls of the day are left. The first call to make: with a
         version that is no longer served no other call works."""
+
+    def scopes(self) -> Scopes | None:
+        """What the token may be used for, and what of that is too little or too much; None where the lines on objects
+        say it. To be asked before anything else: without the right scopes no other call works."""
 
     def organization(self) -> Organization:
         """Whether this is a sandbox, and its time zone."""

@@ -114,6 +114,17 @@ class Organization:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Scopes:
+    """What the token may be used for (``given``; None where nobody says), what of the needed is ``missing``, and what
+    is given ``beyond`` it. ``remedy`` says where scopes are set."""
+
+    given: tuple[str, ...] | None
+    missing: tuple[str, ...] = ()
+    beyond: tuple[str, ...] = ()
+    remedy: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Likeness:
     """The stage of a new org that a stage resembles, ``sure`` where the CRM itself says so; ``why`` is the reason."""
 

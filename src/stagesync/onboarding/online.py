@@ -11,7 +11,7 @@ from stagesync.connectors.base import Discovery
 from stagesync.errors import ConfigurationError
 from stagesync.model.changes import Mode
 from stagesync.model.counting import counted
-from stagesync.model.crm import FieldFacts, Identity, NativeStage, ObjectFacts, Service
+from stagesync.model.crm import FieldFacts, Identity, NativeStage, ObjectFacts, Scopes, Service
 from stagesync.model.findings import Kind
 from stagesync.onboarding.sources import Column, Lacking, needs, ties
 from stagesync.policy.definitions import Definition
@@ -64,8 +64,9 @@ def look(discovery: Discovery, wanted: Wanted) -> list[Line]:
 
     Raises ConnectionFailed when the CRM cannot be reached or refuses the credentials.
     """
-    service = discovery.service()
-    lines = list(_service(service))
+    lines = list(_scopes(discovery.scopes()))
+    if not any(line.state is State.PROBLEM for line in lines):
+        lines += _service(discovery.service())
     if any(line.state is State.PROBLEM for line in lines):
         return lines
     lines += _identity(discovery, wanted)
@@ -85,6 +86,23 @@ def look(discovery: Discovery, wanted: Wanted) -> list[Line]:
         for spot in discovery.blind_spots()
     ]
     return lines
+
+
+def _scopes(scopes: Scopes | None) -> Iterator[Line]:
+    if scopes is None:
+        return
+    if scopes.given is None:
+        says = "a ready token does not say what it may be used for"
+        yield Line(subject="scopes", state=State.UNKNOWN, says=says, follows=scopes.remedy)
+    elif scopes.missing:
+        says = f"the token has {', '.join(scopes.given) or 'none'}, and not {', '.join(scopes.missing)}"
+        follows = f"no call works; set it {scopes.remedy}"
+        yield Line(subject="scopes", state=State.PROBLEM, says=says, follows=follows)
+    elif scopes.beyond:
+        says = f"the token has more than is needed: {', '.join(scopes.beyond)}"
+        yield Line(subject="scopes", state=State.NOTE, says=says, follows=f"take it away {scopes.remedy}")
+    else:
+        yield Line(subject="scopes", state=State.OK, says=f"{', '.join(scopes.given)}: what is needed and no more")
 
 
 def _service(service: Service) -> Iterator[Line]:

@@ -20,6 +20,7 @@ from stagesync.model.crm import (
     ObjectFacts,
     Organization,
     RecordType,
+    Scopes,
     Service,
 )
 
@@ -82,6 +83,10 @@ class HubSpotDiscovery:
             remark=SUPPORT.get(version, ""),
             silence="HubSpot tells OAuth apps nothing of it, so that budget.share cannot be kept",
         )
+
+    def scopes(self) -> Scopes | None:
+        """Each object has scopes of its own here: what may be read and written is said with it."""
+        return None
 
     def organization(self) -> Organization:
         """The type and the time zone of the account."""

@@ -24,12 +24,17 @@ from stagesync.model.crm import (
     ObjectFacts,
     Organization,
     RecordType,
+    Scopes,
     Service,
 )
 
 STAGE = ("Opportunity", "StageName")
 STATUS = ("Lead", "Status")
 IN_WORK = {"Lead": "IsConverted = false", "Opportunity": "IsClosed = false"}
+NEEDED_SCOPES = frozenset({"api", "full"})
+"""Either opens the REST API."""
+HARMLESS_SCOPES = frozenset({"api", "id", "openid", "profile", "email", "address", "phone"})
+"""The API, and who the user is."""
 MAIL = ("EmailMessage", "EmailMessageRelation")
 
 
@@ -79,6 +84,19 @@ class SalesforceDiscovery:
             calls_limit=daily.Max if daily else None,
             calls_left=daily.Remaining if daily else None,
             calls_budget=self._session.meter.budget_of(daily.Max) if daily else None,
+        )
+
+    def scopes(self) -> Scopes | None:
+        """What the token endpoint answered: developer.salesforce.com names the scopes, help.salesforce.com says what
+        they are for (remoteaccess_oauth_scopes). ``full`` holds ``api``, and much else."""
+        given = self._session.scopes
+        if given is None:
+            return Scopes(given=None, remedy="the OAuth settings of the app show it; the scope api is enough")
+        return Scopes(
+            given=given,
+            missing=() if NEEDED_SCOPES & set(given) else ("api",),
+            beyond=tuple(scope for scope in given if scope not in HARMLESS_SCOPES),
+            remedy="in the OAuth settings of the app: 'Manage user data via APIs (api)' is what StageSync needs",
         )
 
     def organization(self) -> Organization:

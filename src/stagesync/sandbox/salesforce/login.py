@@ -152,7 +152,7 @@ def _token_body(call: Call, user_id: str) -> dict[str, str]:
     return {
         "access_token": org.sessions.issue(user_id),
         "signature": base64.b64encode(signed).decode(),
-        "scope": "api",
+        "scope": " ".join(org.scopes),
         "instance_url": instance,
         "id": identity,
         "token_type": "Bearer",
@@ -180,6 +180,16 @@ def bearer(call: Call) -> str:
     if user_id is None:
         raise session_invalid()
     return user_id
+
+
+def check_scopes(org: Org) -> None:
+    """Whether tokens of the app may be used for the API.
+
+    Raises:
+        ApiError: 401 INVALID_SESSION_ID.
+    """
+    if not {"api", "full"} & set(org.scopes):
+        raise session_invalid("This session is not valid for use with the REST API")
 
 
 def user_info(call: Call) -> Answer:

@@ -39,7 +39,7 @@ class Org:
     app has for JWT logins; None takes any signature), ``app_calls_limit`` (the quota of the app, which
     ``Sforce-Limit-Info`` then names too), ``features`` (what was turned on in Setup, of ``fields.MULTI_CURRENCY``
     and ``fields.PERSON_ACCOUNTS``), ``record_type_values`` (by id of a record type and name of a field the picklist
-    values that it offers; without an entry all of them).
+    values that it offers; without an entry all of them), ``scopes`` (of the app, which its tokens carry).
     """
 
     def __init__(
@@ -71,6 +71,7 @@ class Org:
         self.bulk_jobs_limit = DAILY_BULK_JOBS
         self.page_size: int | None = None
         self.public_key: str | None = None
+        self.scopes: tuple[str, ...] = ("api",)
         self.app_calls_limit: int | None = None
         self.features: set[str] = set()
         self.record_type_values: dict[tuple[str, str], frozenset[str]] = {}

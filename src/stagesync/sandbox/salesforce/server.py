@@ -167,6 +167,7 @@ def _data(org: Org, call: Call, parts: tuple[str, ...]) -> Answer:
     if outage is not None:
         return outage
     inner = replace(call, segments=parts[3:], version=version, user_id=login.bearer(call))
+    login.check_scopes(org)
     limited = _limited(org)
     if limited is not None:
         return limited
