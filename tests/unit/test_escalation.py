@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from stagesync.model.changes import Change, ChangeKind, TaskText
 from stagesync.model.crm import Owner
 from stagesync.model.tasks import Ending
+from stagesync.model.waivers import Waiver
 from stagesync.planning.escalation import Escalation, NamedManager, TaskEnd
 from stagesync.planning.guard import Protected
 from stagesync.planning.planner import plan
@@ -244,3 +245,59 @@ def test_a_manager_is_an_active_person_and_somebody_else(
             assert manager.id != owner.id
         elif not named and owner.manager in known and owner.manager != owner.id:
             assert not known[owner.manager].active or known[owner.manager].queue
+
+
+@pytest.mark.parametrize(
+    ("rules", "criteria", "closes"),
+    [
+        (["premature"], ("reachable", "answered", "met"), True),
+        (["reachable", "answered", "met"], ("reachable", "answered", "met"), True),
+        # "met" is still asked for, though the rest of the ladder is waived.
+        (["reachable", "answered"], ("reachable", "answered", "met"), False),
+        (["stalled"], ("reachable", "answered", "met"), False),
+        ([], ("reachable", "answered", "met"), False),
+    ],
+)
+@pytest.mark.parametrize("asks", [False, True])
+def test_a_task_closes_when_a_waiver_is_granted(
+    tmp_path: Path, rules: list[str], criteria: tuple[str, ...], closes: bool, asks: bool
+) -> None:
+    waivers = [
+        Waiver(id=f"w{n}", rule=rule, connection="crm", object="Deal", record="1", reason="so", by="ada",
+               until=date(2099, 1, 1))
+        for n, rule in enumerate(rules)
+    ]  # fmt: skip
+    (change,) = planned(tmp_path, [ended()])
+    tasks = [ended(ended=None), manager_task(change)]
+    judgement = judged(tmp_path, deal("1", "Offer"), rules={"premature": {"mode": "suggest"}}, granted=waivers)
+    if asks:
+        judgement = replace(judgement, asked={"1": "the board signs"})
+    changes = plan([judgement], situation(owners=TEAM, escalation=AFTER, open_tasks=tasks)).changes
+    closed = [one for one in changes if one.kind is ChangeKind.CLOSE_TASK]
+    assert [one.crm_id for one in sorted(closed, key=lambda one: str(one.crm_id))] == (["t1", "t2"] if closes else [])
+    for one in closed:
+        assert one.task is not None
+        assert "A waiver was granted" in one.task.body
+        assert "Thank you" not in one.task.body
+
+
+def test_nothing_is_planned_while_a_task_asks(tmp_path: Path) -> None:
+    for mode in ("suggest", "enforce"):
+        judgement = judged(tmp_path, deal("1", "Offer"), rules={"premature": {"mode": mode}})
+        asked = replace(judgement, asked={"1": "the board signs"})
+        found = plan([asked], situation(owners=TEAM, escalation=AFTER, open_tasks=[ended()]))
+        assert found.changes == ()
+        assert "a waiver is asked for: 'the board signs'" in found.left_out[0].reason
+
+
+def test_a_task_says_how_to_ask(tmp_path: Path) -> None:
+    judgement = judged(tmp_path, deal("1", "Offer"), rules={"premature": {"mode": "suggest"}})
+    by_field = replace(judgement, mapped=replace(judgement.mapped, waiver_request="Waiver__c"))
+    for one, status, words in (
+        (judgement, None, "leave a note on the record and tell your CRM admin"),
+        (by_field, None, "write the reason into the field Waiver__c of the record"),
+        (by_field, "Deferred", "give this task the status 'Deferred' and write the reason into it"),
+    ):
+        (change,) = plan([one], situation(waiver_status=status)).changes
+        assert change.task is not None
+        assert f"If you disagree, {words}" in change.task.body

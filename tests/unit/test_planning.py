@@ -19,6 +19,7 @@ from stagesync.audit.judgement import Judgement
 from stagesync.model.changes import Change, ChangeKind, Mode, Plan, TaskText
 from stagesync.model.crm import NativeStage, Owner
 from stagesync.model.findings import Kind, Scope
+from stagesync.model.waivers import Waiver
 from stagesync.planning.calendar import due_date, is_over
 from stagesync.planning.freeze import Freeze
 from stagesync.planning.guard import REVERT, Bound, Limits, Protected, check
@@ -78,6 +79,7 @@ def judged(
     rules: Mapping[str, Mapping[str, str]] | None = None,
     places: Mapping[str, str] = PLACES,
     shuffle: int | None = None,
+    granted: Sequence[Waiver] = (),
 ) -> Judgement:
     world = World(Rules(LADDER, {}, places), records, Moment(NOW, ZoneInfo("UTC")))
     full = [
@@ -91,7 +93,7 @@ def judged(
         order = list(range(len(records)))
         random.Random(shuffle).shuffle(order)
         read = Tables(rows={name: rows[order] if name == "Deal" else rows for name, rows in read.rows.items()})
-    return judge_words(words, mapping_words(world.rules), folder, world, read)
+    return judge_words(words, mapping_words(world.rules), folder, world, read, granted=granted)
 
 
 def situation(**changed: Any) -> Situation:

@@ -20,6 +20,7 @@ from stagesync.audit.masks import Frame
 from stagesync.model.crm import Owner
 from stagesync.model.frames import POLARS
 from stagesync.model.tables import UNREADABLE, ColumnType
+from stagesync.model.waivers import Waiver
 from stagesync.policy.definitions import load_definition
 from stagesync.policy.mappings import load_mapping
 from tests.unit.oracle import NOW, Limit, Moment, Node, Pasted, Record, Rules, Rung, reading, written
@@ -259,11 +260,17 @@ def judgement(world: World, folder: Path, read: Tables | None = None) -> Judgeme
 
 
 def judge_words(
-    definition: Mapping[str, Any], mapping: Mapping[str, Any], folder: Path, world: World, read: Tables | None = None
+    definition: Mapping[str, Any],
+    mapping: Mapping[str, Any],
+    folder: Path,
+    world: World,
+    read: Tables | None = None,
+    *,
+    granted: Sequence[Waiver] = (),
 ) -> Judgement:
     """The same from the words of the files."""
     (judged,) = auditor_of(definition, mapping, folder, world).judge(
-        connection="crm", tables=read or tables(world), owners=owners(world), written=ours(world)
+        connection="crm", tables=read or tables(world), owners=owners(world), granted=granted, written=ours(world)
     )
     return judged
 

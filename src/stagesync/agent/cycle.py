@@ -81,6 +81,8 @@ def _observe(agent: Agent, result: RunResult, connected: Connected, *, write: bo
     result.identities[connected.name] = identity
     if write and connected.writer is not None and brake.paused(agent) is None:
         result.settled += settle(agent, result.run, connected, connected.writer)
+    tracked = agent.ledger.tasks(connected.name)
+    states = followed.states(agent, connected, tracked)
     pulled = pull(
         name=connected.name,
         reader=connected.reader,
@@ -92,13 +94,15 @@ def _observe(agent: Agent, result: RunResult, connected: Connected, *, write: bo
         now=result.as_of,
         manner=agent.manner,
         stop=agent.stop,
+        facts={followed.ASKED: followed.asked(connected, tracked, states)},
     )
     agent.progress(connected.name, "audit", 0)
     judgements = audit(agent, connected, pulled, result.as_of)
+    tasks = _tasks(connected, tracked, judgements)
+    judgements = followed.heard(judgements, followed.asked(connected, tasks, states))
     result.judgements += judgements
     _record(agent, result, connected, judgements)
-    tasks = _tasks(agent, connected, judgements)
-    ends = followed.ends(agent, result.run, connected, tasks, followed.states(agent, connected, tasks))
+    ends = followed.ends(agent, result.run, connected, tasks, states)
     return planner.plan(judgements, _situation(agent, connected, pulled, _open(tasks, ends), result.as_of))
 
 
@@ -145,9 +149,10 @@ def _opened_today(agent: Agent, connected: Connected, as_of: datetime) -> Counte
     return Counter(str(one.owner) for one in tasks)
 
 
-def _tasks(agent: Agent, connected: Connected, judgements: Sequence[Judgement]) -> list[TrackedTask]:
+def _tasks(
+    connected: Connected, tasks: Sequence[TrackedTask], judgements: Sequence[Judgement]
+) -> Sequence[TrackedTask]:
     """The open tasks; those of a record that was merged are about the one that it became."""
-    tasks = agent.ledger.tasks(connected.name)
     if not isinstance(connected.reader, Merging):
         return tasks
     became: dict[tuple[str, str], str] = {}
@@ -197,6 +202,7 @@ def _situation(
         tasks_a_day=agent.tasks_a_day,
         template=agent.template,
         escalation=agent.escalation,
+        waiver_status=connected.mapping.waiver_status_shown,
         calendars=agent.calendars,
         opened_today=_opened_today(agent, connected, as_of),
     )

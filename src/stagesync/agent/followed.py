@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 
 from stagesync.agent.connection import Agent, Connected
+from stagesync.audit.judgement import Judgement
 from stagesync.connectors.base import Following
 from stagesync.ledger import EntryKind, TrackedTask
+from stagesync.model.changes import OWN_MARKS
 from stagesync.model.tasks import Ending, TaskState
 from stagesync.planning.escalation import TaskEnd
 
+ASKED = "asked"
+"""Under which name the mirror keeps what :func:`asked` found."""
 GONE = TaskState(status=None, ended=Ending.DELETED)
 
 
@@ -18,10 +23,39 @@ def states(agent: Agent, connected: Connected, tasks: Sequence[TrackedTask]) -> 
     """The tasks as the CRM has them, by its ids; none where nothing depends on it or the CRM cannot be asked."""
     reader = connected.reader
     ids = [task.crm_id for task in tasks if task.crm_id is not None]
-    if not ids or agent.escalation.after is None or not isinstance(reader, Following):
+    wanted = agent.escalation.after is not None or connected.mapping.waiver_status is not None
+    if not ids or not wanted or not isinstance(reader, Following):
         return {}
     found = reader.task_states(ids)
     return {one: found.get(one, GONE) for one in ids}
+
+
+def asked(
+    connected: Connected, tasks: Sequence[TrackedTask], known: Mapping[str, TaskState]
+) -> Mapping[str, Mapping[str, str]]:
+    """By object and record, in which words a rep asks for a waiver by the status of a task.
+
+    The words are what the rep wrote into the task; where that is nothing, the status.
+    """
+    found: dict[str, dict[str, str]] = {}
+    for task in tasks:
+        state = known.get(task.crm_id or "")
+        if state is not None and state.status is not None and state.status == connected.mapping.waiver_status:
+            words = _added(state.body, task) or f"the task has the status '{connected.mapping.waiver_status_shown}'"
+            found.setdefault(task.object, {})[task.record] = words
+    return found
+
+
+def _added(body: str, task: TrackedTask) -> str:
+    """What stands in a task beside our own text and the mark."""
+    ours = {line.strip() for line in task.text.body.splitlines()} if task.text else set()
+    lines = (line.strip() for line in body.splitlines())
+    return " ".join(line for line in lines if line and line not in ours and not line.startswith(OWN_MARKS))
+
+
+def heard(judgements: Sequence[Judgement], asked_: Mapping[str, Mapping[str, str]]) -> list[Judgement]:
+    """The judgements with what reps ask for by the status of a task, as :func:`asked` gives it."""
+    return [replace(one, asked=found) if (found := asked_.get(one.mapped.name)) else one for one in judgements]
 
 
 def ends(

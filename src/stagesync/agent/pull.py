@@ -41,12 +41,13 @@ def pull(
     now: datetime,
     manner: Manner,
     stop: Event | None = None,
+    facts: Mapping[str, object] | None = None,
 ) -> Pulled:
     """Bring all tables of a mapping into a new snapshot of the mirror: by what changed where the reader can tell.
 
-    Rows and cursors become current together. Raises ConfigurationError when the mapping names a stage that the CRM
-    does not have, and ConnectionFailed when the CRM cannot be read, and Interrupted between two pages once ``stop`` is
-    set; the snapshot before stays current then.
+    Rows, cursors and ``facts`` become current together. Raises ConfigurationError when the mapping names a stage that
+    the CRM does not have, and ConnectionFailed when the CRM cannot be read, and Interrupted between two pages once
+    ``stop`` is set; the snapshot before stays current then.
     """
     missing = reader.missing(mapping.tables)
     stages = {mapped.name: reader.stages(mapped.table.name, mapped.stage_field) for mapped in mapping.objects}
@@ -54,7 +55,8 @@ def pull(
     owners = reader.owners()
     with mirror.replace(name, label, identity.key) as snapshot:
         snapshot.expect(mapping.tables, missing)
-        snapshot.facts = {"run": label, "org": identity.key, "owners": [asdict(owner) for owner in owners]}
+        told = [asdict(owner) for owner in owners]
+        snapshot.facts = {"run": label, "org": identity.key, "owners": told, **(facts or {})}
         pulling = _Pulling(reader, snapshot, now, manner, partial(progress, name), stop)
         for table in mapping.tables:
             progress(name, table.name, 0)

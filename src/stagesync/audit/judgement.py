@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
 
@@ -43,7 +43,8 @@ class Judgement:
 
     ``waivers`` are those in force, ``expired`` those that were. ``let_off`` says whom each means (``waiver``, its
     number, and ``row``), and ``waived`` are the findings that would stand without them, with ``waiver``.
-    ``aside`` are the records that the mapping leaves out on purpose: ``record`` and ``reason``.
+    ``aside`` are the records that the mapping leaves out on purpose: ``record`` and ``reason``. ``asked`` are those of
+    which a rep asks for a waiver by a task, with the words.
     """
 
     connection: str
@@ -64,6 +65,7 @@ class Judgement:
     left_out: Mapping[str, int]
     aside: pl.DataFrame
     not_judged: Sequence[NotJudged]
+    asked: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def complete(self) -> bool:
@@ -99,10 +101,10 @@ class Judgement:
     def requests(self) -> Mapping[str, str]:
         """The records of which a rep asks for a waiver, with the words; a box that is not ticked asks for nothing."""
         if self.mapped.waiver_request is None:
-            return {}
+            return self.asked
         asked = self.records.select("record", pl.col("waiver_request").str.strip_chars().alias("words"))
         said = asked.filter(pl.col("words").is_not_null() & ~pl.col("words").str.to_lowercase().is_in(NO_REQUEST))
-        return dict(zip(said["record"].to_list(), said["words"].to_list(), strict=True))
+        return {**self.asked, **dict(zip(said["record"].to_list(), said["words"].to_list(), strict=True))}
 
     def verdicts(self, record: str) -> Mapping[str, Verdict]:
         """The verdict of each criterion of the ladder for one record; empty when the record was not judged."""
@@ -149,6 +151,11 @@ class Judgement:
     def verdict(self, row: int, criterion: int) -> Verdict:
         """The verdict of the n-th criterion of the ladder for a row of ``records``."""
         return self.criteria.at(row, criterion)
+
+    def excuses(self, record: str) -> frozenset[str]:
+        """The rules and criteria that a judged record is let off."""
+        row = self._rows_by_record.get(record)
+        return frozenset() if row is None else frozenset(waiver.rule for waiver in self.waivers_of(row))
 
     def waivers_of(self, row: int) -> Sequence[Waiver]:
         """The waivers in force that mean a row of ``records``."""

@@ -14,6 +14,7 @@ from pathlib import Path
 from msgspec import to_builtins
 from rich.text import Text
 
+from stagesync.agent.followed import ASKED, heard
 from stagesync.audit.ages import Age, ages
 from stagesync.audit.engine import judge
 from stagesync.audit.evidence import Tables
@@ -44,7 +45,7 @@ def judged_from_mirror(settings: Settings) -> list[Judgement]:
     for name, mapping in settings.mappings.items():
         rows, missing = mirror.read(name)
         if rows:
-            judgements += judge(
+            found = judge(
                 connection=name,
                 definition=settings.definition,
                 mapping=mapping,
@@ -54,6 +55,7 @@ def judged_from_mirror(settings: Settings) -> list[Judgement]:
                 granted=granted,
                 written=stages_written(settings, name),
             )
+            judgements += heard(found, mirror.facts(name).get(ASKED, {}))
     if not judgements:
         raise IncompleteError(f"nothing was pulled yet into {settings.mirror_folder}; run `stagesync audit` first")
     return judgements

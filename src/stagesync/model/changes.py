@@ -38,6 +38,8 @@ class Result(StrEnum):
 
 OWN_MARK = "[stagesync-"
 """How a line begins that says that a task is ours, in CRMs without a field for the key."""
+OWN_MARKS = (OWN_MARK, "[stagesync:")
+"""How it begins in any of them."""
 
 
 def mark(key: str) -> str:

@@ -18,9 +18,10 @@ class Ending(StrEnum):
 class TaskState:
     """``ended`` says how a task was ended, None while it is open; ``at`` when (UTC), None where the CRM does not say.
 
-    ``status`` is the CRM's own word; None for a task that is deleted.
+    ``status`` is the CRM's own word; None for a task that is deleted. ``body`` is its text without markup.
     """
 
     status: str | None
     ended: Ending | None = None
     at: datetime | None = None
+    body: str = ""

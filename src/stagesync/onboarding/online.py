@@ -29,6 +29,9 @@ TASK_FIELDS: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
 }
 """By CRM: the fields that a new task is given, and those that are changed to complete it."""
 
+STATUS_FIELDS: Mapping[str, str] = {"salesforce": "Status", "hubspot": "hs_task_status"}
+"""By CRM: the field with the status of a task."""
+
 
 class State(StrEnum):
     """``note`` is worth knowing; a ``problem`` should be mended before a run."""
@@ -300,12 +303,27 @@ def _tasks(discovery: Discovery, wanted: Wanted) -> Iterator[Line]:
     faults = list(_task_faults(facts, key, wanted.mapping.crm)) if facts else [f"{table} is not shown to this token"]
     for fault in faults:
         yield Line(subject="tasks", state=state, says=fault, follows=follows)
+    yield from _waiver_status(discovery, wanted.mapping, table)
     field = facts.fields.get(key) if facts else None
     if not faults and not wanted.mapping.own_marked and field is not None and not (field.unique and field.external_id):
         says = f"{table}.{key} is not unique and an external id"
         yield Line(subject="tasks", state=State.NOTE, says=says, follows="two runs at once may write a task twice")
     elif not faults:
         yield Line(subject="tasks", state=State.OK, says=f"can be created and completed; {key} marks ours")
+
+
+def _waiver_status(discovery: Discovery, mapping: CrmMapping, table: str) -> Iterator[Line]:
+    status = mapping.waiver_status
+    known = (
+        discovery.reader.stages(table, STATUS_FIELDS[mapping.crm]) if status and mapping.crm in STATUS_FIELDS else ()
+    )
+    if known and status not in {one.value for one in known if one.active}:
+        yield Line(
+            subject="waiver_status",
+            state=State.PROBLEM,
+            says=f"{table} has no status '{status}'; there are {', '.join(one.value for one in known if one.active)}",
+            follows="nobody can ask for a waiver by a task",
+        )
 
 
 def _task_faults(facts: ObjectFacts, key: str, crm: str) -> Iterator[str]:

@@ -21,8 +21,8 @@ KIND_ORDER = {kind: position for position, kind in enumerate(Kind)}
 GRACE_OF_A_RETRY = Duration(1, Unit.BUSINESS_DAYS)
 """For rules that have no grace of their own: who put a record back has a working day to bring the evidence."""
 WAITS = (
-    "a waiver is asked for: '{words}'; nothing is written until it is granted with `stagesync waive`, or the field "
-    "is empty"
+    "a waiver is asked for: '{words}'; nothing is written until it is granted with `stagesync waive`, or nobody asks "
+    "for it any more"
 )
 CHANGE_ORDER = {kind: position for position, kind in enumerate(ChangeKind)}
 

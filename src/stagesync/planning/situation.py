@@ -51,7 +51,8 @@ class Situation:
     ``corrections`` are those that were applied earlier, oldest first, by object and record.
     ``tasks_a_day`` is how many tasks an owner may get in a day (None: any number), ``opened_today`` how many each has
     got since midnight. ``template`` has the words of tasks, ``calendars`` the working days of their owners, and
-    ``escalation`` says when a manager hears of a task that its owner ended.
+    ``escalation`` says when a manager hears of a task that its owner ended. ``waiver_status`` is the status of a task,
+    as people see it, by which a rep asks for a waiver.
     """
 
     connection: str
@@ -70,3 +71,4 @@ class Situation:
     calendars: Calendars = field(default_factory=Calendars)
     template: TaskTemplate = field(default_factory=shipped_template)
     escalation: Escalation = field(default_factory=Escalation)
+    waiver_status: str | None = None

@@ -7,7 +7,7 @@ a second task.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import date
 
@@ -21,7 +21,7 @@ from stagesync.planning.draft import Draft, change_key, day_of, grounds_of, with
 from stagesync.planning.escalation import TaskEnd
 from stagesync.planning.situation import OpenTask
 from stagesync.policy.mappings import MappedObject
-from stagesync.policy.task_texts import Ended
+from stagesync.policy.task_texts import Asking, Ended
 
 
 class Tasks:
@@ -62,7 +62,7 @@ class Tasks:
                 stage_from=self.draft.label(judgement.mapped, first.pipeline, first.native_stage),
                 task=TaskText(
                     subject=self.draft.situation.template.subject(findings, moved),
-                    body=self.draft.situation.template.body(findings, moved),
+                    body=self.draft.situation.template.body(findings, moved, asking=self.way_to_ask(judgement)),
                     due=self.due(owner, judgement),
                     owner=owner,
                 ),
@@ -123,6 +123,10 @@ class Tasks:
         """The end of a task in the words of its template."""
         return Ended(who=who, how=end.how.value, day=end.at.astimezone(self.draft.situation.time_zone).date())
 
+    def way_to_ask(self, judgement: Judgement) -> Asking:
+        """How a rep asks for a waiver of what a task tells of."""
+        return Asking(status=self.draft.situation.waiver_status, field=judgement.mapped.waiver_request)
+
     def asking(self, judgement: Judgement, findings: Sequence[Finding], kind: ChangeKind, owner: str | None) -> Change:
         """A change of the task that asks for what some findings of one record miss, without its text and its key."""
         first = findings[0]
@@ -172,7 +176,10 @@ class Tasks:
         first, said = findings[0], self.draft.situation.template
         self.retold.add(task.key or str(task.crm_id))
         owner = (None if task.ended else self.next_owner(task, first.owner)) or task.text.owner
-        subject, body = said.subject(findings, ended=ended), said.body(findings, ended=ended)
+        subject, body = (
+            said.subject(findings, ended=ended),
+            said.body(findings, ended=ended, asking=self.way_to_ask(judgement)),
+        )
         text = replace(task.text, subject=subject, body=body, owner=owner)
         self.draft.added(
             replace(
@@ -249,6 +256,8 @@ class Tasks:
             asked = {verdicts.get(criterion, Verdict.MET) for criterion in task.criteria}
             if standing & set(task.findings):
                 self.hand_on(judgement, task)
+            elif _is_excused(judgement, task, verdicts):
+                self.close(judgement, task, "a waiver was granted of what the task asked for", waived=True)
             elif asked <= {Verdict.MET}:
                 self.close(judgement, task, "what the task asked for is there", there=True)
             elif not judgement.is_worked_on(task.record):
@@ -296,10 +305,22 @@ class Tasks:
             )
         )
 
-    def close(self, judgement: Judgement, task: OpenTask, reason: str, *, there: bool) -> None:
+    def close(
+        self, judgement: Judgement, task: OpenTask, reason: str, *, there: bool = False, waived: bool = False
+    ) -> None:
         told = task.text
-        said = None if told is None else self.draft.situation.template.closed(told, there=there)
+        said = None if told is None else self.draft.situation.template.closed(told, there=there, waived=waived)
         self.draft.added(_closing(judgement, task, reason, said))
+
+
+def _is_excused(judgement: Judgement, task: OpenTask, verdicts: Mapping[str, Verdict]) -> bool:
+    """Whether waivers are why nothing is found any more of what a task told of: of its rules, or of its criteria."""
+    excuses = judgement.excuses(task.record)
+    rules = [key.rpartition(":")[2] for key in task.findings]
+    if any(rule in excuses or rule.partition(".")[0] in excuses for rule in rules):
+        return True
+    missing = [one for one in task.criteria if verdicts.get(one, Verdict.MET) is not Verdict.MET]
+    return bool(missing) and excuses.issuperset(missing)
 
 
 def _standing(mapped: MappedObject, finding: Finding) -> dict[str, str | None]:

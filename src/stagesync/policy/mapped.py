@@ -155,6 +155,7 @@ class CrmMapping:
     """A checked mapping. ``tables`` are all that must be pulled, objects first; ``own_tasks`` is (table, column).
 
     Where ``own_marked``, that column holds other texts as well, and a task is ours when our mark is in it.
+    ``waiver_status`` is the status of our tasks by which a rep asks for a waiver.
     """
 
     name: str
@@ -166,6 +167,13 @@ class CrmMapping:
     tables: tuple[Table, ...]
     own_tasks: tuple[str, str] | None
     own_marked: bool = False
+    waiver_status: str | None = None
+
+    @property
+    def waiver_status_shown(self) -> str | None:
+        """``waiver_status`` as people see it: HubSpot shows ``IN_PROGRESS`` as ``In progress``."""
+        status = self.waiver_status
+        return status.replace("_", " ").capitalize() if status is not None and self.crm == "hubspot" else status
 
     def table(self, name: str) -> Table:
         """The table of this name."""

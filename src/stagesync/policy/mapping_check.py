@@ -72,6 +72,7 @@ class MappingCheck:
             tables=tuple(self.tables(objects)),
             own_tasks=(words.tasks.table, words.tasks.key or words.tasks.marker or "") if words.tasks else None,
             own_marked=words.tasks is not None and words.tasks.marker is not None,
+            waiver_status=words.tasks.waiver_status if words.tasks else None,
         )
 
     def check_tasks(self, tasks: TaskMapping) -> None:
@@ -84,6 +85,12 @@ class MappingCheck:
             self.document.problem(("tasks", "marker"), "a marker is for Salesforce; give the field of the key as key")
         elif column not in self.words.tables.get(tasks.table, {}):
             self.document.problem(("tasks", word), f"list '{column}' under tables: {tasks.table}")
+        if tasks.waiver_status is not None and self.words.crm == "export":
+            message = "nobody can ask in an export; a waiver_status is for a CRM"
+            self.document.problem(("tasks", "waiver_status"), message)
+        elif tasks.waiver_status is not None and tasks.waiver_status.casefold() == "completed":
+            message = "a task that is completed asks for nothing; name a status of open tasks"
+            self.document.problem(("tasks", "waiver_status"), message)
 
     def export(self) -> None:
         """What only an export has to say: the ids of its tables, and its words for true and false."""

@@ -424,6 +424,9 @@ class TaskMapping(Strict):
     table: Words
     key: Words | None = None
     marker: Words | None = None
+    waiver_status: Words | None = Field(
+        default=None, description="the status of a task by which a rep asks for a waiver of what the task tells of"
+    )
 
 
 class ExportFormat(Strict):

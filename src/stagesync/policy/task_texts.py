@@ -40,13 +40,14 @@ _RECORD: Shape = dict.fromkeys(("id", "name", "object", "connection", "owner", "
 VALUES: Mapping[str, Shape] = {
     "record": _RECORD,
     "findings": [_FINDING],
+    "waiver": dict.fromkeys(("status", "field")),
     **dict.fromkeys(("asked", "moved", "moved_from", "moved_to")),
 }
 OF_MANAGERS: Mapping[str, Shape] = {**VALUES, "ended": dict.fromkeys(("who", "how", "day"))}
 BLOCKS: Mapping[str, Shape] = {
     "subject": VALUES,
     "body": VALUES,
-    "closing": {"there": None},
+    "closing": dict.fromkeys(("there", "waived")),
     "manager_subject": OF_MANAGERS,
     "manager_body": OF_MANAGERS,
 }
@@ -56,6 +57,18 @@ FAILURES = (TooMuch, TypeError, ValueError, ArithmeticError, LookupError, Attrib
 
 Moved = tuple[str, str] | None
 """The native stages from and to which the record was moved, if it was."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asking:
+    """How a rep asks for a waiver: by this status of the task, by writing into this field of the record."""
+
+    status: str | None = None
+    field: str | None = None
+
+
+TELLING = Asking()
+"""Neither: the rep tells the admin."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,13 +95,19 @@ class TaskTemplate:
         lines = text.splitlines()
         return text if len(lines) < 2 else " ".join(line.strip() for line in lines)
 
-    def body(self, findings: Sequence[Finding], moved: Moved = None, ended: Ended | None = None) -> str:
+    def body(
+        self,
+        findings: Sequence[Finding],
+        moved: Moved = None,
+        ended: Ended | None = None,
+        asking: Asking = TELLING,
+    ) -> str:
         """Plain text; for the manager of one who ``ended`` a task, if anybody did."""
-        return self._said("body" if ended is None else "manager_body", _values(findings, moved, ended))
+        return self._said("body" if ended is None else "manager_body", _values(findings, moved, ended, asking))
 
-    def closed(self, text: TaskText, *, there: bool) -> TaskText:
+    def closed(self, text: TaskText, *, there: bool, waived: bool = False) -> TaskText:
         """The text of a task that StageSync closes: what it said, and why it is closed."""
-        return replace(text, body=f"{text.body}\n\n{self._said('closing', {'there': there})}")
+        return replace(text, body=f"{text.body}\n\n{self._said('closing', {'there': there, 'waived': waived})}")
 
     def _said(self, block: str, values: Mapping[str, object]) -> str:
         if self.shipped is None:
@@ -146,7 +165,9 @@ def _line_of(source: str, block: str) -> int:
     return next((n for n, line in enumerate(source.splitlines(), 1) if "block" in line and block in line), 1)
 
 
-def _values(findings: Sequence[Finding], moved: Moved, ended: Ended | None = None) -> dict[str, object]:
+def _values(
+    findings: Sequence[Finding], moved: Moved, ended: Ended | None = None, asking: Asking = TELLING
+) -> dict[str, object]:
     first = findings[0]
     of_managers = {} if ended is None else {"ended": {**asdict(ended), "day": ended.day.isoformat()}}
     return {
@@ -161,6 +182,7 @@ def _values(findings: Sequence[Finding], moved: Moved, ended: Ended | None = Non
         },
         "findings": [_told(finding) for finding in findings],
         "asked": any(finding.kind is not Kind.READY for finding in findings),
+        "waiver": {"status": asking.status or "", "field": asking.field or ""},
         "moved": moved is not None,
         "moved_from": moved[0] if moved else "",
         "moved_to": moved[1] if moved else "",
@@ -199,15 +221,15 @@ def _seen(evidence: Evidence) -> dict[str, object]:
 
 def _samples(block: str) -> Iterator[Mapping[str, object]]:
     if block == "closing":
-        yield from ({"there": True}, {"there": False})
+        yield from ({"there": there, "waived": waived} for there in (True, False) for waived in (True, False))
         return
     ended = Ended(who="Ana Lima", how="completed", day=date(2026, 3, 9)) if block.startswith("manager_") else None
     for kind in Kind:
         full = _made_up(kind)
         bare = Finding(**{name: getattr(full, name) for name in full.__struct_fields__} | _BARE)
         yield _values([full], None, ended)
-        yield _values([full, bare], ("Proposal", "Qualified"), ended)
-        yield _values([bare], None, ended)
+        yield _values([full, bare], ("Proposal", "Qualified"), ended, Asking(status="Deferred"))
+        yield _values([bare], None, ended, Asking(field="Waiver_Request__c"))
 
 
 _BARE = {"owner": None, "owner_name": None, "pipeline": None, "earned": None, "since": None, "amount": None}

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
+from html import unescape
 from typing import Any
 
 import msgspec
 
 from stagesync.connectors.hubspot.records import BATCH, pieces, read_records
-from stagesync.connectors.hubspot.tasks import COMPLETED, STATUS
+from stagesync.connectors.hubspot.tasks import BODY, COMPLETED, STATUS
 from stagesync.connectors.hubspot.transport import ReadTransport, Request
 from stagesync.model.tasks import Ending, TaskState
 
 COMPLETED_AT = "hs_task_completion_date"
+_BREAK = re.compile(r"<br\s*/?>|</(?:p|div|li)>", re.IGNORECASE)
+_TAG = re.compile(r"<[^>]*>")
 
 
 class Archived(msgspec.Struct, rename="camel"):
@@ -34,8 +39,8 @@ def task_states(transport: ReadTransport, ids: Sequence[str]) -> dict[str, TaskS
 
     HubSpot keeps deleted tasks for 90 days.
     """
-    rows = read_records(transport, transport.connection.task_table, ids, [STATUS, COMPLETED_AT])
-    found = {str(row.id): _live(row.properties.get(STATUS), row.properties.get(COMPLETED_AT)) for row in rows}
+    rows = read_records(transport, transport.connection.task_table, ids, [STATUS, COMPLETED_AT, BODY])
+    found = {str(row.id): _live(row.properties) for row in rows}
     for row in _archived(transport, [one for one in ids if one not in found]):
         found[str(row.id)] = TaskState(status=None, ended=Ending.DELETED, at=_moment(row.archived_at))
     return found
@@ -54,10 +59,16 @@ def _archived(transport: ReadTransport, ids: Sequence[str]) -> list[Archived]:
     return found
 
 
-def _live(status: Any, completed: Any) -> TaskState:
-    if status != COMPLETED:
-        return TaskState(status=status)
-    return TaskState(status=status, ended=Ending.COMPLETED, at=_moment(completed))
+def _live(held: Mapping[str, Any]) -> TaskState:
+    open_ = TaskState(status=held.get(STATUS), body=_plain(str(held.get(BODY) or "")))
+    if open_.status != COMPLETED:
+        return open_
+    return replace(open_, ended=Ending.COMPLETED, at=_moment(held.get(COMPLETED_AT)))
+
+
+def _plain(html: str) -> str:
+    """The text of a body, whoever wrote it: HubSpot's editor makes paragraphs where we make line breaks."""
+    return unescape(_TAG.sub("", _BREAK.sub("\n", html)))
 
 
 def _moment(text: object) -> datetime | None:

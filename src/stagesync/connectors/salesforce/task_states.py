@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -12,7 +13,12 @@ from stagesync.connectors.salesforce.soql import is_id, is_one_of, portions, sam
 from stagesync.model.tables import ColumnType, Table
 from stagesync.model.tasks import Ending, TaskState
 
-LIVE = {"Status": ColumnType.TEXT, "IsClosed": ColumnType.BOOLEAN, "CompletedDateTime": ColumnType.DATETIME}
+LIVE = {
+    "Status": ColumnType.TEXT,
+    "IsClosed": ColumnType.BOOLEAN,
+    "CompletedDateTime": ColumnType.DATETIME,
+    "Description": ColumnType.TEXT,
+}
 KEPT = ("Id", "Status", "IsClosed", "CompletedDateTime", "IsDeleted", "SystemModstamp")
 
 
@@ -38,9 +44,8 @@ def _deleted(records: Records, schema: Schema, table: str, ids: Sequence[str]) -
 
 
 def _live(row: Mapping[str, Any]) -> TaskState:
-    if not row.get("IsClosed"):
-        return TaskState(status=row.get("Status"))
-    return TaskState(status=row.get("Status"), ended=Ending.COMPLETED, at=row.get("CompletedDateTime"))
+    open_ = TaskState(status=row.get("Status"), body=str(row.get("Description") or "").replace("\r\n", "\n"))
+    return replace(open_, ended=Ending.COMPLETED, at=row.get("CompletedDateTime")) if row.get("IsClosed") else open_
 
 
 def _kept(row: Mapping[str, Any]) -> TaskState:
