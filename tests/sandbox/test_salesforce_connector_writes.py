@@ -345,15 +345,47 @@ def test_a_record_that_goes_between_the_look_and_the_write_is_superseded(org: Sa
     assert outcome.result is Result.SUPERSEDED
 
 
-def test_the_calls_of_a_correction_are_few(org: SalesforceWorld) -> None:
-    deals = org.add_deals(200, LATE)
-    changes = org.writer.completed([back(org, deal) for deal in deals])
-    before = sum(org.org.calls.values())
-    outcomes = org.writer.set_stage(changes)
-    assert {outcome.result for outcome in outcomes} == {Result.APPLIED}
-    assert org.org.calls["POST /composite"] == 8
-    # Besides: two looks, the describe of the object, the stages of the org.
-    assert sum(org.org.calls.values()) - before <= 8 + 2 + 2
+@pytest.mark.parametrize("count", [1, 25, 26, 200, 450])
+def test_25_corrections_take_one_call(org: SalesforceWorld, count: int) -> None:
+    deals, size = org.add_deals(count, LATE), org.writer.batch_size
+    org.writer.set_stage([back(org, deal) for deal in org.add_deals(1, LATE)])
+    org.org.calls.clear()
+    for start in range(0, count, size):
+        changes = org.writer.completed([back(org, deal) for deal in deals[start : start + size]])
+        assert {outcome.result for outcome in org.writer.set_stage(changes)} == {Result.APPLIED}
+    assert org.org.calls["POST /composite"] == sum(-(-min(200, count - start) // 25) for start in range(0, count, 200))
+    # What was set by hand, a look before and a look after.
+    assert org.org.calls["POST /composite/sobjects/Opportunity"] == 3 * -(-count // 200)
+    asked = sum(calls for call, calls in org.org.calls.items() if call.startswith("GET"))
+    assert asked <= 2  # that the org has stages with defaults, and which
+
+
+def test_200_tasks_take_two_calls(org: SalesforceWorld) -> None:
+    deals = org.add_deals(450, LATE)
+    org.writer.open_tasks([task_change(org, deal) for deal in org.add_deals(1, LATE)])
+    org.org.calls.clear()
+    for start in range(0, 450, 200):
+        changes = [task_change(org, deal, key=f"stagesync-{deal:0>20}") for deal in deals[start : start + 200]]
+        assert {outcome.result for outcome in org.writer.open_tasks(changes)} == {Result.APPLIED}
+    # A look for tasks with these keys, and the tasks.
+    assert sum(org.org.calls.values()) == 2 * 3
+
+
+def test_what_an_org_says_of_its_stages_is_a_minute_old_at_most(org: SalesforceWorld) -> None:
+    seconds = [0.0]
+    connection = SalesforceConnection(
+        connection="crm", login_url=org.url, client_id=org.org.client_id, client_secret=org.org.client_secret
+    )
+    reader, writer = connect(connection, timer=lambda: seconds[0])
+    first, second = org.add_deals(2, LATE)
+    assert writer.set_stage([back(org, first)])[0].result is Result.APPLIED
+    org.remove_stage(EARLY)
+    seconds[0] = 60.0
+    (outcome,) = writer.set_stage([back(org, second)])
+    reader.close()
+    assert outcome.result is Result.REFUSED
+    assert "no longer active" in outcome.detail
+    assert org.stage_of(second) == LATE
 
 
 @pytest.mark.parametrize(

@@ -39,6 +39,7 @@ from stagesync.connectors.hubspot.faults import (
 from stagesync.connectors.hubspot.limits import Headers, Meter, Pace, until_midnight
 from stagesync.connectors.hubspot.paths import PATHS
 from stagesync.connectors.hubspot.tokens import OAuthApp, Tokens
+from stagesync.connectors.lately import Lately
 from stagesync.errors import ConnectionFailed, CredentialsRefused, LimitReached
 
 JSON = "application/json"
@@ -73,6 +74,7 @@ class Client:
         """Build the client; nothing is sent yet."""
         self.connection = connection
         self.sleep = sleep
+        self.lately = Lately(timer)
         self.place = f"{connection.connection} ({connection.base_url})"
         self.meter = Meter(connection.connection, connection.budget)
         self.server_time: datetime | None = None

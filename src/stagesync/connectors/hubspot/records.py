@@ -157,6 +157,11 @@ def read_properties(transport: ReadTransport, object_name: str) -> dict[str, Pro
     return {found.name: found for found in answer.results if not found.archived}
 
 
+def known_properties(transport: ReadTransport, object_name: str) -> dict[str, PropertyAnswer]:
+    """The properties that an object had within the last minute."""
+    return transport.lately.told(("properties", object_name), lambda: read_properties(transport, object_name))
+
+
 def _next_input(row: AssociationRow) -> dict[str, str] | None:
     if row.paging is None or row.paging.next is None or not row.to:
         return None

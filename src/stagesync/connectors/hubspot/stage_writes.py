@@ -25,7 +25,7 @@ from stagesync.connectors.hubspot.readback import (
     holds,
     read_back,
 )
-from stagesync.connectors.hubspot.records import read_properties
+from stagesync.connectors.hubspot.records import known_properties
 from stagesync.connectors.hubspot.stages import option_stages
 from stagesync.connectors.hubspot.transport import WriteTransport
 from stagesync.model.changes import Change, Outcome, Result
@@ -110,7 +110,7 @@ def _lifecycle_order(
     """Positions of lifecycle stages; None when no change moves one."""
     if not any(change.after.get(FORWARD_ONLY) for change in changes):
         return None
-    definition = read_properties(transport, object_name).get(FORWARD_ONLY, PropertyAnswer(name=FORWARD_ONLY))
+    definition = known_properties(transport, object_name).get(FORWARD_ONLY, PropertyAnswer(name=FORWARD_ONLY))
     return {stage.value: stage.position for stage in option_stages(definition)}
 
 

@@ -14,7 +14,7 @@ from datetime import UTC, datetime, time
 from html import escape
 
 from stagesync.connectors.hubspot.answers import Row
-from stagesync.connectors.hubspot.records import read_associations, read_properties, read_records, search_ids
+from stagesync.connectors.hubspot.records import known_properties, read_associations, read_records, search_ids
 from stagesync.connectors.hubspot.transport import ReadTransport
 from stagesync.model.changes import Change, TaskText
 
@@ -33,7 +33,7 @@ _MARKER = re.compile(r"\[stagesync:([^\]\s]+)\]")
 def has_unique_key(transport: ReadTransport) -> bool:
     """Whether the portal's tasks have the key property, made with ``hasUniqueValue`` (it cannot be added later)."""
     connection = transport.connection
-    definition = read_properties(transport, connection.task_table).get(connection.task_key)
+    definition = known_properties(transport, connection.task_table).get(connection.task_key)
     return definition is not None and definition.has_unique_value
 
 

@@ -36,6 +36,7 @@ class ReadTransport:
         """Share ``client``."""
         self._client = client
         self.connection = client.connection
+        self.lately = client.lately
         self.place = client.place
         self.paths = PATHS[client.connection.api_version]
 

@@ -6,6 +6,7 @@ Translates between the org's API and :mod:`stagesync.connectors.base`; it may kn
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
 from stagesync.connectors.base import Discovery, Reader, Writer
 from stagesync.connectors.salesforce.connection import Patience, SalesforceConnection
@@ -28,15 +29,16 @@ def connect(
     patience: Patience = DEFAULT_PATIENCE,
     sleep: Sleep = time.sleep,
     memory: Described | None = None,
+    timer: Callable[[], float] = time.monotonic,
 ) -> tuple[Reader, Writer]:
     """The two faces of one org, over one session. Nothing is sent before the first call.
 
-    ``sleep`` waits between tries, in seconds. Who connects to an org again and again gives the same ``memory`` each
-    time, and what did not change is not described once more.
+    ``sleep`` waits between tries, in seconds, as ``timer`` counts them. Who connects to an org again and again gives
+    the same ``memory`` each time, and what did not change is not described once more.
 
     Errors: :class:`~stagesync.errors.ConfigurationError` for URLs and credentials that cannot work.
     """
-    session = OrgSession(connection, patience, sleep, memory)
+    session = OrgSession(connection, patience, sleep, memory, timer)
     schema = Schema(session)
     records = Records(session, schema)
     return SalesforceReader(session, schema, records), SalesforceWriter(session, schema, records)

@@ -215,6 +215,8 @@ def _value_at(row: Mapping[str, Any], path: Sequence[str]) -> Any:
 
 def _wire_value(value: Any, kind: ColumnType) -> tuple[Any, bool]:
     """The value for the wire frame, and whether it could not be read."""
+    if kind is ColumnType.TEXT:
+        return text_of(value), isinstance(value, (dict, list))
     if value is None or value == "":
         return None, False
     if isinstance(value, (dict, list)):
@@ -236,6 +238,13 @@ def _number(value: Any) -> float | None:
     except OverflowError:
         return None
     return number if math.isfinite(number) else None
+
+
+def text_of(value: Any) -> str | None:
+    """A value as a change spells it; None for a blank, and for what is more than one value."""
+    if value is None or value == "" or isinstance(value, (dict, list)):
+        return None
+    return native_text(value)
 
 
 def native_text(value: Any) -> str:

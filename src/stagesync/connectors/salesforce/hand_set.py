@@ -9,33 +9,33 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from stagesync.connectors.salesforce.decode import text_of
 from stagesync.connectors.salesforce.records import Records
 from stagesync.connectors.salesforce.schema import Schema
+from stagesync.connectors.salesforce.session import OrgSession
 from stagesync.connectors.salesforce.soql import same, select
 from stagesync.model.changes import Change
-from stagesync.model.tables import ColumnType, Table
 
 OPPORTUNITY, STAGE = "Opportunity", "StageName"
 DEFAULTS = {"Probability": "DefaultProbability", "ForecastCategoryName": "ForecastCategoryName"}
 """Field of the opportunity to the column of OpportunityStage that it follows."""
 
 
-def with_hand_set(schema: Schema, records: Records, changes: Sequence[Change]) -> list[Change]:
+def with_hand_set(session: OrgSession, schema: Schema, records: Records, changes: Sequence[Change]) -> list[Change]:
     """The changes, in order; those of opportunities with the hand-set values that are to stay.
 
     A value counts as set by hand when it differs from the default of the stage that the record is in. What this user
     may not write cannot be kept. Errors: as :meth:`~stagesync.connectors.salesforce.records.Records.current`.
     """
-    moved = [one.record for one in changes if _moves(schema, one)]
+    moved = [one for one in changes if _moves(schema, one)]
     kept = _kept_fields(schema) if moved else []
     if not kept or schema.describe("OpportunityStage") is None:
         return list(changes)
-    columns = dict.fromkeys([STAGE, *kept], ColumnType.TEXT)
-    frame = records.current(Table(name=OPPORTUNITY, key="Id", columns=columns), moved)
-    now = {same(row["Id"]): row for row in frame.iter_rows(named=True)}
-    defaults = _defaults(records)
+    now = records.held(OPPORTUNITY, [STAGE, *kept], [one.record for one in moved])
+    defaults = session.lately.told("defaults of stages", lambda: _defaults(records))
+    beside = {one.key: _beside(now.get(same(one.record), {}), kept, defaults) for one in moved}
     return [
-        replace(one, beside=_beside(now.get(same(one.record), {}), kept, defaults)) if _moves(schema, one) else one
+        one if beside.get(one.key, one.beside) == one.beside else replace(one, beside=beside[one.key])
         for one in changes
     ]
 
@@ -57,17 +57,18 @@ def _defaults(records: Records) -> dict[str, Mapping[str, Any]]:
 
 
 def _beside(
-    now: Mapping[str, str | None], kept: Sequence[str], defaults: Mapping[str, Mapping[str, Any]]
+    row: Mapping[str, Any], kept: Sequence[str], defaults: Mapping[str, Mapping[str, Any]]
 ) -> dict[str, str | None]:
     """Nothing for a stage that the org does not know: it has no defaults to differ from."""
-    stage = defaults.get(now.get(STAGE) or "")
+    stage = defaults.get(text_of(row.get(STAGE)) or "")
     if stage is None:
         return {}
-    return {name: now[name] for name in kept if now.get(name) and _differs(now[name], stage[DEFAULTS[name]])}
+    now = {name: text_of(row.get(name)) for name in kept}
+    return {name: value for name, value in now.items() if value and _differs(value, stage[DEFAULTS[name]])}
 
 
-def _differs(value: str | None, default: object) -> bool:
-    if isinstance(default, int | float) and value is not None:
+def _differs(value: str, default: object) -> bool:
+    if isinstance(default, int | float):
         try:
             return float(value) != float(default)
         except ValueError:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -13,10 +13,10 @@ import structlog
 from stagesync.connectors.salesforce.decode import decode_rows
 from stagesync.connectors.salesforce.schema import Column, Schema
 from stagesync.connectors.salesforce.session import Call, OrgSession
-from stagesync.connectors.salesforce.soql import is_id, is_one_of, portions, select
+from stagesync.connectors.salesforce.soql import is_id, is_one_of, portions, same, select
 from stagesync.errors import UsageError
 from stagesync.model.changes import OWN_MARK, mark
-from stagesync.model.tables import Table
+from stagesync.model.tables import ColumnType, Table
 
 log = structlog.get_logger(__name__)
 
@@ -42,6 +42,10 @@ class Listing(msgspec.Struct):
     nextRecordsUrl: str | None = None
 
 
+LISTING = msgspec.json.Decoder(Listing)
+ROWS = msgspec.json.Decoder(list[dict[str, Any] | None])
+
+
 class Records:
     """Looks things up in one org."""
 
@@ -55,7 +59,7 @@ class Records:
         path: str | None = "queryAll/" if deleted else "query/"
         while path:
             call = Call(method="GET", path=path, reads=True, params=params)
-            listing = self._session.call(call, msgspec.json.Decoder(Listing).decode)
+            listing = self._session.call(call, LISTING.decode)
             yield from listing.records
             path, params = (None if listing.done else listing.nextRecordsUrl), {}
 
@@ -64,22 +68,39 @@ class Records:
 
         Errors: :class:`~stagesync.errors.UsageError` for what is no record id.
         """
-        for record_id in ids:
-            if not is_id(record_id):
-                raise UsageError(f"{record_id!r} is no Salesforce record id (15 or 18 letters and digits)")
-        resolved = self._schema.resolve(table)
-        columns = [column for column in resolved.columns if len(column.path) == 1]
-        return decode_rows(self._retrieved(table.name, list(dict.fromkeys(ids)), columns), columns)
+        columns = self._own(table)
+        return decode_rows(self._retrieved(table.name, ids, columns), columns)
+
+    def held(self, name: str, fields: Iterable[str], ids: Sequence[str]) -> dict[str, Row]:
+        """What these records hold now, by the first 15 characters of the id: a value for each field as JSON has it, for
+        few records and a comparison. Gone and hidden records are left out, and so are fields that are not there.
+
+        Errors: as :meth:`current`.
+        """
+        columns = self._own(Table(name=name, key="Id", columns=dict.fromkeys(fields, ColumnType.TEXT)))
+        places = [(column.name, column.path[0]) for column in columns]
+        return {
+            same(row["Id"]): {field: row.get(place) for field, place in places}
+            for row in self._retrieved(name, ids, columns)
+        }
+
+    def _own(self, table: Table) -> list[Column]:
+        """The columns that can be read, but for the fields of parents."""
+        return [column for column in self._schema.resolve(table).columns if len(column.path) == 1]
 
     def _retrieved(self, name: str, ids: Sequence[str], columns: Sequence[Column]) -> Iterator[Row]:
         """POST /composite/sobjects/X: an array in the order of the ids, null for what is gone or hidden."""
+        for record_id in ids:
+            if not is_id(record_id):
+                raise UsageError(f"{record_id!r} is no Salesforce record id (15 or 18 letters and digits)")
         if not columns:
             return
         fields = list(dict.fromkeys(column.path[0] for column in columns))
-        for start in range(0, len(ids), RETRIEVE_IDS):
-            body = {"ids": list(ids[start : start + RETRIEVE_IDS]), "fields": fields}
+        wanted = list(dict.fromkeys(ids))
+        for start in range(0, len(wanted), RETRIEVE_IDS):
+            body = {"ids": wanted[start : start + RETRIEVE_IDS], "fields": fields}
             call = Call(method="POST", path=f"composite/sobjects/{name}", reads=True, body=body)
-            found = self._session.call(call, msgspec.json.Decoder(list[dict[str, Any] | None]).decode)
+            found = self._session.call(call, ROWS.decode)
             yield from (row for row in found if row is not None)
 
     def own_tasks(self, keys: Sequence[str], records: Sequence[str] = ()) -> dict[str, str]:

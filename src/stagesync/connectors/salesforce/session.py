@@ -17,6 +17,7 @@ import structlog
 from simple_salesforce.api import Salesforce
 from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt, wait_random_exponential
 
+from stagesync.connectors.lately import Lately
 from stagesync.connectors.salesforce.connection import Patience, SalesforceConnection, proxy_url
 from stagesync.connectors.salesforce.failures import (
     CutOff,
@@ -68,10 +69,12 @@ class OrgSession:
         patience: Patience,
         sleep: Sleep = time.sleep,
         memory: Described | None = None,
+        timer: Callable[[], float] = time.monotonic,
     ) -> None:
         self.connection = connection
         self.patience = patience
         self.sleep = sleep
+        self.lately = Lately(timer)
         self.meter = Meter(connection)
         proxy = proxy_url(connection.proxy)
         self._session = open_session(connection.timeout, self.meter, connection.ca_bundle, proxy)

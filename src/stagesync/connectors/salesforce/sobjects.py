@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cached_property
 
 import msgspec
 
@@ -36,7 +38,7 @@ class Field(msgspec.Struct, frozen=True):
         return self.type == "textarea"
 
 
-class SObject(msgspec.Struct, frozen=True):
+class SObject(msgspec.Struct, frozen=True, dict=True):
     """An object as describe shows it."""
 
     name: str
@@ -48,7 +50,11 @@ class SObject(msgspec.Struct, frozen=True):
 
     def field(self, name: str) -> Field | None:
         """A field by its name, which SOQL reads without regard to case."""
-        return next((field for field in self.fields if field.name.lower() == name.lower()), None)
+        return self._by_name.get(name.lower())
+
+    @cached_property
+    def _by_name(self) -> Mapping[str, Field]:
+        return {field.name.lower(): field for field in reversed(self.fields)}
 
     def relationship(self, name: str) -> Field | None:
         """The reference field behind a relationship name (``Account`` of ``Account.Name``)."""

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from email.utils import format_datetime
 from typing import Any
 
+from stagesync.connectors.salesforce.decode import text_of
 from stagesync.connectors.salesforce.records import Records
 from stagesync.connectors.salesforce.rows import Answer, Patch, conditional_updates, outcome_of
 from stagesync.connectors.salesforce.schema import NUMERIC, Schema
@@ -16,7 +17,6 @@ from stagesync.connectors.salesforce.soql import same
 from stagesync.connectors.salesforce.targets import RECORD_TYPE, Targets
 from stagesync.errors import ConnectionFailed
 from stagesync.model.changes import Change, Outcome, Result
-from stagesync.model.tables import ColumnType, Table
 
 Values = Mapping[str, str | None]
 Seen = dict[tuple[str, str], Values]
@@ -29,8 +29,8 @@ def set_stages(session: OrgSession, schema: Schema, records: Records, changes: S
     Errors: only the look before the first write raises (:class:`~stagesync.errors.ConnectionFailed`); nothing was
     written then.
     """
-    before = _read(schema, records, changes)
-    targets = Targets(session, schema, records)
+    before = _read(records, [change for change in changes if schema.is_id_of(change.object, change.record)])
+    targets = session.lately.told("targets", lambda: Targets(session, schema, records))
     outcomes = {
         position: _known_before(schema, change, before) or _bad_target(targets, change, before)
         for position, change in enumerate(changes)
@@ -38,32 +38,29 @@ def set_stages(session: OrgSession, schema: Schema, records: Records, changes: S
     to_write = [position for position, outcome in outcomes.items() if outcome is None]
     patches = [_patch(schema, changes[position]) for position in to_write]
     answers = dict(zip(to_write, conditional_updates(session, patches), strict=True))
-    after, trouble = _read_back(schema, records, [changes[position] for position in to_write])
+    after, trouble = _read_back(records, [changes[position] for position in to_write])
     for position, answer in answers.items():
         outcomes[position] = _judged_after(changes[position], answer, after, trouble)
     return [outcome for outcome in outcomes.values() if outcome is not None]
 
 
-def _read(schema: Schema, records: Records, changes: Sequence[Change]) -> Seen:
+def _read(records: Records, changes: Sequence[Change]) -> Seen:
     """The fields of the changes as they are now, by object."""
     ids: dict[str, list[str]] = defaultdict(list)
-    fields: dict[str, dict[str, ColumnType]] = defaultdict(dict)
+    fields: dict[str, dict[str, None]] = defaultdict(lambda: {RECORD_TYPE: None})
     for change in changes:
-        if schema.is_id_of(change.object, change.record):
-            ids[change.object].append(change.record)
-            wanted_fields = [*change.before, *change.after, *change.beside, RECORD_TYPE]
-            fields[change.object].update(dict.fromkeys(wanted_fields, ColumnType.TEXT))
-    seen: Seen = {}
-    for name, wanted in ids.items():
-        frame = records.current(Table(name=name, key="Id", columns=fields[name]), wanted)
-        for row in frame.iter_rows(named=True):
-            seen[(name, same(row["Id"]))] = row
-    return seen
+        ids[change.object].append(change.record)
+        fields[change.object].update(dict.fromkeys([*change.before, *change.after, *change.beside]))
+    return {
+        (name, record): {field: text_of(value) for field, value in row.items()}
+        for name, wanted in ids.items()
+        for record, row in records.held(name, fields[name], wanted).items()
+    }
 
 
-def _read_back(schema: Schema, records: Records, changes: Sequence[Change]) -> tuple[Seen, str]:
+def _read_back(records: Records, changes: Sequence[Change]) -> tuple[Seen, str]:
     try:
-        return _read(schema, records, changes), ""
+        return _read(records, changes), ""
     except ConnectionFailed as error:
         return {}, str(error)
 

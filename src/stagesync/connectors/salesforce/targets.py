@@ -29,7 +29,7 @@ class Offered(msgspec.Struct):
 
 
 class Targets:
-    """The values that may be written now. One for each batch of writes: an admin may change them between two."""
+    """The values that may be written now, and soon no longer: an admin changes them while a run goes on."""
 
     def __init__(self, session: OrgSession, schema: Schema, records: Records) -> None:
         self._session = session
@@ -37,18 +37,23 @@ class Targets:
         self._records = records
         self._stages: dict[tuple[str, str], Mapping[str, NativeStage]] = {}
         self._offered: dict[tuple[str, str, str], tuple[str, ...] | None] = {}
+        self._refusals: dict[tuple[str, str, str | None, str | None], str | None] = {}
 
     def refusal(self, change: Change, record_type: str | None) -> str | None:
         """Why the org would not want a change's values, in words; None when it offers them, or does not say."""
         for name, value in change.after.items():
-            if value is None or not self._is_picklist(change.object, name):
-                continue
-            refusal = self._not_writable(change.object, name, value) or self._not_of_type(
-                change.object, name, value, record_type
-            )
-            if refusal:
-                return refusal
+            asked = (change.object, name, value, record_type)
+            if asked not in self._refusals:
+                self._refusals[asked] = self._refusal(*asked)
+            if self._refusals[asked]:
+                return self._refusals[asked]
         return None
+
+    def _refusal(self, object_name: str, name: str, value: str | None, record_type: str | None) -> str | None:
+        if value is None or not self._is_picklist(object_name, name):
+            return None
+        refusal = self._not_writable(object_name, name, value)
+        return refusal or self._not_of_type(object_name, name, value, record_type)
 
     def _is_picklist(self, object_name: str, name: str) -> bool:
         sobject = self._schema.describe(object_name)

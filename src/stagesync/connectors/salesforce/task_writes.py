@@ -57,7 +57,7 @@ def open_tasks(session: OrgSession, schema: Schema, records: Records, changes: S
     # By parent: an open task locks its account, who and what, and neighbours in a call share the lock.
     to_create = sorted((c for c in _unique(changes) if outcomes[c.key] is None), key=lambda change: change.record)
     if to_create:
-        status = _default_status(records, closed=False)
+        status = _default_status(session, records, closed=False)
         bodies = {change.key: _body(session, key, change, change.task, status) for change in to_create if change.task}
         answers, given_on = _create(session, key, bodies)
         rivals = _rivals(records, to_create, answers)
@@ -78,7 +78,7 @@ def close_tasks(session: OrgSession, schema: Schema, records: Records, changes: 
     }
     to_close = [change for change in _unique(changes) if outcomes[change.key] is None]
     if to_close:
-        status = _default_status(records, closed=True)
+        status = _default_status(session, records, closed=True)
         answers = collection_update(session, [_closing(session, change, status, before) for change in to_close])
         after, trouble = _read_back(session, records, to_close)
         for change, answer in zip(to_close, answers, strict=True):
@@ -253,10 +253,11 @@ def _not_to_create(
     return None
 
 
-def _default_status(records: Records, *, closed: bool) -> str:
+def _default_status(session: OrgSession, records: Records, *, closed: bool) -> str:
     """The org's own status for an open (or a closed) task: its default, else the first."""
     soql = select(["ApiName", "MasterLabel", "IsClosed", "IsDefault"], "TaskStatus", order="SortOrder")
-    rows = [row for row in records.rows(soql) if row["IsClosed"] is closed]
+    statuses = session.lately.told("statuses of tasks", lambda: list(records.rows(soql)))
+    rows = [row for row in statuses if row["IsClosed"] is closed]
     if not rows:
         raise ConnectionFailed(f"the org has no {'closed' if closed else 'open'} TaskStatus; add one in its set-up")
     row = next((row for row in rows if row["IsDefault"]), rows[0])

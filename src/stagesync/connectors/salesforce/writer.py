@@ -33,13 +33,14 @@ class SalesforceWriter:
         self._records = records
 
     def completed(self, changes: Sequence[Change]) -> Sequence[Change]:
-        """With the probability and forecast category that people set by hand; at most two API calls."""
-        return with_hand_set(self._schema, self._records, changes)
+        """With the probability and forecast category that people set by hand; one API call for each 2,000."""
+        return with_hand_set(self._session, self._schema, self._records, changes)
 
     def set_stage(self, changes: Sequence[Change]) -> Sequence[Outcome]:
         """Write where the record still is what the plan saw, and the org still offers the stage.
 
-        One API call for each 25 changes, two to look before and after, and a few for what the org offers.
+        One API call for each 25 changes, two to look before and after, and once in a minute a few for what the org
+        offers.
         """
         return self._told("set-stage", set_stages(self._session, self._schema, self._records, changes))
 
