@@ -42,4 +42,7 @@ def drop_triggers(url: str) -> None:
         names = execute(url, "SELECT name FROM sqlite_master WHERE type = 'trigger'")
         execute(url, *(f"DROP TRIGGER {name}" for (name,) in names))
     else:
-        execute(url, "DROP FUNCTION refuse() CASCADE")
+        names = execute(
+            url, "SELECT proname FROM pg_proc JOIN pg_namespace n ON n.oid = pronamespace WHERE nspname = 'stagesync'"
+        )
+        execute(url, *(f"DROP FUNCTION {name}() CASCADE" for (name,) in names))

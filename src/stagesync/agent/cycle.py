@@ -103,7 +103,10 @@ def _observe(agent: Agent, result: RunResult, connected: Connected, *, write: bo
     result.judgements += judgements
     _record(agent, result, connected, judgements)
     ends = followed.ends(agent, result.run, connected, tasks, states)
-    return planner.plan(judgements, _situation(agent, connected, pulled, _open(tasks, ends), result.as_of))
+    open_tasks = _open(tasks, ends)
+    return planner.plan(
+        judgements, _situation(agent, connected, pulled, judgements, tasks=open_tasks, as_of=result.as_of)
+    )
 
 
 def audit(agent: Agent, connected: Connected, pulled: Pulled, as_of: datetime) -> list[Judgement]:
@@ -185,7 +188,12 @@ def _open(tasks: Sequence[TrackedTask], ends: Mapping[str, TaskEnd]) -> list[Ope
 
 
 def _situation(
-    agent: Agent, connected: Connected, pulled: Pulled, tasks: Sequence[OpenTask], as_of: datetime
+    agent: Agent,
+    connected: Connected,
+    pulled: Pulled,
+    judgements: Sequence[Judgement],
+    tasks: Sequence[OpenTask],
+    as_of: datetime,
 ) -> Situation:
     return Situation(
         connection=connected.name,
@@ -198,7 +206,7 @@ def _situation(
         open_tasks=tasks,
         fallback_owner=connected.fallback_owner,
         protected=agent.protected,
-        corrections=corrections(agent.ledger, connected.name, connected.mapping),
+        corrections=corrections(agent.ledger, connected.name, connected.mapping, judgements),
         tasks_a_day=agent.tasks_a_day,
         template=agent.template,
         escalation=agent.escalation,

@@ -2,31 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from stagesync.model.findings import Kind
 from stagesync.planning.disputes import Correction
 from stagesync.planning.guard import REVERT
 from stagesync.policy.mappings import CrmMapping
 
 if TYPE_CHECKING:
+    from stagesync.audit.judgement import Judgement
     from stagesync.ledger import Ledger
 
 
-def corrections(ledger: Ledger, connection: str, mapping: CrmMapping) -> Mapping[tuple[str, str], Sequence[Correction]]:
-    """By object and record, the corrections of its stage that were applied, oldest first, and which were reverted."""
+def corrections(
+    ledger: Ledger, connection: str, mapping: CrmMapping, judgements: Sequence[Judgement]
+) -> Mapping[tuple[str, str], Sequence[Correction]]:
+    """By object and record, the corrections of its stage that were applied, oldest first, and which were reverted; of
+    the records that judgements found premature, for no other can be corrected again."""
     fields = {mapped.name: mapped.stage_field for mapped in mapping.objects}
+    premature = {(one.mapped.name, record) for one in judgements for record in _premature(one)}
     found: dict[tuple[str, str], list[Correction]] = {}
-    for made in ledger.corrections(connection):
-        change, field = made.change, fields.get(made.change.object)
-        if field is None:
+    for move in ledger.moves(connection, premature):
+        field = fields.get(move.object)
+        if field is None or not move.applied:
             continue
-        of_record = found.setdefault((change.object, change.record), [])
-        if change.rule != REVERT:
-            of_record.append(Correction(before=change.before.get(field), at=made.at))
-        elif of_record and of_record[-1].before == change.after.get(field):
-            of_record[-1] = replace(of_record[-1], reverted=change.reason)
+        of_record = found.setdefault((move.object, move.record), [])
+        if move.rule != REVERT:
+            of_record.append(Correction(before=move.before.get(field), at=move.at))
+        elif of_record and of_record[-1].before == move.after.get(field):
+            of_record[-1] = replace(of_record[-1], reverted=move.reason)
     return found
 
 
@@ -34,9 +40,14 @@ def stages_written(ledger: Ledger, connection: str, mapping: CrmMapping) -> Mapp
     """By object and record, the native stage that StageSync gave a record last."""
     fields = {mapped.name: mapped.stage_field for mapped in mapping.objects}
     found: dict[str, dict[str, str]] = {name: {} for name in fields}
-    for (name, record), values in ledger.stages_written(connection).items():
+    for move in ledger.last_moves(connection):
         # What is no longer mapped is not judged either.
-        stage = values.get(fields[name]) if name in fields else None
+        stage = move.after.get(fields[move.object]) if move.object in fields else None
         if stage is not None:
-            found[name][record] = stage
+            found[move.object][move.record] = stage
     return found
+
+
+def _premature(judgement: Judgement) -> Iterable[str]:
+    rows = judgement.findings.filter(judgement.findings["kind"] == Kind.PREMATURE)["row"]
+    return judgement.records["record"].gather(rows).to_list()

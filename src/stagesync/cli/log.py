@@ -83,8 +83,7 @@ _CHANGE_COLUMNS = ("change", "connection", "object", "record", "name", "before",
 def show_record(config: Path, record: str, *, output: Format, limit: int) -> int:
     """All entries about a record."""
     with _ledger(config) as ledger:
-        entries = list(ledger.entries(record=record, limit=limit or None))
-        total = ledger.count(record=record)
+        entries, total = ledger.page(record=record, limit=limit or None)
     rows = [_entry(entry) for entry in entries]
     columns = ("seq", "at", "run", "kind", "rule", "says")
     listing.write(
@@ -104,8 +103,7 @@ def list_entries(config: Path, where: Where, *, output: Format, limit: int) -> i
     """The newest entries for which all that is asked holds."""
     _check_kind(where.get("kind"))
     with _ledger(config) as ledger:
-        entries = list(ledger.entries(limit=limit, **where))
-        total = ledger.count(**where)
+        entries, total = ledger.page(limit=limit, **where)
     rows = [{**_entry(entry), "record": entry.record or ""} for entry in entries]
     columns = ("seq", "at", "run", "kind", "record", "rule", "says")
     line = _kind_line if where.get("kind") else _any_line

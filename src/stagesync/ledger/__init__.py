@@ -9,8 +9,11 @@ table               holds
 ``entries``         the truth; database triggers refuse UPDATE and DELETE
 ``head``            one row: number and hash of the newest entry, so that a cut-off end is noticed
 ``finding_lives``   derived: the newest entry of each finding, with its essence while it is open
+``finding_owners``  derived: whose records' findings an entry tells, and how many
+``stage_moves``     derived: corrections of stages that are so in the CRM
 ``open_intents``    derived: intents without a final outcome
 ``open_tasks``      derived: tasks that were opened and not closed
+``dropped``         what is left of entries that were dropped after a time: their hashes
 ``holder``          one row while an agent may write to CRMs: who, since when
 ==================  ==============================================================================
 
@@ -23,8 +26,8 @@ from stagesync.ledger.entry import (
     Entry,
     EntryKind,
     FindingChanges,
-    MadeChange,
     RunRecord,
+    StageMove,
     TrackedTask,
     Verification,
     Where,
@@ -36,8 +39,8 @@ __all__ = [
     "EntryKind",
     "FindingChanges",
     "Ledger",
-    "MadeChange",
     "RunRecord",
+    "StageMove",
     "TrackedTask",
     "Verification",
     "Where",

@@ -49,6 +49,46 @@ class GoneBody(msgspec.Struct, frozen=True):
     before: list[Before | None]
 
 
+class Said(msgspec.Struct, frozen=True):
+    """Of findings in columns the records and owners alone."""
+
+    records: list[str] = msgspec.field(name="record")
+    owners: list[str | None] = msgspec.field(name="owner")
+
+
+class SaidBody(msgspec.Struct, frozen=True):
+    """The same of the body of any entry that tells many findings."""
+
+    findings: Said | None = None
+    gone: Said | None = None
+
+    @property
+    def told(self) -> Said:
+        """Whichever it tells."""
+        return self.findings or self.gone or Said([], [])
+
+
+class BeforeBody(msgspec.Struct, frozen=True):
+    """Of such a body what told each finding before, alone."""
+
+    before: list[Before | None]
+
+
+class Move(msgspec.Struct, frozen=True):
+    """Of a change what a stage's history needs."""
+
+    rule: str
+    reason: str
+    before: dict[str, str | None]
+    after: dict[str, str | None]
+
+
+class MoveBody(msgspec.Struct, frozen=True):
+    """The same of the body of an ``intent``."""
+
+    change: Move
+
+
 class IntentBody(msgspec.Struct, frozen=True):
     """Body of ``intent``."""
 
@@ -73,6 +113,9 @@ class WaiverBody(msgspec.Struct, frozen=True):
 FINDING = msgspec.json.Decoder(FindingBody)
 FINDINGS = msgspec.json.Decoder(FindingsBody)
 GONE = msgspec.json.Decoder(GoneBody)
+SAID = msgspec.json.Decoder(SaidBody)
+BEFORE = msgspec.json.Decoder(BeforeBody)
+MOVE = msgspec.json.Decoder(MoveBody)
 INTENT = msgspec.json.Decoder(IntentBody)
 OUTCOME = msgspec.json.Decoder(OutcomeBody)
 WAIVER = msgspec.json.Decoder(WaiverBody)

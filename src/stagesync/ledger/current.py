@@ -5,20 +5,21 @@ The same function follows new entries and rebuilds the tables from old ones, so 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache, lru_cache
 from itertools import count, repeat
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, Insert, Table, bindparam, delete, update
+from sqlalchemy import ColumnElement, Connection, Insert, Table, bindparam, delete, insert, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from stagesync.ledger import codec
 from stagesync.ledger.chain import Link
 from stagesync.ledger.database import write_many
-from stagesync.ledger.entry import EntryKind
-from stagesync.ledger.tables import finding_lives, open_intents, open_tasks
+from stagesync.ledger.entry import FINDING_KINDS, EntryKind
+from stagesync.ledger.tables import finding_lives, finding_owners, open_intents, open_tasks, stage_moves
 from stagesync.model.changes import ChangeKind, Result
 from stagesync.model.findings import Findings, essence_of
 
@@ -40,9 +41,11 @@ or what to make it of: the body of its entry."""
 
 @dataclass(frozen=True, kw_only=True)
 class Moved:
-    """The findings that an entry tells, in columns as a table can hold them. ``digests`` is None for resolved ones."""
+    """The findings that an entry tells, in columns as a table can hold them; ``owners`` as they stand in its body.
+    ``digests`` is None for resolved ones."""
 
     records: Sequence[str]
+    owners: Sequence[str | None]
     digests: Sequence[bytes] | None
 
 
@@ -60,6 +63,11 @@ class Standing:
     findings: dict[FindingPlace, Life] = field(default_factory=dict)
     moved: list[tuple[object, ...]] = field(default_factory=list)
     """Rows of findings of which all is known; a look-up for each would cost as much as the table."""
+    owners: list[tuple[str, int, int]] = field(default_factory=list)
+    """Owner, number of an entry that tells many findings, and how many of them are of records of this owner."""
+    stages: list[tuple[str, str, str, int, int, bool]] = field(default_factory=list)
+    """Connection, object and record of stages that were written; numbers of outcome and intent; whether it was not so
+    already."""
     intents: dict[Place, Row | None] = field(default_factory=dict)
     tasks: dict[Place, Row | None] = field(default_factory=dict)
     closed: set[Place] = field(default_factory=set)
@@ -71,14 +79,19 @@ class Standing:
     def follow(self, link: Link, moved: Moved | None = None) -> None:
         """Take in the next entry; ``moved`` is what it says of findings, where that is known."""
         match link.kind:
-            case EntryKind.FINDING_OPENED | EntryKind.FINDING_CHANGED | EntryKind.FINDING_RESOLVED:
+            case kind if kind in FINDING_KINDS:
                 self._follow_findings(link, moved)
             case _ if link.connection is None or link.key is None:
                 return
             case EntryKind.INTENT:
                 self.intents[link.connection, link.key] = Row(link.seq)
             case EntryKind.OUTCOME:
-                self._follow_outcome((link.connection, link.key), codec.OUTCOME.decode(link.body))
+                body = codec.OUTCOME.decode(link.body)
+                self._follow_outcome((link.connection, link.key), body)
+                if body.change_kind == ChangeKind.SET_STAGE and body.outcome.result in _DONE:
+                    applied = body.outcome.result is Result.APPLIED
+                    place = (link.connection, link.object or "", link.record or "")
+                    self.stages.append((*place, link.seq, body.intent, applied))
 
     def _follow_findings(self, link: Link, moved: Moved | None) -> None:
         open_ = link.kind != EntryKind.FINDING_RESOLVED
@@ -87,11 +100,14 @@ class Standing:
             place = (*of, link.record or "")
             self.findings[place] = (link.seq, None, link.body if open_ else None)
             return
+        told = moved or codec.SAID.decode(link.body).told
+        owned = Counter(owner for owner in told.owners if owner is not None)
+        self.owners += [(codec.column_text(owner) or "", link.seq, count_) for owner, count_ in sorted(owned.items())]
         if moved is not None:
             digests = moved.digests or repeat(None)
             self.moved.extend(zip(*map(repeat, of), moved.records, repeat(link.seq), count(), digests, strict=False))
             return
-        places = zip(*map(repeat, of), _records(link), strict=False)
+        places = zip(*map(repeat, of), codec.column_texts([*told.records]), strict=False)
         lives = zip(repeat(link.seq), count(), repeat(link.body if open_ else None), strict=False)
         self.findings.update(zip(places, lives, strict=False))
 
@@ -140,6 +156,10 @@ class Standing:
         lives = self.moved + [(*place, *_with_digest(life)) for place, life in self.findings.items()]
         if lives:
             write_many(connection, _upsert(finding_lives, connection.dialect.name), lives)
+        if self.owners:
+            write_many(connection, _OWNERS, self.owners)
+        if self.stages:
+            write_many(connection, _STAGES, self.stages)
         for table, places in self._open():
             _store(connection, table, places)
 
@@ -148,7 +168,12 @@ class Standing:
         lives: set[tuple[object, ...]] = {
             (*place, seq, number, digest is not None) for place, (seq, number, digest) in self.findings.items()
         }
-        return {finding_lives.name: lives} | {
+        told: dict[str, set[tuple[object, ...]]] = {
+            finding_lives.name: lives,
+            finding_owners.name: {*self.owners},
+            stage_moves.name: {*self.stages},
+        }
+        return told | {
             table.name: {(*place, row.seq) for place, row in places.items() if row is not None}
             for table, places in self._open()
         }
@@ -164,16 +189,16 @@ DERIVED: Mapping[Table, Sequence[ColumnElement[Any]]] = {
         finding_lives.c.place,
         finding_lives.c.digest.is_not(None),
     ),
+    finding_owners: (*finding_owners.c,),
+    stage_moves: (*stage_moves.c,),
     open_intents: (open_intents.c.connection, open_intents.c.key, open_intents.c.seq),
     open_tasks: (open_tasks.c.connection, open_tasks.c.key, open_tasks.c.seq),
 }
 """The derived tables, and what of them ``Standing.rows`` tells."""
 
 
-def _records(link: Link) -> list[str]:
-    """The records whose findings an entry tells."""
-    told = codec.GONE.decode(link.body).gone if link.kind == EntryKind.FINDING_RESOLVED else _findings(link.body)
-    return codec.column_texts(told.record)
+_OWNERS = insert(finding_owners)
+_STAGES = insert(stage_moves)
 
 
 def _findings(body: str) -> Findings:

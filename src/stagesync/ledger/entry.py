@@ -8,7 +8,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, TypedDict
 
-from stagesync.model.changes import Change, TaskText
+from stagesync.model.changes import TaskText
 
 
 class EntryKind(StrEnum):
@@ -20,6 +20,7 @@ class EntryKind(StrEnum):
     FINDING_OPENED = "finding.opened"
     FINDING_CHANGED = "finding.changed"
     FINDING_RESOLVED = "finding.resolved"
+    FINDING_CARRIED = "finding.carried"
     INTENT = "intent"
     OUTCOME = "outcome"
     WAIVER_GRANTED = "waiver.granted"
@@ -33,7 +34,16 @@ class EntryKind(StrEnum):
     WRITES_PAUSED = "writes.paused"
     WRITES_RESUMED = "writes.resumed"
     TASK_ENDED = "task.ended"
+    LEDGER_PRUNED = "ledger.pruned"
     NOTE = "note"
+
+
+FINDING_KINDS = (
+    EntryKind.FINDING_OPENED,
+    EntryKind.FINDING_CHANGED,
+    EntryKind.FINDING_RESOLVED,
+    EntryKind.FINDING_CARRIED,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -132,12 +142,20 @@ class TrackedTask:
 
 
 @dataclass(frozen=True, kw_only=True)
-class MadeChange:
-    """A change that was applied, in which run, and when that was recorded (UTC)."""
+class StageMove:
+    """A stage that StageSync wrote, from and to which fields, by which rule, and when that was recorded (UTC).
 
-    change: Change
-    run: str | None
+    ``applied`` is False where the CRM held it already. ``reason`` is that of the change.
+    """
+
+    object: str
+    record: str
+    before: Mapping[str, str | None]
+    after: Mapping[str, str | None]
+    rule: str
+    reason: str
     at: datetime
+    applied: bool
 
 
 @dataclass(frozen=True, kw_only=True)

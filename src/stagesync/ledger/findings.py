@@ -19,6 +19,7 @@ from stagesync.ledger.chain import Draft
 from stagesync.ledger.current import Moved
 from stagesync.ledger.database import Database, read_many
 from stagesync.ledger.entry import EntryKind, FindingChanges
+from stagesync.ledger.portions import portions
 from stagesync.ledger.reading import in_batches
 from stagesync.ledger.tables import entries, finding_lives
 from stagesync.ledger.unfolding import rules
@@ -34,7 +35,7 @@ Digests = dict[str, bytes | None]
 """By record the digest of the essence of its finding, None where the finding was resolved."""
 
 PART = 10_000
-"""How many findings go in one entry."""
+"""How many findings are told at once; an entry holds a portion of them."""
 _KEYS = 500
 
 
@@ -116,9 +117,11 @@ class FindingsDiff:
             for some in in_batches(places, PART):
                 rule, of = (batch.object, batch.rule), [records[place] for place in some]
                 last = self._last(end.connection, rule, [record for record in of if record in known])
-                body = codec.FindingsBody(batch.some(some), [last.get(record) for record in of])
-                moved = Moved(records=of, digests=[batch.essences[place] for place in some])
-                end.append([self._draft(kind, rule, codec.encode(body), len(some))], [moved])
+                told_before, digests = [last.get(record) for record in of], [batch.essences[place] for place in some]
+                for part, told in portions(batch.some(some)):
+                    body = codec.FindingsBody(told, told_before[part])
+                    moved = Moved(records=of[part], owners=told.owner, digests=digests[part])
+                    end.append([self._draft(kind, rule, codec.encode(body), len(told.record))], [moved])
 
     def _resolve(self, end: Appender, rule: Rule, records: Sequence[str], judged: Judged | None) -> int:
         """Append that findings are gone whose record was judged, without those that another process closed."""
@@ -129,8 +132,9 @@ class FindingsDiff:
         if gone:
             last = self._last(end.connection, rule, gone)
             before = [last[record] for record in gone]
-            body = codec.GoneBody(codec.Gone(gone, _owners(end.connection, before)), [*before])
-            moved = Moved(records=gone, digests=None)
+            owners = _owners(end.connection, before)
+            body = codec.GoneBody(codec.Gone(gone, owners), [*before])
+            moved = Moved(records=gone, owners=owners, digests=None)
             end.append([self._draft(EntryKind.FINDING_RESOLVED, rule, codec.encode(body), len(gone))], [moved])
         return len(gone)
 

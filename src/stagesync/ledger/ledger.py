@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Self, Unpack
@@ -11,7 +11,7 @@ from typing import Self, Unpack
 from sqlalchemy import Connection, select
 
 from stagesync.errors import LedgerError
-from stagesync.ledger import codec, locking, made, reading, verification, waivers
+from stagesync.ledger import codec, locking, made, reading, searching, verification, waivers
 from stagesync.ledger.appending import CHUNK, appending
 from stagesync.ledger.chain import Draft
 from stagesync.ledger.database import Database, open_database
@@ -19,8 +19,8 @@ from stagesync.ledger.entry import (
     Entry,
     EntryKind,
     FindingChanges,
-    MadeChange,
     RunRecord,
+    StageMove,
     TrackedTask,
     Verification,
     Where,
@@ -244,13 +244,16 @@ class Ledger:
         """Tasks that were opened and not closed by StageSync, oldest first."""
         return reading.tracked_tasks(self._database, connection)
 
-    def stages_written(self, connection: str) -> Mapping[tuple[str, str], Mapping[str, str | None]]:
-        """By object and record, the values of the newest correction of its stage that was applied, or found so."""
-        return reading.stages_written(self._database, connection)
+    def last_moves(self, connection: str) -> list[StageMove]:
+        """Of each record the newest correction of its stage that was applied, or found so; oldest first."""
+        return made.last_moves(self._database, connection)
 
-    def corrections(self, connection: str) -> list[MadeChange]:
-        """The changes of stages that were applied, reverts too, oldest first."""
-        return reading.corrections(self._database, connection)
+    def moves(self, connection: str, records: Collection[tuple[str, str]] | None = None) -> list[StageMove]:
+        """The corrections of stages that were applied, or found so, reverts too; those of a record oldest first.
+
+        ``records`` are objects and ids; None means all.
+        """
+        return made.moves_of(self._database, connection, records)
 
     def written_since(self, moment: datetime) -> list[Change]:
         """The changes that were applied since then, or may have been, newest first."""
@@ -272,11 +275,15 @@ class Ledger:
         self, *, limit: int | None = None, newest_first: bool = True, **where: Unpack[Where]
     ) -> Iterator[Entry]:
         """Entries by any of :class:`Where`, read page by page while they are taken."""
-        return reading.list_entries(self._database, where, limit=limit, newest_first=newest_first)
+        return searching.list_entries(self._database, where, limit=limit, newest_first=newest_first)
 
     def count(self, **where: Unpack[Where]) -> int:
         """How many entries there are, so that a list can say how many it left out."""
-        return reading.count_entries(self._database, where)
+        return searching.count_entries(self._database, where)
+
+    def page(self, *, limit: int | None, **where: Unpack[Where]) -> tuple[list[Entry], int]:
+        """The newest entries, as ``entries`` gives them, and how many there are in all."""
+        return searching.page_of(self._database, where, limit=limit)
 
     def changes(self, run: str) -> list[tuple[Change, Outcome | None]]:
         """What a run (full id) intended, in order, and what became of each, also where a later run settled it."""

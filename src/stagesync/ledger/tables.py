@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, CheckConstraint, Column, Index, Integer, LargeBinary, MetaData, Table, Text
+from sqlalchemy import BigInteger, Boolean, CheckConstraint, Column, Index, Integer, LargeBinary, MetaData, Table, Text
 
 metadata = MetaData()
 
@@ -28,9 +28,13 @@ entries = Table(
     Column("findings", Integer),
     Column("hash", LargeBinary(32), nullable=False),
     Index("entries_by_run", "run", "seq"),
-    Index("entries_by_kind", "kind", "seq"),
+    Index("entries_by_kind", "kind", "seq", "findings"),
     Index("entries_by_record", "record", "seq"),
     Index("entries_by_key", "key", "seq"),
+    Index("entries_by_rule", "rule", "seq"),
+    Index("entries_by_owner", "owner", "seq"),
+    Index("entries_by_connection", "connection", "seq"),
+    Index("entries_by_time", "at"),
 )
 
 head = Table(
@@ -56,6 +60,29 @@ finding_lives = Table(
     sqlite_with_rowid=False,
 )
 
+# Who owned the records whose findings an entry tells in columns, and how many of them: such an entry has no owner.
+finding_owners = Table(
+    "finding_owners",
+    metadata,
+    Column("owner", Text, primary_key=True),
+    Column("seq", BigInteger, primary_key=True, autoincrement=False),
+    Column("findings", Integer, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+# Outcomes of corrections of a stage that is so in the CRM, and their intents. ``applied``: it was not so before.
+stage_moves = Table(
+    "stage_moves",
+    metadata,
+    Column("connection", Text, primary_key=True),
+    Column("object", Text, primary_key=True),
+    Column("record", Text, primary_key=True),
+    Column("seq", BigInteger, primary_key=True, autoincrement=False),
+    Column("intent", BigInteger, nullable=False),
+    Column("applied", Boolean, nullable=False),
+    sqlite_with_rowid=False,
+)
+
 open_intents = Table(
     "open_intents",
     metadata,
@@ -72,6 +99,16 @@ open_tasks = Table(
     Column("seq", BigInteger, nullable=False),
     Column("crm_id", Text),
     Index("open_tasks_by_crm_id", "connection", "crm_id"),
+)
+
+# What is left of entries that were dropped after a time: their hashes, and the entry that says so.
+dropped = Table(
+    "dropped",
+    metadata,
+    Column("seq", _Seq, primary_key=True, autoincrement=False),
+    Column("hash", LargeBinary(32), nullable=False),
+    Column("checkpoint", BigInteger, nullable=False),
+    Index("dropped_by_checkpoint", "checkpoint", "seq"),
 )
 
 holder = Table(

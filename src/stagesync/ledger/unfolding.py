@@ -18,20 +18,6 @@ Places = Mapping[int, Sequence[int]]
 """The number of an entry to places of findings in it."""
 
 
-class _Owners(msgspec.Struct):
-    owner: list[str | None]
-
-
-class _WithOwners(msgspec.Struct):
-    """Of a body of findings the owners alone."""
-
-    findings: _Owners | None = None
-    gone: _Owners | None = None
-
-
-_OWNERS = msgspec.json.Decoder(_WithOwners)
-
-
 def unfolded(row: Row[*tuple[Any, ...]], body: str, places: Sequence[int]) -> Iterator[Entry]:
     """One entry for each of some findings that an entry tells."""
     if row.kind == EntryKind.FINDING_RESOLVED:
@@ -66,8 +52,7 @@ def _entry(row: Row[*tuple[Any, ...]], place: int, record: str, owner: str | Non
 
 def owned_by(body: str, owner: str) -> list[int]:
     """The places of findings in an entry whose record was somebody's."""
-    found = _OWNERS.decode(body)
-    owners = (found.findings or found.gone or _Owners(owner=[])).owner
+    owners = codec.SAID.decode(body).told.owners
     return [place for place, one in enumerate(owners) if one is not None and codec.column_text(one) == owner]
 
 
@@ -82,10 +67,12 @@ def places_of(connection: Connection, where: Where) -> Places:
             # in an edited ledger must not turn for ever.
             new = places - found[seq]
             found[seq] |= new
-            kind, body = connection.execute(select(entries.c.kind, entries.c.body).where(entries.c.seq == seq)).one()
-            decoder = codec.GONE if kind == EntryKind.FINDING_RESOLVED else codec.FINDINGS
-            told = decoder.decode(body).before
-            earlier.update((one[0], one[1]) for one in map(told.__getitem__, new) if one and one[1] is not None)
+            body = connection.scalar(select(entries.c.body).where(entries.c.seq == seq))
+            if body is None:  # dropped after a time, and all that was told before it
+                del found[seq]
+                continue
+            before = codec.BEFORE.decode(body).before
+            earlier.update((one[0], one[1]) for one in map(before.__getitem__, new) if one and one[1] is not None)
         lives = list(earlier)
     return {seq: sorted(places) for seq, places in found.items()}
 

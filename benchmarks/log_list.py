@@ -1,0 +1,204 @@
+"""How long a look into a large ledger takes: one record, one owner, one rule, one run, one kind, one day.
+
+    make bench            (or: python benchmarks/log_list.py --findings 1000000)
+
+The ledger is written by the product's own recording: a first run finds a fault in most records, nineteen more tell what
+came, changed and went, and each corrects stages and opens tasks. Then each question is asked as `stagesync log list`
+asks it: the newest 20 entries and how many there are in all. What every run pays before it writes comes last. The
+median of the rounds is printed, each with other records, in milliseconds, without the start of the program.
+
+With --url the ledger is kept there (SQLite or PostgreSQL), and one that is there already is asked as it is.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import random
+import statistics
+import time
+from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, date, datetime, timedelta
+from functools import partial
+from tempfile import TemporaryDirectory
+
+from stagesync.ledger import Ledger
+from stagesync.model.changes import Change, ChangeKind, Mode, Outcome, Result, TaskText
+from stagesync.model.findings import Batch, Cited, Findings, Kind, Severity, Told, Verdict
+
+START = datetime(2026, 1, 5, 6, tzinfo=UTC)
+RUNS, OWNERS, CHANGES = 20, 500, 1_000
+RULES = (Kind.PREMATURE, Kind.STALLED, Kind.CONTRADICTION, Kind.PLACEHOLDER)
+CONNECTION, OBJECT = "salesforce", "Opportunity"
+Open = dict[Kind, dict[int, int]]
+"""By rule, the records with a finding and how often it has changed."""
+
+
+def record_of(number: int) -> str:
+    """An id as Salesforce has it."""
+    return f"006{number:012}AAA"
+
+
+def owner_of(number: int) -> str:
+    """A record's owner; the last one owns one record in 50,000."""
+    return f"005{OWNERS if number % 50_000 == 0 else number * 7 % (OWNERS - 1):012}AAA"
+
+
+def columns(kind: Kind, rows: Sequence[tuple[int, int]], places: Sequence[int]) -> Findings:
+    """Some findings of a rule; ``rows`` are records and how often each has changed."""
+    some = [rows[place] for place in places]
+    told = Told(
+        cited=Cited(
+            criterion="pain-stated",
+            verdict=Verdict.NOT_MET,
+            source="Pain__c",
+            ask="write down the problem in the buyer's own words",
+            because="people buy to end a pain; without one there is no deal",
+        ),
+        of=[*range(len(some))],
+        reason=[f"idle for {14 + changed} business days" for _, changed in some],
+        value=["tbd"] * len(some),
+    )
+    return Findings(
+        connection=CONNECTION,
+        object=OBJECT,
+        kind=kind,
+        rule=str(kind),
+        record=[record_of(number) for number, _ in some],
+        record_name=[f"Company {number // 3} – renewal" for number, _ in some],
+        owner=[owner_of(number) for number, _ in some],
+        owner_name=[f"Owner {owner_of(number)[3:15]}" for number, _ in some],
+        severity=[Severity.MEDIUM] * len(some),
+        mode=[Mode.SUGGEST] * len(some),
+        stage=["proposal"] * len(some),
+        native_stage=["Proposal/Price Quote"] * len(some),
+        pipeline=[None] * len(some),
+        earned=["prospect"] * len(some),
+        since=["2025-12-01T08:30:00Z"] * len(some),
+        since_source=["history"] * len(some),
+        amount=[1_000.0 + changed for _, changed in some],
+        evidence=[told],
+    )
+
+
+def batches(found: Open) -> Iterator[Batch]:
+    """The findings of a run as the ledger takes them."""
+    for kind, changed in found.items():
+        rows = [*changed.items()]
+        yield Batch(
+            connection=CONNECTION,
+            object=OBJECT,
+            rule=str(kind),
+            records=[record_of(number) for number, _ in rows],
+            essences=[hashlib.sha256(f"{kind} {number} {times}".encode()).digest() for number, times in rows],
+            some=partial(columns, kind, rows),
+        )
+
+
+def fill(ledger: Ledger, findings: int) -> None:
+    """Twenty runs that tell so many findings together."""
+    chance = random.Random(7)  # noqa: S311  (made-up records)
+    first, each = findings * 6 // 10, findings * 4 // 10 // (RUNS - 1)
+    records = first // 2
+    found: Open = {kind: {} for kind in RULES}
+    for number in range(first):
+        found[RULES[number % 2 + 2 * (number // 2 % 2)]][number // 2] = 0
+    for day in range(RUNS):
+        at = START + timedelta(days=day)
+        run = ledger.start_run(command="run", at=at, facts={})
+        for _ in range(each if day else 0):
+            kind, number = chance.choice(RULES), min(int(chance.expovariate(8) * records), records - 1)
+            if number in found[kind] and chance.random() < 0.3:
+                del found[kind][number]
+            else:
+                found[kind][number] = found[kind].get(number, 0) + 1
+        ledger.record_findings(run, at=at, connection=CONNECTION, findings=batches(found))
+        corrections = [change(ChangeKind.SET_STAGE, number, day) for number in chance.sample(range(records), CHANGES)]
+        tasks = [change(ChangeKind.OPEN_TASK, number, day) for number in chance.sample(range(records), CHANGES)]
+        for some in (corrections, tasks):
+            ledger.record_intents(run, at=at, changes=some)
+            outcomes = [Outcome(key=one.key, result=Result.APPLIED, crm_id=f"00T{one.key}") for one in some]
+            ledger.record_outcomes(run, at=at, connection=CONNECTION, outcomes=outcomes)
+        ledger.finish_run(run, at=at, result="done", facts={"planned": len(corrections) + len(tasks)})
+
+
+def change(kind: ChangeKind, number: int, day: int) -> Change:
+    """A correction, or a task to open."""
+    text = TaskText(subject="Say the pain", body="Write it down. " * 20, due=date(2026, 2, 1), owner=owner_of(number))
+    moves = kind is ChangeKind.SET_STAGE
+    return Change(
+        key=f"stagesync-{kind}-{number}-{day}",
+        kind=kind,
+        connection=CONNECTION,
+        object=OBJECT,
+        record=record_of(number),
+        record_name=f"Company {number // 3} – renewal",
+        rule="premature",
+        mode=Mode.ENFORCE,
+        reason="pain-stated: Pain__c is blank",
+        owner=owner_of(number),
+        findings=(f"{CONNECTION}:{OBJECT}:{record_of(number)}:premature",),
+        before={"StageName": "Proposal/Price Quote"} if moves else {},
+        after={"StageName": "Prospecting"} if moves else {},
+        task=None if moves else text,
+    )
+
+
+def questions(ledger: Ledger, chance: random.Random) -> dict[str, Callable[[], object]]:
+    """What people and runs ask; each time of other records and owners."""
+    told = sum(1 for _ in ledger.entries(record=record_of(0)))
+    assert told, "record 0 has findings"
+    runs = [run.id for run in ledger.runs(limit=100)]
+    # Low numbers have changed most often; the highest ones have a life of one entry.
+    premature = {(OBJECT, record_of(number)) for number in range(1_000)}
+    busy, day = chance.randrange(50), START + timedelta(days=chance.randrange(RUNS))
+
+    def listed(**where: object) -> Callable[[], object]:
+        return lambda: ledger.page(limit=20, **where)  # type: ignore[arg-type]
+
+    return {
+        "one record": listed(record=record_of(busy)),
+        "one owner": listed(owner=owner_of(chance.randrange(1, 50_000))),
+        "an owner of few records": listed(owner=owner_of(0)),
+        "an owner of nothing": listed(owner="nobody"),
+        "one rule": listed(rule="stalled"),
+        "one run": listed(run=chance.choice(runs)),
+        "one kind": listed(kind="finding.changed"),
+        "one day": listed(since=day, until=day + timedelta(days=1)),
+        "one connection": listed(connection=CONNECTION),
+        "owner, rule and day": listed(owner=owner_of(7), rule="stalled", since=day, until=day + timedelta(days=1)),
+        "the runs": lambda: ledger.runs(limit=20),
+        "for a run: stages written": lambda: ledger.last_moves(CONNECTION),
+        "for a run: moves of 1,000 records": lambda: ledger.moves(CONNECTION, premature),
+        "for a run: open tasks": lambda: ledger.tasks(CONNECTION),
+        "for a run: written today": lambda: ledger.written_since(START + timedelta(days=RUNS - 1)),
+        "for a run: waivers, intents": lambda: (ledger.waivers(CONNECTION), ledger.unsettled(CONNECTION)),
+    }
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--findings", type=int, default=1_000_000)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--url")
+    options = parser.parse_args()
+    with TemporaryDirectory() as folder, Ledger.open(options.url or f"sqlite:///{folder}/ledger.db") as ledger:
+        begun = time.perf_counter()
+        if not ledger.count():
+            fill(ledger, options.findings)
+        told = sum(ledger.count(kind=f"finding.{what}") for what in ("opened", "changed", "resolved"))
+        print(f"{told:,} findings told, {ledger.count():,} entries; written in {time.perf_counter() - begun:.0f} s")
+        taken: dict[str, list[float]] = {}
+        chance = random.Random(11)  # noqa: S311  (which to ask for)
+        for _ in range(options.rounds):
+            for name, ask in questions(ledger, chance).items():
+                begun = time.perf_counter()
+                ask()
+                taken.setdefault(name, []).append((time.perf_counter() - begun) * 1_000)
+        for name, times in taken.items():
+            print(f"{name:30} {statistics.median(times):9.1f} ms, at most {max(times):9.1f}")
+
+
+if __name__ == "__main__":
+    main()
