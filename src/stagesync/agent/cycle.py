@@ -192,6 +192,7 @@ def _situation(
     connected: Connected,
     pulled: Pulled,
     judgements: Sequence[Judgement],
+    *,
     tasks: Sequence[OpenTask],
     as_of: datetime,
 ) -> Situation:

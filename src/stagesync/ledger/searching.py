@@ -18,6 +18,7 @@ from sqlalchemy import ColumnElement, Connection, Row, Select, and_, func, not_,
 from stagesync.ledger import codec
 from stagesync.ledger.database import Database
 from stagesync.ledger.entry import FINDING_KINDS, Entry, Where
+from stagesync.ledger.failures import explained
 from stagesync.ledger.reading import KEYS, in_batches
 from stagesync.ledger.tables import entries, finding_owners
 from stagesync.ledger.unfolding import Places, owned_by, places_of, unfolded
@@ -142,16 +143,20 @@ def _listed(database: Database, search: _Search, *, limit: int | None, newest_fi
 
 def _entries(database: Database, search: _Search, found: Iterator[Found], *, backwards: bool) -> Iterator[Entry]:
     for row in found:
-        if "body" in row._fields:
-            yield _entry(row)
-            continue
-        with database.reading() as connection:
-            columns = select(*_WITHOUT_BODY, entries.c.body, entries.c.findings, entries.c.hash)
-            whole = connection.execute(columns.where(entries.c.seq == row.seq)).first()
-        if whole is not None:  # it may have been dropped since
-            places = search.places_in(whole.seq, whole.body)
-            told = list(unfolded(whole, whole.body, range(whole.findings) if places is None else places))
-            yield from told[::-1] if backwards else told
+        with explained(database.place):
+            told = [_entry(row)] if "body" in row._fields else _told(database, search, row.seq)
+        yield from told[::-1] if backwards else told
+
+
+def _told(database: Database, search: _Search, seq: int) -> list[Entry]:
+    """The findings that an entry tells, as far as they are asked for."""
+    columns = select(*_WITHOUT_BODY, entries.c.body, entries.c.findings, entries.c.hash)
+    with database.reading() as connection:
+        row = connection.execute(columns.where(entries.c.seq == seq)).first()
+    if row is None:  # it was dropped since
+        return []
+    places = search.places_in(seq, row.body)
+    return list(unfolded(row, row.body, range(row.findings) if places is None else places))
 
 
 def _many(database: Database, search: _Search, page: int, *, newest_first: bool) -> Iterator[Found]:
