@@ -26,6 +26,8 @@ from stagesync.model.frames import POLARS, Page
 from stagesync.model.tables import ColumnType, Missing, Table
 
 ROWS_PER_FILE = 100_000
+BYTES_PENDING = 4_000_000
+"""Wide rows are written in smaller files: what waits takes about five times as much memory until it is written."""
 MANIFEST = "manifest.json"
 CURRENT = "CURRENT"
 FORMAT = 2
@@ -193,7 +195,7 @@ def _fresh(home: Path, name: str) -> Path:
 
 
 class Snapshot:
-    """A snapshot in the making. Rows are written in files of about 100,000, so memory does not grow.
+    """A snapshot in the making. Rows are written in files of at most about 100,000, so memory does not grow.
 
     A table is either read whole (``add``) or begins with what the last snapshot held (``keep``, then ``change``).
     """
@@ -361,7 +363,7 @@ class Snapshot:
         self.rows[name] = self.rows.get(name, 0) + rows.height
         pending = self._pending.setdefault(name, [])
         pending.append(rows)
-        if sum(part.height for part in pending) >= ROWS_PER_FILE:
+        if _much(pending):
             self._flush(name)
 
     def _flush(self, name: str) -> None:
@@ -412,6 +414,12 @@ class Snapshot:
         with _writing(self.folder.parent):
             rows.write_parquet(self.folder / file, compression="lz4")
         return file
+
+
+def _much(pending: Sequence[pl.DataFrame]) -> bool:
+    """Whether these rows are a file."""
+    rows = sum(part.height for part in pending)
+    return rows >= ROWS_PER_FILE or sum(part.estimated_size() for part in pending) >= BYTES_PENDING
 
 
 def _link(file: Path, link: Path) -> None:
