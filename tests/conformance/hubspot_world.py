@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -10,16 +11,20 @@ import requests
 
 from stagesync.connectors.base import Reader, Writer
 from stagesync.connectors.hubspot import HubSpotConnection, connect
+from stagesync.model.changes import Change
 from stagesync.model.tables import ColumnType, Table
+from stagesync.sandbox.hubspot.faults import LOST
+from stagesync.sandbox.hubspot.limits import Limits
 from stagesync.sandbox.hubspot.portal import Portal
 from stagesync.sandbox.hubspot.server import routes
 from stagesync.sandbox.hubspot.standard import standard_metadata
 from tests.sandbox.conftest import Serve
 
-from .world import START, Clock, SeenTask
+from .world import START, Clock, Door, SeenTask
 
 REP, GONE = "41629779", "41629780"
 TOKEN = "stagesync-demo-hubspot"
+STAGE_OF_ANOTHER_PIPELINE = "139663273"
 
 
 @dataclass
@@ -29,6 +34,7 @@ class HubSpotWorld:
     portal: Portal
     clock: Clock
     url: str
+    door: Door
 
     stage = "dealstage"
     amount = "amount"
@@ -36,6 +42,7 @@ class HubSpotWorld:
     stages = ("qualifiedtobuy", "presentationscheduled", "decisionmakerboughtin")
     owner = REP
     inactive_owner = GONE
+    conditional = False
     deals = Table(
         name="deals",
         key="id",
@@ -51,7 +58,13 @@ class HubSpotWorld:
     def __post_init__(self) -> None:
         self.reader: Reader
         self.writer: Writer
-        self.reader, self.writer = connect(_connection(self.url), sleep=_no_wait)
+        self._connect()
+
+    def _connect(self) -> None:
+        self.reader, self.writer = connect(_connection(self.url), sleep=self._wait, timer=self.clock.seconds)
+
+    def _wait(self, seconds: float) -> None:
+        self.clock.advance(seconds=seconds)
 
     def add_deals(self, count: int, stage: str) -> list[str]:
         ids = [self.portal.new_id("deals") for _ in range(count)]
@@ -116,6 +129,28 @@ class HubSpotWorld:
     def lose_answers(self, calls: int) -> None:
         self.portal.faults.drop_after_task_create = calls
 
+    def lose_writes(self, calls: int) -> None:
+        self.portal.faults.fail_next(calls, LOST, on="/batch/update")
+
+    def lock(self, record: str, writes: int) -> None:
+        self.portal.faults.fail_next(writes, 423, on="/batch/update")
+
+    def spoil(self, change: Change) -> Change:
+        return replace(change, after={self.stage: STAGE_OF_ANOTHER_PIPELINE})
+
+    def crowd(self) -> None:
+        self.portal.limiter.limits = Limits(ten_secondly=1)
+
+    def use_up_day(self) -> None:
+        self.portal.limiter.limits = Limits(daily=0)
+
+    def renew_day(self) -> None:
+        self.portal.limiter.limits = Limits()
+        self._connect()
+
+    def meanwhile(self, act: Callable[[], object], *, after: bool = False) -> None:
+        (self.door.after if after else self.door.before).append(act)
+
     def read_only(self) -> None:
         self.portal.faults.read_only_token = True
 
@@ -155,7 +190,7 @@ def _connection(url: str) -> HubSpotConnection:
 def hubspot_world(serve: Serve, path: Path) -> HubSpotWorld:
     """A portal with an active and a deactivated owner and no deals."""
     clock = Clock()
-    portal = Portal(path / "hubspot.db", clock=clock, access_token=TOKEN)
+    portal = Portal(path / "hubspot.db", clock=clock, access_token=TOKEN, timer=clock.seconds)
     standard_metadata(portal)
     portal.add_owners(
         [
@@ -163,7 +198,13 @@ def hubspot_world(serve: Serve, path: Path) -> HubSpotWorld:
             {"id": GONE, "email": "gone@rival.example", "userId": 9586505, "archived": True},
         ]
     )
-    return HubSpotWorld(portal=portal, clock=clock, url=serve(routes(portal)))
+    door = Door(routes(portal), _writes)
+    return HubSpotWorld(portal=portal, clock=clock, url=serve(door.routes), door=door)
+
+
+def _writes(method: str, path: str, body: Any) -> bool:
+    made = method == "POST" and path.endswith("/objects/tasks")
+    return made or path.endswith(("/batch/update", "/batch/upsert"))
 
 
 def _no_wait(seconds: float) -> None:

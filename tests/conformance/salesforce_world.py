@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from stagesync.connectors.base import Reader, Writer
 from stagesync.connectors.salesforce import Patience, SalesforceConnection, connect
+from stagesync.model.changes import Change
 from stagesync.model.tables import ColumnType, Table
 from stagesync.sandbox.salesforce.metadata import standard_metadata
 from stagesync.sandbox.salesforce.org import Org
@@ -16,7 +18,7 @@ from stagesync.sandbox.salesforce.server import routes
 from stagesync.sandbox.salesforce.writes import Writer as OrgWriter
 from tests.sandbox.conftest import Serve
 
-from .world import START, Clock, SeenTask
+from .world import START, Clock, Door, SeenTask
 
 REP, GONE = "005000000000101AAA", "005000000000102AAA"
 
@@ -28,6 +30,7 @@ class SalesforceWorld:
     org: Org
     clock: Clock
     url: str
+    door: Door
 
     stage = "StageName"
     amount = "Amount"
@@ -35,6 +38,7 @@ class SalesforceWorld:
     stages = ("Prospecting", "Proposal/Price Quote", "Negotiation/Review")
     owner = REP
     inactive_owner = GONE
+    conditional = True
     deals = Table(
         name="Opportunity",
         key="Id",
@@ -50,8 +54,14 @@ class SalesforceWorld:
     def __post_init__(self) -> None:
         self.reader: Reader
         self.writer: Writer
-        self.reader, self.writer = connect(self._connection(self.url), patience=Patience(tries=4), sleep=_no_wait)
+        self._connect()
         self._person = OrgWriter(self.org, REP)
+
+    def _connect(self) -> None:
+        self.reader, self.writer = connect(self._connection(self.url), patience=Patience(tries=4), sleep=self._wait)
+
+    def _wait(self, seconds: float) -> None:
+        self.clock.advance(seconds=seconds)
 
     def _connection(self, url: str) -> SalesforceConnection:
         return SalesforceConnection(
@@ -117,6 +127,29 @@ class SalesforceWorld:
     def lose_answers(self, calls: int) -> None:
         self.org.faults.drop_after_commit = calls
 
+    def lose_writes(self, calls: int) -> None:
+        self.org.faults.drop_after_commit = calls
+
+    def lock(self, record: str, writes: int) -> None:
+        self.org.faults.locked_records[record] = writes
+
+    def spoil(self, change: Change) -> Change:
+        self.org.faults.validation_rules[change.record] = "the amount is to be approved first"
+        return change
+
+    def crowd(self) -> None:
+        self.org.faults.concurrent_limit = 2
+
+    def use_up_day(self) -> None:
+        self.org.faults.daily_limit_reached = True
+
+    def renew_day(self) -> None:
+        self.org.faults.daily_limit_reached = False
+        self._connect()
+
+    def meanwhile(self, act: Callable[[], object], *, after: bool = False) -> None:
+        (self.door.after if after else self.door.before).append(act)
+
     def read_only(self) -> None:
         self.org.faults.read_only = True
 
@@ -140,7 +173,14 @@ def salesforce_world(serve: Serve, path: Path) -> SalesforceWorld:
     org = Org(path / "salesforce.db", clock=clock)
     standard_metadata(org)
     org.insert_many("User", [_user(REP, "Ada", active=True), _user(GONE, "Gone", active=False)])
-    return SalesforceWorld(org=org, clock=clock, url=serve(routes(org)))
+    door = Door(routes(org), _writes)
+    return SalesforceWorld(org=org, clock=clock, url=serve(door.routes), door=door)
+
+
+def _writes(method: str, path: str, body: Any) -> bool:
+    if path.endswith("/composite"):
+        return any(part["method"] != "GET" for part in body["compositeRequest"])
+    return method != "GET" and "/composite/sobjects" in path and "records" in body
 
 
 def _user(user: str, name: str, *, active: bool) -> dict[str, Any]:

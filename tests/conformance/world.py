@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
-from typing import Protocol
+from typing import Any, Protocol
+
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.routing import BaseRoute, Mount
+from starlette.types import Message, Receive, Scope, Send
 
 from stagesync.connectors.base import Reader, Writer
 from stagesync.model.changes import Change, ChangeKind, Mode, TaskText
@@ -22,8 +29,67 @@ class Clock:
     def __call__(self) -> datetime:
         return self.now
 
+    def seconds(self) -> float:
+        """The same as a number, for limits."""
+        return self.now.timestamp()
+
     def advance(self, **delta: float) -> None:
         self.now += timedelta(**delta)
+
+
+Act = Callable[[], object]
+Writes = Callable[[str, str, Any], bool]
+"""Whether a request (method, path, decoded body) writes."""
+
+
+class Door:
+    """The door of a CRM, where a person can be quicker than a request that has come as far as here."""
+
+    def __init__(self, routes: Sequence[BaseRoute], writes: Writes) -> None:
+        self._inside = Starlette(routes=list(routes))
+        self._writes = writes
+        self.before: list[Act] = []
+        self.after: list[Act] = []
+
+    @property
+    def routes(self) -> list[BaseRoute]:
+        """What is served instead."""
+        return [Mount("/", app=self)]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        content, more = b"", True
+        while more:
+            message = await receive()
+            content, more = content + message.get("body", b""), message.get("more_body", False)
+        messages: list[Message] = [{"type": "http.request", "body": content, "more_body": False}]
+
+        async def again() -> Message:
+            return messages.pop() if messages else await receive()
+
+        writes = (self.before or self.after) and self._writes(scope["method"], scope["path"], _decoded(content))
+        await _all_of(self.before if writes else [])
+        kept: list[Message] = []
+
+        async def keep(message: Message) -> None:
+            kept.append(message)
+
+        await self._inside(scope, again, keep if writes and self.after else send)
+        await _all_of(self.after if writes else [])
+        for message in kept:
+            await send(message)
+
+
+async def _all_of(acts: list[Act]) -> None:
+    while acts:
+        # Not in the server's own thread: the person may come through this door too.
+        await run_in_threadpool(acts.pop(0))
+
+
+def _decoded(content: bytes) -> Any:
+    try:
+        return json.loads(content)
+    except ValueError:
+        return {}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,6 +118,8 @@ class World(Protocol):
     """Three open stages in their order, native spelling."""
     owner: str
     inactive_owner: str
+    conditional: bool
+    """Whether the CRM itself refuses to write over an edit that came after the plan."""
 
     def add_deals(self, count: int, stage: str) -> list[str]:
         """Deals of an active owner, named ``Deal 0`` onward, with amounts of 100 times their number."""
@@ -82,6 +150,27 @@ class World(Protocol):
 
     def lose_answers(self, calls: int) -> None:
         """The next task creations are carried out and their answers are lost."""
+
+    def lose_writes(self, calls: int) -> None:
+        """The next writes of records are carried out and their answers are lost."""
+
+    def lock(self, record: str, writes: int) -> None:
+        """Somebody else holds a record while the next writes of it, or of its call, come."""
+
+    def spoil(self, change: Change) -> Change:
+        """A change like this one of a stage, which the CRM refuses for itself."""
+
+    def crowd(self) -> None:
+        """So many calls came at once that the next are turned away for a moment."""
+
+    def use_up_day(self) -> None:
+        """The calls of the day are used up."""
+
+    def renew_day(self) -> None:
+        """There are calls again, and a reader and a writer that do not know that there were none."""
+
+    def meanwhile(self, act: Callable[[], object], *, after: bool = False) -> None:
+        """A person acts just before the next write of ours is carried out, or just after."""
 
     def read_only(self) -> None:
         """The credentials lose the right to write."""

@@ -18,6 +18,9 @@ from stagesync.connectors.salesforce.targets import RECORD_TYPE, Targets
 from stagesync.errors import ConnectionFailed
 from stagesync.model.changes import Change, Outcome, Result
 
+SECOND = 1.0
+LONGEST_SECOND = 3.0
+"""Seconds that are waited at most: an org whose clock was set back has records from the future."""
 Values = Mapping[str, str | None]
 Seen = dict[tuple[str, str], Values]
 """(object, first 15 characters of the id) to the record's fields."""
@@ -29,6 +32,7 @@ def set_stages(session: OrgSession, schema: Schema, records: Records, changes: S
     Errors: only the look before the first write raises (:class:`~stagesync.errors.ConnectionFailed`); nothing was
     written then.
     """
+    _let_the_second_pass(session, changes)
     before = _read(records, [change for change in changes if schema.is_id_of(change.object, change.record)])
     targets = session.lately.told("targets", lambda: Targets(session, schema, records))
     outcomes = {
@@ -42,6 +46,21 @@ def set_stages(session: OrgSession, schema: Schema, records: Records, changes: S
     for position, answer in answers.items():
         outcomes[position] = _judged_after(changes[position], answer, after, trouble)
     return [outcome for outcome in outcomes.values() if outcome is not None]
+
+
+def _let_the_second_pass(session: OrgSession, changes: Sequence[Change]) -> None:
+    """Wait until the second is over in which the plan saw a record modified last.
+
+    ``If-Unmodified-Since`` knows whole seconds: another edit in that same second would go unnoticed. Once the second is
+    over before the look, an edit in it is seen by the look, and a later one is refused by the org.
+    """
+    newest = max((change.modified for change in changes if change.modified is not None), default=None)
+    if newest is None:
+        return
+    heard = session.server_time or newest
+    left = (newest.replace(microsecond=0) - heard).total_seconds() + SECOND
+    if left > 0:
+        session.sleep(min(left, LONGEST_SECOND))
 
 
 def _read(records: Records, changes: Sequence[Change]) -> Seen:
