@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import requests
 
 from stagesync.connectors.base import Reader, Writer
-from stagesync.connectors.hubspot import HubSpotConnection, connect
+from stagesync.connectors.hubspot import HubSpotConnection, OAuthApp, connect
 from stagesync.model.changes import Change
 from stagesync.model.tables import ColumnType, Table
 from stagesync.sandbox.hubspot.faults import LOST
@@ -20,6 +21,7 @@ from stagesync.sandbox.hubspot.server import routes
 from stagesync.sandbox.hubspot.standard import standard_metadata
 from tests.sandbox.conftest import Serve
 
+from .rough import Answer
 from .world import START, Clock, Door, SeenTask
 
 REP, GONE = "41629779", "41629780"
@@ -43,6 +45,10 @@ class HubSpotWorld:
     owner = REP
     inactive_owner = GONE
     conditional = False
+    spent = Answer(429, {"status": "error", "errorType": "RATE_LIMIT", "policyName": "DAILY", "message": "Daily."})
+    crowded = Answer(
+        429, {"status": "error", "errorType": "RATE_LIMIT", "policyName": "TEN_SECONDLY_ROLLING", "message": "Wait."}
+    )
     deals = Table(
         name="deals",
         key="id",
@@ -93,6 +99,20 @@ class HubSpotWorld:
 
     def edit(self, record: str, **fields: str) -> None:
         self._call("PATCH", f"deals/{record}", {"properties": fields})
+
+    def edit_all(self, stage: str) -> None:
+        now = self.portal.now()
+        sql = "UPDATE \"deals\" SET updated = ?, properties = json_set(properties, '$.dealstage', ?)"
+        self.portal.database.execute(sql, (now, stage))
+
+    @contextmanager
+    def seen_late(self, record: str, **fields: str) -> Iterator[None]:
+        """An index that takes long to know of one deal, and a second to know of the others."""
+        self.portal.faults.search_lag_seconds = 3_600
+        self.edit(record, **fields)
+        self.portal.faults.search_lag_seconds = 1
+        yield
+        self.portal.faults.search_lag_seconds = 0
 
     def delete(self, record: str) -> None:
         self._call("DELETE", f"deals/{record}")
@@ -156,6 +176,17 @@ class HubSpotWorld:
 
     def refuse_credentials(self) -> None:
         self.portal.faults.token_revoked = True
+
+    def renewing(self) -> Reader:
+        portal = self.portal
+        app = OAuthApp(
+            client_id=portal.client_id, client_secret=portal.client_secret, refresh_token=portal.refresh_token
+        )
+        connection = HubSpotConnection(connection="crm", access_token="", oauth=app, base_url=self.url)
+        return connect(connection, sleep=_no_wait)[0]
+
+    def end_token(self) -> None:
+        self.portal.faults.token_expired = True
 
     def hide(self, column: str) -> None:
         self.portal.metadata.remove_property("deals", column)

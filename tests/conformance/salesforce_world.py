@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from stagesync.sandbox.salesforce.server import routes
 from stagesync.sandbox.salesforce.writes import Writer as OrgWriter
 from tests.sandbox.conftest import Serve
 
+from .rough import Answer
 from .world import START, Clock, Door, SeenTask
 
 REP, GONE = "005000000000101AAA", "005000000000102AAA"
@@ -39,6 +41,16 @@ class SalesforceWorld:
     owner = REP
     inactive_owner = GONE
     conditional = True
+    spent = Answer(403, [{"errorCode": "REQUEST_LIMIT_EXCEEDED", "message": "TotalRequests Limit exceeded."}])
+    crowded = Answer(
+        403,
+        [
+            {
+                "errorCode": "REQUEST_LIMIT_EXCEEDED",
+                "message": "ConcurrentRequests (Concurrent API Requests) Limit exceeded.",
+            }
+        ],
+    )
     deals = Table(
         name="Opportunity",
         key="Id",
@@ -92,6 +104,19 @@ class SalesforceWorld:
 
     def edit(self, record: str, **fields: str) -> None:
         self._person.update(SOBJECTS["Opportunity"], record, fields)
+
+    def edit_all(self, stage: str) -> None:
+        sql = 'UPDATE "Opportunity" SET "StageName" = ?, "LastModifiedDate" = ?, "SystemModstamp" = ?'
+        self.org.database.execute(sql, (stage, self.org.stamp(), self.org.stamp()))
+
+    @contextmanager
+    def seen_late(self, record: str, **fields: str) -> Iterator[None]:
+        """A transaction that saves the deal first and commits at its end."""
+        saved = self.clock()
+        yield
+        self.org.faults.commit_delay_seconds = (self.clock() - saved).total_seconds()
+        self.edit(record, **fields)
+        self.org.faults.commit_delay_seconds = 0
 
     def delete(self, record: str) -> None:
         self._person.delete(SOBJECTS["Opportunity"], record)
@@ -155,6 +180,12 @@ class SalesforceWorld:
 
     def refuse_credentials(self) -> None:
         self.org.client_secret = "another"
+        self.org.revoke_tokens()
+
+    def renewing(self) -> Reader:
+        return connect(self._connection(self.url), patience=Patience(tries=4), sleep=_no_wait)[0]
+
+    def end_token(self) -> None:
         self.org.revoke_tokens()
 
     def hide(self, column: str) -> None:

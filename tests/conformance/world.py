@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, Protocol
@@ -16,6 +17,8 @@ from starlette.types import Message, Receive, Scope, Send
 from stagesync.connectors.base import Reader, Writer
 from stagesync.model.changes import Change, ChangeKind, Mode, TaskText
 from stagesync.model.tables import Table
+
+from .rough import Answer
 
 START = datetime(2026, 11, 20, 9, 0, tzinfo=UTC)
 
@@ -120,6 +123,10 @@ class World(Protocol):
     inactive_owner: str
     conditional: bool
     """Whether the CRM itself refuses to write over an edit that came after the plan."""
+    spent: Answer
+    """What the CRM answers when the calls of the day are used up."""
+    crowded: Answer
+    """What it answers when there are too many calls at once."""
 
     def add_deals(self, count: int, stage: str) -> list[str]:
         """Deals of an active owner, named ``Deal 0`` onward, with amounts of 100 times their number."""
@@ -129,6 +136,12 @@ class World(Protocol):
 
     def edit(self, record: str, **fields: str) -> None:
         """A person changes a deal now."""
+
+    def edit_all(self, stage: str) -> None:
+        """Something gives all deals a stage, in one moment."""
+
+    def seen_late(self, record: str, **fields: str) -> AbstractContextManager[None]:
+        """A person changes a deal where the block begins, and no query tells of it before the block ends."""
 
     def delete(self, record: str) -> None:
         """A person deletes a deal."""
@@ -177,6 +190,12 @@ class World(Protocol):
 
     def refuse_credentials(self) -> None:
         """The credentials are wrong from now on."""
+
+    def renewing(self) -> Reader:
+        """A reader whose credentials can be renewed."""
+
+    def end_token(self) -> None:
+        """The token that is in use ends now."""
 
     def hide(self, column: str) -> None:
         """A column of the deals is taken from the CRM or from this user's eyes."""

@@ -104,12 +104,15 @@ def test_half_an_emoji_becomes_a_question_mark() -> None:
     assert page.results[0].properties["dealname"] == "gone ?"
 
 
-@pytest.mark.parametrize("body", [b"", b"<html>", b'{"results":[{"id":', b'{"results":7}', b"\xff\xfe", b"[" * 100_000])
+NO_ANSWERS = [b"", b"<html>", b'{"results":[{"id":', b'{"results":7}', b"{}", b'{"a":{}}', b"\xff\xfe", b"[" * 100_000]
+
+
+@pytest.mark.parametrize("body", NO_ANSWERS)
 def test_what_is_not_an_answer(body: bytes) -> None:
     with pytest.raises(Undecodable):
         decode(body, RowPage)
 
 
-def test_every_field_may_be_absent() -> None:
-    assert decode(b"{}", RowPage).results == []
+def test_every_field_but_the_results_may_be_absent() -> None:
+    assert decode(b'{"results":[]}', RowPage).paging is None
     assert decode(b'{"results":[{"name":"x","newFromNextYear":{}}]}', Properties).results[0].options == []

@@ -1,4 +1,5 @@
-"""The shapes of HubSpot's answers. Every field is optional, as HubSpot asks clients to assume.
+"""The shapes of HubSpot's answers. Every field is optional, as HubSpot asks clients to assume, but for the results of
+a list: what is something else altogether, and valid JSON, must not look like a list without records.
 
 Source: https://developers.hubspot.com/docs/api-reference/latest/error-handling, read 2026-11-21. Unknown
 fields are skipped, so a newer server does not break an older StageSync.
@@ -89,22 +90,22 @@ class Rejection(_Answer):
 class RowPage(_Answer):
     """A page of a list."""
 
-    results: list[Row] = []
+    results: list[Row]
     paging: Paging | None = None
 
 
 class SearchPage(_Answer):
     """A page of a search. ``total`` counts what the filters let through, on this page and after it."""
 
+    results: list[Row]
     total: int | None = None
-    results: list[Row] = []
     paging: Paging | None = None
 
 
 class BatchAnswer(_Answer):
     """The answer to a batch, 200 or 207; results are in no particular order, absent ids are in ``errors``."""
 
-    results: list[Row] = []
+    results: list[Row]
     errors: list[Rejection] = []
 
 
@@ -131,7 +132,7 @@ class AssociationRow(_Answer):
 class AssociationAnswer(_Answer):
     """Associations of many records; a record without any is absent or in a 207's errors."""
 
-    results: list[AssociationRow] = []
+    results: list[AssociationRow]
 
 
 class Made(_Answer):
@@ -144,7 +145,7 @@ class Made(_Answer):
 class MadeAnswer(_Answer):
     """The answer to a batch of default associations."""
 
-    results: list[Made] = []
+    results: list[Made]
     errors: list[Rejection] = []
 
 
@@ -159,7 +160,7 @@ class AssociationLabel(_Answer):
 class AssociationLabels(_Answer):
     """All types of association from one object to another."""
 
-    results: list[AssociationLabel] = []
+    results: list[AssociationLabel]
 
 
 class StageAnswer(_Answer):
@@ -186,7 +187,7 @@ class PipelineAnswer(_Answer):
 class Pipelines(_Answer):
     """All pipelines of an object; HubSpot does not page them."""
 
-    results: list[PipelineAnswer] = []
+    results: list[PipelineAnswer]
 
 
 class OptionAnswer(_Answer):
@@ -221,7 +222,7 @@ class PropertyAnswer(_Answer):
 class Properties(_Answer):
     """All properties of an object; HubSpot does not page them."""
 
-    results: list[PropertyAnswer] = []
+    results: list[PropertyAnswer]
 
 
 class OwnerAnswer(_Answer):
@@ -238,7 +239,7 @@ class OwnerAnswer(_Answer):
 class OwnerPage(_Answer):
     """A page of owners."""
 
-    results: list[OwnerAnswer] = []
+    results: list[OwnerAnswer]
     paging: Paging | None = None
 
 
