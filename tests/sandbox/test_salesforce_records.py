@@ -284,3 +284,24 @@ def test_describe(salesforce: World) -> None:
     assert "Amount" not in {field["name"] for field in sf.Opportunity.describe()["fields"]}
     children = {child["relationshipName"] for child in sf.Lead.describe()["childRelationships"]}
     assert {"Tasks", "Events", "Histories"} <= children
+
+
+def test_a_describe_that_asks_for_changes(salesforce: World) -> None:
+    api = salesforce.api()
+
+    def asked(moment: str) -> int:
+        return api.get("sobjects/Lead/describe", headers={"If-Modified-Since": moment}).status_code
+
+    assert api.get("sobjects/Lead/describe").status_code == 200
+    salesforce.clock.forward(hours=1)
+    noon, later = "Thu, 01 Oct 2026 12:00:00 GMT", "Thu, 01 Oct 2026 12:30:00 GMT"
+    assert (asked(noon), asked("Thu, 01 Oct 2026 11:59:59 GMT"), asked("yesterday")) == (304, 200, 400)
+    salesforce.org.database.execute("""UPDATE "LeadStatus" SET "MasterLabel" = 'Good' WHERE "ApiName" = 'Qualified'""")
+    assert (asked(later), asked("Thu, 01 Oct 2026 13:00:00 GMT")) == (200, 304)
+    part = {"method": "GET", "url": "/services/data/v67.0/sobjects/Lead/describe", "referenceId": "r0"}
+    parts = [part, {**part, "referenceId": "r1", "httpHeaders": {"If-Modified-Since": "Thu, 01 Oct 2026 13:00:00 GMT"}}]
+    first, second = api.post("composite", {"compositeRequest": parts}).json()["compositeResponse"]
+    assert (first["httpStatusCode"], first["body"]["name"]) == (200, "Lead")
+    assert (second["httpStatusCode"], second["body"]) == (304, None)
+    assert salesforce.org.calls["POST /composite of GETs"] == 1
+    assert salesforce.org.calls["POST /composite"] == 0

@@ -247,3 +247,19 @@ def test_a_pretty_answer_says_the_same(salesforce: World, pretty: str) -> None:
     assert asked.status_code == 200
     assert asked.json() == plain
     assert plain["records"][0]["Company"] == "line\nbreak"
+
+
+def test_a_token_carries_the_scopes_of_its_app_and_opens_no_api_without_the_right_one(salesforce: World) -> None:
+    fields = {
+        "grant_type": "client_credentials",
+        "client_id": salesforce.org.client_id,
+        "client_secret": salesforce.org.client_secret,
+    }
+    for scopes, status in ((("api",), 200), (("web", "full"), 200), (("web", "id"), 401), ((), 401)):
+        salesforce.org.scopes = scopes
+        answer = requests.post(f"{salesforce.url}/services/oauth2/token", data=fields, timeout=10).json()
+        assert answer["scope"].split() == list(scopes)
+        refused = salesforce.api().get("limits/")
+        assert refused.status_code == status
+        if status == 401:
+            assert "not valid for use with the REST API" in refused.json()[0]["message"]
