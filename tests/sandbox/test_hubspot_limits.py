@@ -133,14 +133,14 @@ def test_a_day_that_others_used_up_ends_the_session(crm: Portals) -> None:
 def test_midnight_begins_a_new_count() -> None:
     meter = Meter("acme", 0.5)
     for used in (40, 41, 1):
-        meter.sending("GET /")
-        meter.ended()
+        meter.begin("GET /")
+        meter.end()
         meter.heard({"x-hubspot-ratelimit-daily": "100", "x-hubspot-ratelimit-daily-remaining": str(100 - used)})
     for _ in range(49):
-        meter.sending("GET /")
-        meter.ended()
+        meter.begin("GET /")
+        meter.end()
     with pytest.raises(LimitReached, match="50 of the 100"):
-        meter.sending("GET /")
+        meter.begin("GET /")
 
 
 def test_without_a_clock_or_a_zone_an_hour_is_waited() -> None:

@@ -115,7 +115,7 @@ class Client:
     def _counted(self, request: Request, token: str) -> bytes:
         """Send within the limits; an answer tells more of them."""
         try:
-            self.meter.sending(f"{request.method} {request.path.format_map(dict(request.names))}")
+            self.meter.begin(f"{request.method} {request.path.format_map(dict(request.names))}")
         except LimitReached as error:
             raise error.waiting(until_midnight(self.server_time, self._zone)) from None
         ended = self._pace.begin(search=request.search)
@@ -130,7 +130,7 @@ class Client:
             raise
         finally:
             ended()
-            self.meter.ended()
+            self.meter.end()
 
     def _sent(self, request: Request, token: str) -> bytes:
         self._api.configuration.access_token = token

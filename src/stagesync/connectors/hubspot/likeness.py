@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from stagesync.connectors.likeness import by_probability, by_words
 from stagesync.model.crm import Likeness, NativeStage
 
 # The open stages of every new portal, with their probability in percent: knowledge.hubspot.com, "Deal stages".
@@ -54,20 +55,16 @@ def like_stage(stage: NativeStage) -> Likeness | None:
         return Likeness(value=WON if stage.won else LOST, sure=True, why="the portal says that it is closed")
     if stage.value in OPEN_STAGES and _words(stage.label) & _words(_LABELS[stage.value]):
         return Likeness(value=stage.value, sure=True, why="a stage of every new portal")
-    if found := _by_label(stage, STAGE_WORDS):
+    if found := by_words(stage, STAGE_WORDS):
         return Likeness(value=found, sure=False, why="its label")
-    if stage.probability is not None:
-        below = [name for name, percent in OPEN_STAGES.items() if percent <= stage.probability]
-        value = below[-1] if below else next(iter(OPEN_STAGES))
-        return Likeness(value=value, sure=False, why=f"its probability of {stage.probability:g} %")
-    return None
+    return by_probability(stage, OPEN_STAGES)
 
 
 def like_lifecycle(stage: NativeStage) -> Likeness | None:
     """The lifecycle stage of a new portal that an option resembles; those of a portal's own are numbers."""
     if stage.value in LIFECYCLE:
         return Likeness(value=stage.value, sure=True, why="a stage of every new portal")
-    found = _by_label(stage, LIFECYCLE_WORDS)
+    found = by_words(stage, LIFECYCLE_WORDS)
     return Likeness(value=found, sure=False, why="its label") if found else None
 
 
@@ -82,7 +79,3 @@ _LABELS = {
 
 def _words(text: str) -> set[str]:
     return set(re.findall(r"\w{5,}", text.casefold()))
-
-
-def _by_label(stage: NativeStage, words: tuple[tuple[str, str], ...]) -> str | None:
-    return next((value for pattern, value in words if re.search(pattern, stage.label.casefold())), None)

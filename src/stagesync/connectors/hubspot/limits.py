@@ -7,7 +7,6 @@ https://developers.hubspot.com/docs/developer-tooling/platform/usage-guidelines,
 
 from __future__ import annotations
 
-import math
 import threading
 from collections import deque
 from collections.abc import Callable, Mapping
@@ -15,8 +14,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
+from stagesync.connectors.metering import Pool
 from stagesync.errors import LimitReached
-from stagesync.model.crm import Calls
 
 DAY, LEFT = "x-hubspot-ratelimit-daily", "x-hubspot-ratelimit-daily-remaining"
 MOST, INTERVAL = "x-hubspot-ratelimit-max", "x-hubspot-ratelimit-interval-milliseconds"
@@ -30,41 +29,13 @@ Headers = Mapping[str, str]
 """Names in lower case."""
 
 
-class Meter:
-    """Counts the calls of one session and stops them before the budget is crossed; may be used by several threads.
+class Meter(Pool):
+    """The pool of a portal. An answer says how many calls of the day are left, but not one to a search."""
 
-    An answer says how many calls of the day are left, but not one to a search. So what counts is the most that all
-    others can have used by any answer so far, and every call of our own.
-    """
-
-    def __init__(self, connection: str, share: float) -> None:
-        self._name = connection
-        self._share = share
-        self._lock = threading.Lock()
-        self._made = 0
-        self._under_way = 0
-        self._before_today = 0
-        self._said: tuple[int, int] | None = None
-        self._others = 0
-        self._refusal: LimitReached | None = None
-
-    def sending(self, what: str) -> None:
-        """Count a call that is about to be sent. Raises LimitReached where it would cross the budget."""
-        with self._lock:
-            if self._refusal is not None:
-                raise self._refusal
-            if self._said is not None and self._used() + 1 > self._budget(self._said[1]):
-                raise self._over(what, self._said[1])
-            self._made += 1
-            self._under_way += 1
-
-    def ended(self) -> None:
-        """A call is no longer under way, with or without an answer."""
-        with self._lock:
-            self._under_way -= 1
+    account, anew = "the portal", "The count starts again at midnight in the portal's time zone"
 
     def heard(self, headers: Headers) -> None:
-        """Take note of what the answer to a call says that has not ``ended`` yet, a refusal's too; OAuth apps and
+        """Take note of what the answer to a call says that has not ended yet, a refusal's too; OAuth apps and
         searches are told nothing.
         """
         limit, left = _count(headers.get(DAY)), _count(headers.get(LEFT))
@@ -74,34 +45,8 @@ class Meter:
         with self._lock:
             others = max(self._under_way - 1, 0)  # under way beside the call that this answers
             if self._said is not None and used < self._said[0] - others:  # it was midnight
-                self._before_today, self._others = self._made - others - 1, 0
-            self._others = max(self._others, used - (self._made - self._before_today - others))
-            self._said = used, limit
-
-    def refused(self, error: LimitReached) -> None:
-        """The portal itself allows no more calls: none is sent after this."""
-        with self._lock:
-            self._refusal = error
-
-    def calls(self) -> Calls:
-        """The calls of this session so far, and the pool as the portal told it last."""
-        with self._lock:
-            used, limit = self._said or (None, None)
-            return Calls(made=self._made, used=used, limit=limit)
-
-    def _used(self) -> int:
-        return self._others + self._made - self._before_today
-
-    def _budget(self, limit: int) -> int:
-        return math.floor(limit * self._share)
-
-    def _over(self, what: str, limit: int) -> LimitReached:
-        return LimitReached(
-            f"connection '{self._name}': {self._used():,} of the {limit:,} API calls that the portal allows in a day "
-            f"are used, by all of its integrations together, and budget.share {self._share:g} stops StageSync at "
-            f"{self._budget(limit):,}; {what} was not sent. The count starts again at midnight in the portal's time "
-            f"zone: wait, let StageSync run less often, or raise the share"
-        )
+                self._made_before, self._others = self._made - others - 1, 0
+            self._take_note(used, limit, others)
 
 
 @dataclass

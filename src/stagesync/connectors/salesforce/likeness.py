@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import re
-
+from stagesync.connectors.likeness import by_probability, by_words
 from stagesync.model.crm import Likeness, NativeStage
 
 # The stages and statuses that every new org is given, the open stages with their probability in percent.
@@ -59,13 +58,9 @@ def like_stage(stage: NativeStage) -> Likeness | None:
         return Likeness(value=meant, sure=True, why="the org says that it is closed")
     if same := _same_name(stage, OPEN_STAGES):
         return Likeness(value=same, sure=True, why="a stage of every new org")
-    if words := _by_words(stage, STAGE_WORDS):
+    if words := by_words(stage, STAGE_WORDS):
         return Likeness(value=words, sure=False, why="its name")
-    if stage.probability is not None:
-        below = [name for name, percent in OPEN_STAGES.items() if percent <= stage.probability]
-        value = below[-1] if below else next(iter(OPEN_STAGES))
-        return Likeness(value=value, sure=False, why=f"its probability of {stage.probability:g} %")
-    return None
+    return by_probability(stage, OPEN_STAGES)
 
 
 def like_status(stage: NativeStage) -> Likeness | None:
@@ -74,15 +69,10 @@ def like_status(stage: NativeStage) -> Likeness | None:
         return Likeness(value=CONVERTED, sure=True, why="the org says that it converts")
     if same := _same_name(stage, [name for name in LEAD_STATUSES if name != CONVERTED]):
         return Likeness(value=same, sure=True, why="a status of every new org")
-    words = _by_words(stage, LEAD_WORDS)
+    words = by_words(stage, LEAD_WORDS)
     return Likeness(value=words, sure=False, why="its name") if words else None
 
 
 def _same_name(stage: NativeStage, names: dict[str, int] | list[str]) -> str | None:
     said = {stage.value.casefold(), stage.label.casefold()}
     return next((name for name in names if name.casefold() in said), None)
-
-
-def _by_words(stage: NativeStage, words: tuple[tuple[str, str], ...]) -> str | None:
-    """From the label, which people read; the value may be left from before a renaming."""
-    return next((value for pattern, value in words if re.search(pattern, stage.label.casefold())), None)
