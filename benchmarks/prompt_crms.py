@@ -34,7 +34,7 @@ from stagesync.sandbox.salesforce.org import Org
 
 TOKEN = "stagesync-demo-hubspot"  # noqa: S105  (a public demo credential)
 MODIFIED = "2026-11-20T09:00:00.000+0000"
-AS_A_HEADER = "Fri, 20 Nov 2026 09:00:00 GMT"
+AS_A_HEADER, TODAY = "Fri, 20 Nov 2026 09:00:00 GMT", "Sat, 21 Nov 2026 12:00:00 GMT"
 NOW = "2026-11-21T12:00:00.000+0000"
 LIFECYCLE = ("subscriber", "lead", "marketingqualifiedlead", "salesqualifiedlead", "opportunity", "customer")
 encode = msgspec.json.Encoder().encode
@@ -329,7 +329,7 @@ class Connection(asyncio.Protocol):
             method, path, _ = first.decode().split(" ")
             status, answer = self.both.answer(method, path, body, headers)
             head = f"HTTP/1.1 {status} OK\r\nContent-Type: application/json\r\nContent-Length: {len(answer)}\r\n"
-            more = f"Date: {AS_A_HEADER}\r\nSforce-Limit-Info: api-usage=1/1000000\r\n\r\n"
+            more = f"Date: {TODAY}\r\nSforce-Limit-Info: api-usage=1/1000000\r\n\r\n"
             self.transport.write((head + more).encode() + answer)
 
 

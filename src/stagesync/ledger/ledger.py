@@ -11,8 +11,8 @@ from typing import Self, Unpack
 from sqlalchemy import Connection, select
 
 from stagesync.errors import LedgerError
-from stagesync.ledger import codec, locking, made, reading, searching, verification, waivers
-from stagesync.ledger.appending import CHUNK, appending
+from stagesync.ledger import codec, intents, locking, made, reading, searching, verification, waivers
+from stagesync.ledger.appending import appending
 from stagesync.ledger.chain import Draft
 from stagesync.ledger.database import Database, open_database
 from stagesync.ledger.entry import (
@@ -28,7 +28,7 @@ from stagesync.ledger.entry import (
 from stagesync.ledger.findings import FindingsDiff, Judged
 from stagesync.ledger.locking import Hold
 from stagesync.ledger.tables import entries
-from stagesync.model.changes import Change, ChangeKind, Outcome
+from stagesync.model.changes import Change, Outcome
 from stagesync.model.crm import Identity
 from stagesync.model.findings import Batch
 from stagesync.model.waivers import Waiver
@@ -153,30 +153,14 @@ class Ledger:
 
     def record_intents(self, run: str, *, at: datetime, changes: Sequence[Change]) -> None:
         """Appends changes that are about to be made, all or none. Call it before the CRM is called."""
-        _check_unique([change.key for change in changes], "change")
-        drafts = [
-            _about(change, run, at, EntryKind.INTENT, codec.encode(codec.IntentBody(change))) for change in changes
-        ]
-        with appending(self._database) as end:
-            for chunk in reading.in_batches(drafts, CHUNK):
-                end.append(chunk)
+        intents.intend(self._database, run, at=codec.time_text(at), changes=changes)
 
     def record_outcomes(self, run: str, *, at: datetime, connection: str, outcomes: Sequence[Outcome]) -> None:
         """Appends what became of changes, all or none. LedgerError for an outcome that nothing intended.
 
         ``unknown`` leaves a change unsettled. A task that was opened is tracked until its closing is recorded.
         """
-        _check_unique([outcome.key for outcome in outcomes], "outcome")
-        with appending(self._database) as end:
-            intents = reading.intents_of(end.connection, connection, [outcome.key for outcome in outcomes])
-            drafts = []
-            for outcome in outcomes:
-                if outcome.key not in intents:
-                    raise LedgerError(f"outcome of {outcome.key}, but connection {connection!r} never intended it")
-                seq, change = intents[outcome.key]
-                drafts.append(_about(change, run, at, EntryKind.OUTCOME, _outcome_body(seq, change, outcome)))
-            for chunk in reading.in_batches(drafts, CHUNK):
-                end.append(chunk)
+        intents.settle(self._database, run, at=codec.time_text(at), connection=connection, outcomes=outcomes)
 
     def note(
         self,
@@ -327,32 +311,3 @@ def _free_run_id(connection: Connection, at: datetime) -> str:
         run = f"{at.astimezone(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(2)}"
         if connection.scalar(select(entries.c.seq).where(entries.c.run == run).limit(1)) is None:
             return run
-
-
-def _check_unique(keys: Sequence[str], what: str) -> None:
-    seen: set[str] = set()
-    for key in keys:
-        if key in seen:
-            raise LedgerError(f"{what} {key} comes twice in one batch; nothing was recorded")
-        seen.add(key)
-
-
-def _about(change: Change, run: str, at: datetime, kind: EntryKind, body: str) -> Draft:
-    text = codec.column_text
-    return Draft(
-        at=codec.time_text(at),
-        run=run,
-        kind=kind.value,
-        body=body,
-        connection=text(change.connection),
-        object=text(change.object),
-        record=text(change.record),
-        rule=text(change.rule),
-        owner=text(change.owner),
-        key=text(change.key),
-    )
-
-
-def _outcome_body(intent: int, change: Change, outcome: Outcome) -> str:
-    task = None if change.kind is ChangeKind.SET_STAGE else (outcome.crm_id or change.crm_id)
-    return codec.encode(codec.OutcomeBody(intent=intent, change_kind=change.kind.value, outcome=outcome, task=task))

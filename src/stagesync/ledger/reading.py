@@ -7,7 +7,7 @@ from dataclasses import replace
 from itertools import islice
 from typing import Any, TypeVar, cast
 
-from sqlalchemy import Connection, Row, func, select
+from sqlalchemy import Connection, Row, select
 
 from stagesync.errors import UsageError
 from stagesync.ledger import codec
@@ -158,23 +158,3 @@ def _outcomes_of(connection: Connection, intents: Sequence[Row[*tuple[Any, ...]]
     )
     bodies = (codec.OUTCOME.decode(body) for body in connection.scalars(query))
     return {body.intent: body.outcome for body in bodies}
-
-
-def intents_of(connection: Connection, connection_name: str, keys: Iterable[str]) -> dict[str, tuple[int, Change]]:
-    """Key to number and change of its newest intent, open or not; keys that were never intended are absent."""
-    found: dict[str, tuple[int, Change]] = {}
-    for batch in in_batches(keys, KEYS):
-        newest = (
-            select(func.max(entries.c.seq))
-            .where(
-                entries.c.key.in_([codec.column_text(key) for key in batch]),
-                entries.c.kind == EntryKind.INTENT,
-                entries.c.connection == connection_name,
-            )
-            .group_by(entries.c.key)
-        )
-        query = select(entries.c.seq, entries.c.body).where(entries.c.seq.in_(newest))
-        for row in connection.execute(query):
-            change = codec.INTENT.decode(row.body).change
-            found[change.key] = (row.seq, change)
-    return found

@@ -30,7 +30,7 @@ def open_tasks(transport: WriteTransport, object_name: str, changes: Sequence[Ch
     """
     unique = has_unique_key(transport)
     there = current_values(transport, object_name, [one.record for one in changes], [ID])
-    sought = [replace(one, record=there.merged.get(one.record, one.record)) for one in changes]
+    sought = [replace(one, record=there.merged[one.record]) if one.record in there.merged else one for one in changes]
     present = {*there.values, *there.merged.values()}
     existing = _found(transport, [one for one in sought if one.task and one.record in present], unique=unique)
     outcomes = {one.key: outcome for one in changes if (outcome := _before_write(one, there, existing))}
