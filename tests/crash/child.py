@@ -8,7 +8,7 @@ import socket
 import threading
 import time
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from multiprocessing.connection import Connection
@@ -30,7 +30,8 @@ from .hubspot_company import HubSpotCompany
 from .killing import Effects, watch
 from .salesforce_company import SalesforceCompany
 
-COMPANIES: Mapping[str, Callable[..., Company]] = {"salesforce": SalesforceCompany, "hubspot": HubSpotCompany}
+Played = type[SalesforceCompany | HubSpotCompany]
+COMPANIES: Mapping[str, Played] = {"salesforce": SalesforceCompany, "hubspot": HubSpotCompany}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,8 +115,11 @@ def serve(pipe: Connection, crm: str, folder: Path, marked: bool) -> None:
             case "storm":
                 weather.chance, weather.rate = Random(arguments[0]), arguments[1]
                 pipe.send(None)
+            case "strike":
+                weather.struck = (arguments[0], arguments[1])
+                pipe.send(None)
             case "calm":
-                weather.rate = 0.0
+                weather.rate, weather.struck = 0.0, None
                 company.calm()
                 pipe.send(None)
             case "close":
@@ -128,10 +132,19 @@ def serve(pipe: Connection, crm: str, folder: Path, marked: bool) -> None:
 
 @dataclass
 class Weather:
-    """How often something goes wrong with a request: 0 never, 1 always."""
+    """How often something goes wrong with a request: 0 never, 1 always. ``struck`` is the number of a request that
+    writes, and what happens to it."""
 
     chance: Random = field(default_factory=Random)
     rate: float = 0.0
+    struck: tuple[int, str] | None = None
+
+    def strikes(self, company: Company, number: int) -> None:
+        """Let happen what is to happen to a request; ``number`` counts those that write, 0 is one that reads."""
+        if self.struck is not None and number == self.struck[0]:
+            company.suffer(self.struck[1], self.chance)
+        if self.chance.random() < self.rate:
+            company.suffer(self.chance.choice(company.troubles), self.chance)
 
 
 class _Recorder:
@@ -139,6 +152,8 @@ class _Recorder:
 
     def __init__(self, app: ASGIApp, company: Company, writes: list[Write], weather: Weather) -> None:
         self.app, self.company, self.writes, self.weather = app, company, writes, weather
+        self.requests = 0
+        """So many have written."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         content = b""
@@ -148,9 +163,10 @@ class _Recorder:
             content += message.get("body", b"")
             more = message.get("more_body", False)
         body = _decoded(content)
-        if self.weather.chance.random() < self.weather.rate:
-            self.company.trouble(self.weather.chance)
-        self.writes += self.company.write_of(scope["method"], scope["path"], body)
+        written = self.company.write_of(scope["method"], scope["path"], body)
+        self.requests += bool(written)
+        self.weather.strikes(self.company, self.requests if written else 0)
+        self.writes += written
         told = False
 
         async def again() -> Message:

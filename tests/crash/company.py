@@ -104,8 +104,12 @@ class Company(Protocol):
     def write_of(self, method: str, path: str, body: Any) -> Sequence[Write]:
         """What a request was to write; nothing for one that reads."""
 
-    def trouble(self, chance: Random) -> None:
-        """Something goes wrong with the next request, or from it on for a while."""
+    @property
+    def troubles(self) -> Sequence[str]:
+        """What can go wrong."""
+
+    def suffer(self, trouble: str, chance: Random) -> None:
+        """One of the troubles strikes the next request, or all from it on until it is calm again."""
 
     def calm(self) -> None:
         """Nothing goes wrong any more."""

@@ -28,7 +28,10 @@ OTHER_PIPELINE, OTHER_STAGES = "139663272", ("139663273", "139663274", "13966327
 KEY = "stagesync_key"
 FIELDS = ("dealstage", "pipeline", "amount", "pain", "hs_next_step", "hubspot_owner_id", "lifecyclestage")
 TASK = ("hs_task_subject", "hs_task_body", "hubspot_owner_id", "hs_task_status", "hs_timestamp")
-TROUBLES = (*(502, 503, 500, LOST, 423) * 3, *("bad rows", "lost task", "search lag") * 2, 429, "expired token")
+TROUBLES = (
+    *("502", "503", "500", "lost answer", "423", "long 423", "long 503"),
+    *("bad rows", "nameless bad rows", "search lag", "expired token", "calls of the day used up"),
+)
 READS = ("/search", "/batch/read", "/associations/")
 PERSON = Source(type="CRM_UI", user_id=9586504)
 _LINE = re.compile(r"\[stagesync:(stagesync-[0-9a-f]{20})\]")
@@ -37,7 +40,7 @@ _LINE = re.compile(r"\[stagesync:(stagesync-[0-9a-f]{20})\]")
 class HubSpotCompany:
     """A portal with a file in ``folder``. With ``marked`` it has no property for our keys."""
 
-    crm = "hubspot"
+    troubles = TROUBLES
 
     def __init__(self, folder: Path, *, marked: bool) -> None:
         self.clock = Clock()
@@ -139,20 +142,23 @@ class HubSpotCompany:
         key = self._key_of(body.get("properties", {}))
         return [Write(name=key or "?", call=f"{method} {path}")]
 
-    def trouble(self, chance: Random) -> None:
+    def suffer(self, trouble: str, chance: Random) -> None:
         faults = self.portal.faults
-        match chance.choice(TROUBLES):
-            case int(status):
-                faults.fail_next(chance.choice((1, 1, 1, 8)), status)
+        match trouble:
+            case "bad rows" | "nameless bad rows":
+                faults.bad_rows = "named" if trouble == "bad rows" else "nameless"
+                self.portal.forward_only.add(OTHER_PIPELINE)
             case "search lag":
                 faults.search_lag_seconds = 600.0
-            case "bad rows":
-                faults.bad_rows = chance.choice(("whole", "named", "nameless"))
-                self.portal.forward_only.add(OTHER_PIPELINE)
             case "expired token":
                 faults.token_expired = True
-            case "lost task":
-                faults.drop_after_task_create = 1
+            case "calls of the day used up":
+                faults.fail_next(1_000, 429)
+            case "lost answer":
+                faults.fail_next(1, LOST)
+            case _:
+                word, _, status = trouble.rpartition(" ")
+                faults.fail_next(8 if word else 1, int(status))
 
     def calm(self) -> None:
         self.portal.faults = Faults()

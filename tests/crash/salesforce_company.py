@@ -24,9 +24,8 @@ STAGES = ("Prospecting", "Qualification", "Proposal/Price Quote")
 KEY = "StageSync_Key__c"
 OPPORTUNITY = ("StageName", "Probability", "ForecastCategoryName", "Amount", "NextStep", "Pain__c", "OwnerId")
 TROUBLES = (
-    *("unavailable", "server_errors", "concurrent_limit", "drop_before_commit", "drop_after_commit") * 3,
-    *("expired token", "locked rows", "bad row") * 2,
-    *("full", "calls of the day used up"),
+    *("unavailable", "server_errors", "concurrent_limit", "drop_before_commit", "drop_after_commit"),
+    *("expired token", "locked rows", "bad row", "full", "calls of the day used up"),
 )
 LEAD = ("Status", "Pain__c", "OwnerId")
 TASK = ("Subject", "Description", "OwnerId", "Status", "ActivityDate", "IsClosed")
@@ -37,7 +36,7 @@ _RECORD = re.compile(r"/sobjects/(?:Opportunity|Lead)/(\w+)\Z")
 class SalesforceCompany:
     """An org with a file in ``folder``. With ``marked`` it has no field for our keys."""
 
-    crm = "salesforce"
+    troubles = TROUBLES
 
     def __init__(self, folder: Path, *, marked: bool) -> None:
         self.clock = Clock()
@@ -138,9 +137,9 @@ class SalesforceCompany:
             return [Write(name=row.get("id") or self._key_of({KEY: None, **row}) or "?", call=path) for row in rows]
         return [Write(name="?", call=f"{method} {path}")]
 
-    def trouble(self, chance: Random) -> None:
+    def suffer(self, trouble: str, chance: Random) -> None:
         faults = self.org.faults
-        match chance.choice(TROUBLES):
+        match trouble:
             case "expired token":
                 self.org.revoke_tokens()
             case "locked rows":

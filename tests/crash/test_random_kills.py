@@ -7,7 +7,6 @@ run it alone.
 from __future__ import annotations
 
 import os
-from dataclasses import replace
 from random import Random
 
 import pytest
@@ -15,7 +14,7 @@ import pytest
 from .conftest import Laboratory
 from .lab import SECOND_MORNING, Case, Killed
 from .test_every_boundary import undisturbed_end
-from .verdict import PAUSE, End, ended, every_write_is_intended
+from .verdict import PAUSE, every_write_is_intended, recovers
 
 SEEDS = "STAGESYNC_CRASH_SEEDS"
 """How many seeds are tried."""
@@ -54,18 +53,3 @@ def suffers(case: Case, chance: Random, story: list[str]) -> None:
         every_write_is_intended(case)
         with case.ledger() as ledger:
             assert ledger.verify().ok
-
-
-def recovers(case: Case, wanted: End, *, minutes: float) -> None:
-    """At most two more runs, and the company is as if nothing had happened."""
-    first = case.run(minutes)
-    if (first.exit_code, first.said) != (0, "") or not alike(ended(case), wanted):
-        last = case.run(minutes + PAUSE)
-        assert (last.exit_code, last.said) == (0, ""), case.words()
-        found = ended(case)
-        assert alike(found, wanted) or found == wanted  # the second tells what differs
-
-
-def alike(found: End, wanted: End) -> bool:
-    """Whether two ends are one. A stage that was cleared, put back and cleared again has a longer history."""
-    return replace(found, state=replace(found.state, moves=wanted.state.moves)) == wanted

@@ -52,6 +52,36 @@ def follows(case: Case, wanted: End, *, twice: bool) -> None:
     assert ended(case) == wanted
 
 
+def recovers(case: Case, wanted: End, *, minutes: float) -> None:
+    """At most two more runs, and the company is as if nothing had happened. Fails with what differs."""
+    first = case.run(minutes)
+    if (first.exit_code, first.said) == (0, "") and not differences(ended(case), wanted):
+        return
+    last = case.run(minutes + PAUSE)
+    assert (last.exit_code, last.said) == (0, ""), case.words()
+    differing = differences(ended(case), wanted)
+    assert not differing, "\n".join(differing)
+
+
+def differences(found: End, wanted: End) -> list[str]:
+    """In words, where two ends are not one. A stage that was cleared and put back has a longer history."""
+    told = []
+    for what, here, there in (
+        ("record", found.state.records, wanted.state.records),
+        ("tasks", found.state.tasks, wanted.state.tasks),
+    ):
+        names = sorted({*here, *there})
+        told += [
+            f"{what} {name}: {here.get(name)}, not {there.get(name)}"
+            for name in names
+            if here.get(name) != there.get(name)
+        ]
+    told += [f"not called done: {key}" for key in sorted(wanted.done - found.done)]
+    told += [f"called done: {key}" for key in sorted(found.done - wanted.done)]
+    told += [f"not followed: {key}" for key in sorted(wanted.followed - found.followed)]
+    return told + [f"followed: {key}" for key in sorted(found.followed - wanted.followed)]
+
+
 def ended(case: Case) -> End:
     """How a company stands. Asserts that every intent has its outcome, every write its intent, and the chain holds."""
     every_write_is_intended(case)

@@ -18,6 +18,7 @@ log = structlog.get_logger(__name__)
 
 DONE = (Result.APPLIED, Result.ALREADY_SO)
 NOT_MOVED = "its stage was not corrected, so the task would not be true; the next run looks again"
+IN_DOUBT = "nobody saw whether its stage was corrected; the next run looks, and opens the task where it was"
 
 LEFT_OUT = "left out: the CRM did not take this value for {record}, and would not here"
 
@@ -76,6 +77,7 @@ class _Applying:
         # A task that speaks of a move is intended together with it: after a crash nothing else would remember it.
         self.tasks = {change.place: change for change in plan.changes if change.tells_of_a_move}
         self.not_moved: set[Place] = set()
+        self.in_doubt: set[Place] = set()
         self.moved_on = moved_on
         self.bad_targets: dict[Target, str] = {}
 
@@ -98,11 +100,12 @@ class _Applying:
             outcomes += self._recorded(connected, [failed[key] for key in failed if key not in self._owed(true)])
             outcomes += [failed[key] for key in failed if key in self._owed(true)]
             raise
-        halted = {outcome.key for outcome in written if outcome.halt is Halt.WRITES} & self._owed(true)
-        outcomes += self._recorded(connected, [outcome for outcome in written if outcome.key not in halted])
-        outcomes += [outcome for outcome in written if outcome.key in halted]
-        done = {outcome.key for outcome in written if outcome.result in DONE}
-        self.not_moved |= {change.place for change in true if change.after and change.key not in done}
+        waiting = {outcome.key for outcome in written if _may_come(outcome)} & self._owed(true)
+        outcomes += self._recorded(connected, [outcome for outcome in written if outcome.key not in waiting])
+        outcomes += [outcome for outcome in written if outcome.key in waiting]
+        results = {outcome.key: outcome.result for outcome in written}
+        self.in_doubt |= {one.place for one in true if one.after and results[one.key] is Result.UNKNOWN}
+        self.not_moved |= {one.place for one in true if one.after and results[one.key] not in (*DONE, Result.UNKNOWN)}
         log.info("batch_applied", connection=connected.name, kind=str(batch[0].kind), changes=len(batch))
         self._heed(connected, true, written)
 
@@ -121,6 +124,8 @@ class _Applying:
             return _outcome(change, Result.SUPERSEDED, self.moved_on[change.key])
         if change.tells_of_a_move and change.place in self.not_moved:
             return _outcome(change, Result.SUPERSEDED, NOT_MOVED)
+        if change.tells_of_a_move and change.place in self.in_doubt:
+            return _outcome(change, Result.UNKNOWN, IN_DOUBT)
         record = self.bad_targets.get(_target(change)) if change.after else None
         return _outcome(change, Result.FAILED, LEFT_OUT.format(record=record)) if record else None
 
@@ -141,6 +146,11 @@ class _Applying:
             at = self.agent.clock()
             self.agent.ledger.record_outcomes(self.run, at=at, connection=connected.name, outcomes=outcomes)
         return outcomes
+
+
+def _may_come(outcome: Outcome) -> bool:
+    """Whether what did not happen may be tried again."""
+    return outcome.result is Result.FAILED or outcome.halt is Halt.WRITES
 
 
 def _target(change: Change) -> Target:

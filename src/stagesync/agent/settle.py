@@ -12,7 +12,7 @@ import structlog
 
 from stagesync.agent.connection import Agent, Connected
 from stagesync.connectors.base import Reader, Writer
-from stagesync.model.changes import Change, ChangeKind, Outcome, Result
+from stagesync.model.changes import Change, ChangeKind, Halt, Outcome, Result
 from stagesync.policy.mappings import CrmMapping
 
 log = structlog.get_logger(__name__)
@@ -27,7 +27,7 @@ def settle(agent: Agent, run: str, connected: Connected, writer: Writer) -> int:
     """Give every intended change of a connection an outcome; return how many had none.
 
     Only what was begun is finished: a stage that was cleared and not set, and the task of a record that was moved.
-    All else that did not land is left to the next plan.
+    Where that fails it stays begun, for the next run. All else that did not land is left to the next plan.
     """
     unsettled = agent.ledger.unsettled(connected.name)
     of_kind = {kind: [change for change in unsettled if change.kind is kind] for kind in ChangeKind}
@@ -123,7 +123,8 @@ def _not_landed(change: Change, why: str) -> Outcome:
 def _written(
     write: Callable[[Sequence[Change]], Sequence[Outcome]], changes: Sequence[Change], size: int
 ) -> list[Outcome]:
-    return [outcome for batch in batches(changes, size) for outcome in write(batch)]
+    written = [outcome for batch in batches(changes, size) for outcome in write(batch)]
+    return [outcome for outcome in written if outcome.result is not Result.FAILED and outcome.halt is not Halt.WRITES]
 
 
 def batches(changes: Sequence[Change], size: int) -> Iterator[list[Change]]:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any
 
-from stagesync.connectors.hubspot.faults import OutcomeUnknown, Refusal
+from stagesync.connectors.hubspot.faults import OutcomeUnknown, Refusal, ScopeMissing
 from stagesync.connectors.hubspot.records import BATCH, pieces
 from stagesync.errors import ConnectionFailed, CredentialsRefused, LimitReached
 from stagesync.model.changes import Halt, Result
@@ -69,7 +69,9 @@ def trouble(error: ConnectionFailed) -> Trouble:
     if isinstance(error, OutcomeUnknown):
         return Trouble(result=Result.UNKNOWN, detail=str(error))
     if isinstance(error, CredentialsRefused):
-        return Trouble(result=Result.REFUSED, detail=str(error))
+        # A scope may be missing for one object alone; a token that is no longer taken is not for any.
+        halt = None if isinstance(error, ScopeMissing) else Halt.WRITES
+        return Trouble(result=Result.REFUSED, detail=str(error), halt=halt)
     return Trouble(result=Result.FAILED, detail=str(error))
 
 

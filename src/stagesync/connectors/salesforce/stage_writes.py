@@ -112,6 +112,8 @@ def _judged_after(change: Change, answer: Answer, seen: Seen, trouble: str) -> O
     if answer.conflict:
         told = _differences(change.before, now) if now else ""
         return _outcome(change, Result.SUPERSEDED, told or "the record was modified after the plan saw it", now)
+    if answer.lost and now is not None and not _differences(change.after, now):
+        return _outcome(change, Result.APPLIED, "its answer was lost; found in Salesforce", now)
     if not answer.ok:
         return outcome_of(change, answer, crm_id=change.record, seen=_fields(change, now))
     if now is None:
