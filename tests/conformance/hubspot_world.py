@@ -49,6 +49,7 @@ class HubSpotWorld:
     crowded = Answer(
         429, {"status": "error", "errorType": "RATE_LIMIT", "policyName": "TEN_SECONDLY_ROLLING", "message": "Wait."}
     )
+    asking = "WAITING"
     deals = Table(
         name="deals",
         key="id",
@@ -138,6 +139,9 @@ class HubSpotWorld:
 
     def edit_task(self, task: str, note: str) -> None:
         self._call("PATCH", f"tasks/{task}", {"properties": {"hs_task_body": note}})
+
+    def ask(self, task: str) -> None:
+        self._call("PATCH", f"tasks/{task}", {"properties": {"hs_task_status": self.asking}})
 
     def delete_task(self, task: str) -> None:
         self._call("DELETE", f"tasks/{task}")

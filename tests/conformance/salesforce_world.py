@@ -51,6 +51,7 @@ class SalesforceWorld:
             }
         ],
     )
+    asking = "Deferred"
     deals = Table(
         name="Opportunity",
         key="Id",
@@ -142,6 +143,9 @@ class SalesforceWorld:
 
     def edit_task(self, task: str, note: str) -> None:
         self._person.update(SOBJECTS["Task"], task, {"Description": note})
+
+    def ask(self, task: str) -> None:
+        self._person.update(SOBJECTS["Task"], task, {"Status": self.asking})
 
     def delete_task(self, task: str) -> None:
         self._person.delete(SOBJECTS["Task"], task)

@@ -7,6 +7,7 @@ from html import unescape
 
 import pytest
 
+from stagesync.connectors.base import Following
 from stagesync.errors import ConnectionFailed, CredentialsRefused
 from stagesync.model.changes import Change, ChangeKind, Result
 
@@ -247,6 +248,62 @@ def test_only_a_text_that_nobody_touched_is_written_over(world: World) -> None:
     assert all(task.closed for task in said.values())
     assert "Thank you." in said["untouched"].body
     assert "Thank you." not in said["edited"].body
+
+
+def test_a_task_that_asks_is_answered_whatever_it_says(world: World) -> None:
+    assert isinstance(world.reader, Following)
+    kinds = ("untouched", "edited", "asks no more", "ended", "gone")
+    deals = dict(zip(kinds, world.add_deals(len(kinds), world.stages[1]), strict=True))
+    opened = {kind: task_change(world, deal) for kind, deal in deals.items()}
+    made = dict(zip(kinds, world.writer.open_tasks(list(opened.values())), strict=True))
+    ids = {kind: outcome.crm_id or "" for kind, outcome in made.items()}
+    fresh = world.reader.task_states([ids["asks no more"]])[ids["asks no more"]].status
+    for kind in ("untouched", "edited", "ended", "gone"):
+        world.ask(ids[kind])
+    world.complete(ids["ended"])
+    world.delete_task(ids["gone"])
+    world.edit_task(ids["edited"], "The board signs on Monday")
+    before = {kind: world.tasks_of(deal) for kind, deal in deals.items()}
+    changes = [answering(opened[kind], ids[kind], world.asking, "Refused by Ben: <b>no</b> & no") for kind in kinds]
+
+    outcomes = world.writer.update_tasks(changes)
+
+    assert [one.result for one in outcomes] == [Result.APPLIED] * 2 + [Result.SUPERSEDED] * 3
+    for kind in ("untouched", "edited"):
+        (task,) = world.tasks_of(deals[kind])
+        assert not task.closed
+        assert task.body.startswith(before[kind][0].body)
+        assert unescape(task.body).rstrip().endswith("Refused by Ben: <b>no</b> & no")
+        assert world.reader.task_states([ids[kind]])[ids[kind]].status == fresh
+    told = {kind: world.tasks_of(deal) for kind, deal in deals.items()}
+    assert {kind: told[kind] for kind in kinds[2:]} == {kind: before[kind] for kind in kinds[2:]}
+    # Said once is enough.
+    assert not {Result.APPLIED, Result.FAILED} & {one.result for one in world.writer.update_tasks(changes)}
+    assert {kind: world.tasks_of(deal) for kind, deal in deals.items()} == told
+    again = world.writer.open_tasks([opened["untouched"], opened["edited"]])
+    assert [one.result for one in again] == [Result.ALREADY_SO] * 2
+    # A closing that has something to say is heard in a text that somebody edited, too.
+    end = replace(retold(opened["edited"], ChangeKind.CLOSE_TASK, ids["edited"], "x"), adds="A waiver was granted.")
+    assert [one.result for one in world.writer.close_tasks([end])] == [Result.APPLIED]
+    (closed,) = world.tasks_of(deals["edited"])
+    assert closed.closed
+    assert closed.body.endswith("A waiver was granted.")
+
+
+def answering(opened: Change, task: str, asked_by: str, words: str) -> Change:
+    """What tells a rep that a waiver is refused."""
+    text = opened.task
+    assert text is not None
+    return replace(
+        opened,
+        key=f"refuse:{task}",
+        kind=ChangeKind.UPDATE_TASK,
+        crm_id=task,
+        told=text,
+        task=replace(text, body=f"{text.body}\n\n{words}"),
+        asked_by=asked_by,
+        adds=words,
+    )
 
 
 def test_a_task_that_nothing_names_cannot_be_closed(world: World) -> None:

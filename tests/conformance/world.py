@@ -127,6 +127,8 @@ class World(Protocol):
     """What the CRM answers when the calls of the day are used up."""
     crowded: Answer
     """What it answers when there are too many calls at once."""
+    asking: str
+    """A status of open tasks that no new task has."""
 
     def add_deals(self, count: int, stage: str) -> list[str]:
         """Deals of an active owner, named ``Deal 0`` onward, with amounts of 100 times their number."""
@@ -154,6 +156,9 @@ class World(Protocol):
 
     def edit_task(self, task: str, note: str) -> None:
         """The rep writes a note instead of the text of a task."""
+
+    def ask(self, task: str) -> None:
+        """The rep gives a task the status ``asking``."""
 
     def delete_task(self, task: str) -> None:
         """A person deletes a task."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+from html import unescape
 from typing import Any
 
 import pytest
@@ -124,6 +126,7 @@ def test_nothing_is_written_while_a_task_asks(sandbox: Sandbox, deploy: Deploy) 
     for name, (told, silent, back) in asking.items():
         assert kinds[name, told.record] is ChangeKind.CLOSE_TASK
         assert task_of(sandbox, told).closed
+        assert "A waiver was granted" in task_of(sandbox, told).body, "also where the rep wrote a reason"
         assert kinds[name, back.record] is ChangeKind.SET_STAGE
         assert (name, silent.record) not in kinds
         for one, moved in ((told, False), (silent, False), (back, True)):
@@ -133,6 +136,70 @@ def test_nothing_is_written_while_a_task_asks(sandbox: Sandbox, deploy: Deploy) 
     with agent.ledger() as ledger:
         for name, (told, _, _) in asking.items():
             assert told.key not in {task.key for task in ledger.tasks(name)}
+
+
+def test_a_refusal_puts_the_task_back_and_says_why(sandbox: Sandbox, deploy: Deploy) -> None:
+    agent = deploy(sandbox, enforce=False)
+    with_statuses(agent)
+    movable = moved_if_enforced(agent)
+    first = run(agent)
+    asking: dict[str, tuple[Change, Change]] = {}
+    for office in offices(sandbox):
+        noted, bare, *_ = chosen(open_tasks(first, office.name), movable)
+        set_status(office, task_of(sandbox, noted), STATUSES[office.name], NOTE)
+        set_status(office, task_of(sandbox, bare), STATUSES[office.name])
+        asking[office.name] = (noted, bare)
+    assert len(run(agent).requests) == 4
+    before = tasks(sandbox)
+    for pair in asking.values():
+        for one in pair:
+            words = ("waivers", "--refuse", one.record, "--reason", "The <board> has signed", "--by", "Ben & Co")
+            refused = agent.run(*words)
+            assert refused.code == 0, refused.err
+            assert "The next run puts its task back" in refused.out
+
+    done = agent.run("run")
+
+    assert done.code == 0, done.said
+    assert "4 update task: applied" in done.out
+    assert requests(agent) == []
+    today = datetime.now(UTC).date()
+    for office in offices(sandbox):
+        for one, has_note in zip(asking[office.name], (True, False), strict=True):
+            (old,) = before[f"{office.name} {one.record}"]
+            held = fields_of(office, task_of(sandbox, one).id)
+            assert held["status"] == OPEN[office.name]
+            assert held["body"].startswith(old.body)
+            text = unescape(held["body"]).replace("<br>", "\n")
+            assert f"\n\nThe waiver was refused by Ben & Co on {today}: The <board> has signed\n" in text
+            assert (NOTE in text) is has_note
+            assert len(tasks(sandbox)[f"{office.name} {one.record}"]) == 1
+    # The rep was told: nothing more is to be done, and the record is no longer left alone.
+    second = run(agent)
+    assert (second.plan.changes, second.requests) == ((), [])
+    agent.words["rules"] = {"premature": {"mode": "enforce"}}
+    agent.save()
+    moved = {one.record for one in run(agent, write=False).plan.changes if one.kind is ChangeKind.SET_STAGE}
+    assert moved == movable
+
+    # She may ask again, and the old refusal is no answer to that.
+    for office in offices(sandbox):
+        set_status(office, task_of(sandbox, asking[office.name][1]), STATUSES[office.name])
+    again = run(agent, write=False)
+    assert len(again.requests) == 2
+    assert not {one.record for one in again.plan.changes} & {bare.record for _, bare in asking.values()}
+    assert {row["words"] for row in requests(agent)} == {f"the task has the status '{one}'" for one in SHOWN.values()}
+
+
+def test_a_refusal_of_what_nobody_asks_is_told(sandbox: Sandbox, deploy: Deploy) -> None:
+    agent = deploy(sandbox, enforce=False)
+    with_statuses(agent)
+    agent.only("salesforce")
+    (one, *_) = open_tasks(run(agent), "salesforce")
+    for reason, said in (("", "a refusal needs a reason"), ("so", f"no task of {one.record} asks for a waiver")):
+        done = agent.run("waivers", "--refuse", one.record, "--reason", reason)
+        assert done.code == 2
+        assert said in done.err
 
 
 @pytest.mark.parametrize(

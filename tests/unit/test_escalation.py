@@ -22,6 +22,7 @@ from stagesync.planning.planner import plan
 from stagesync.planning.situation import OpenTask
 from stagesync.policy.calendars import Calendars, OwnerCalendar
 from stagesync.policy.durations import Duration
+from stagesync.policy.task_texts import Refused
 from stagesync.policy.working_days import WorkingDays
 from tests.unit.oracle import NOW
 from tests.unit.test_planning import PEOPLE, deal, judged, situation
@@ -298,6 +299,37 @@ def test_a_task_says_how_to_ask(tmp_path: Path) -> None:
         (by_field, None, "write the reason into the field Waiver__c of the record"),
         (by_field, "Deferred", "give this task the status 'Deferred' and write the reason into it"),
     ):
-        (change,) = plan([one], situation(waiver_status=status)).changes
+        (change,) = plan([one], situation(waiver_status_shown=status)).changes
         assert change.task is not None
         assert f"If you disagree, {words}" in change.task.body
+
+
+@pytest.mark.parametrize(
+    ("task", "values", "kind"),
+    [
+        ({}, {}, ChangeKind.UPDATE_TASK),
+        # What is found now is told by the next run, so that the answer is not lost.
+        ({"criteria": ("reachable", "met")}, {}, ChangeKind.UPDATE_TASK),
+        ({}, {"pain": "slow", "replies": 1, "calls": 1}, ChangeKind.CLOSE_TASK),
+    ],
+)
+@pytest.mark.parametrize("mode", ["suggest", "enforce"])
+def test_a_refusal_is_said_in_the_task_and_stops_nothing(
+    tmp_path: Path, mode: str, task: dict[str, Any], values: dict[str, Any], kind: ChangeKind
+) -> None:
+    refused = Refused(by="Ben", reason="the board has signed", day=date(2026, 3, 10))
+    asking = ended(ended=None, refused=refused, **task)
+    changes = planned(tmp_path, [asking], mode=mode, values=values, waiver_status="WAITING")
+    (of_task,) = [one for one in changes if one.kind is not ChangeKind.SET_STAGE]
+    assert of_task.kind is kind
+    assert len(changes) == 1 + (mode == "enforce" and not values)
+    if kind is ChangeKind.UPDATE_TASK:
+        assert (of_task.asked_by, of_task.told, of_task.crm_id) == ("WAITING", TEXT, "t1")
+        first, last = str(of_task.adds).splitlines()
+        assert first == "The waiver was refused by Ben on 2026-03-10: the board has signed"
+        assert last == "What this task asks for is still needed."
+        assert of_task.task == replace(TEXT, body=f"{TEXT.body}\n\n{of_task.adds}")
+        assert (of_task.findings, of_task.criteria) == (asking.findings, asking.criteria)
+        later = replace(refused, day=date(2026, 3, 11))
+        (another,) = planned(tmp_path, [replace(asking, refused=later)], waiver_status="WAITING")
+        assert another.key != of_task.key, "a second refusal is said as well"

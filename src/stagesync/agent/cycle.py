@@ -26,6 +26,7 @@ from stagesync.model.changes import ChangeKind, Plan
 from stagesync.planning import planner
 from stagesync.planning.escalation import TaskEnd
 from stagesync.planning.situation import OpenTask, Situation
+from stagesync.policy.task_texts import Refused
 
 log = structlog.get_logger(__name__)
 
@@ -83,6 +84,7 @@ def _observe(agent: Agent, result: RunResult, connected: Connected, *, write: bo
         result.settled += settle(agent, result.run, connected, connected.writer)
     tracked = agent.ledger.tasks(connected.name)
     states = followed.states(agent, connected, tracked)
+    refused = followed.refused(agent, connected, tracked)
     pulled = pull(
         name=connected.name,
         reader=connected.reader,
@@ -94,16 +96,16 @@ def _observe(agent: Agent, result: RunResult, connected: Connected, *, write: bo
         now=result.as_of,
         manner=agent.manner,
         stop=agent.stop,
-        facts={followed.ASKED: followed.asked(connected, tracked, states)},
+        facts={followed.ASKED: followed.asked(connected, tracked, states, refused)},
     )
     agent.progress(connected.name, "audit", 0)
     judgements = audit(agent, connected, pulled, result.as_of)
     tasks = _tasks(connected, tracked, judgements)
-    judgements = followed.heard(judgements, followed.asked(connected, tasks, states))
+    judgements = followed.heard(judgements, followed.asked(connected, tasks, states, refused))
     result.judgements += judgements
     _record(agent, result, connected, judgements)
     ends = followed.ends(agent, result.run, connected, tasks, states)
-    open_tasks = _open(tasks, ends)
+    open_tasks = _open(tasks, ends, refused)
     return planner.plan(
         judgements, _situation(agent, connected, pulled, judgements, tasks=open_tasks, as_of=result.as_of)
     )
@@ -168,7 +170,7 @@ def _tasks(
     return [replace(task, record=became.get((task.object, task.record), task.record)) for task in tasks]
 
 
-def _open(tasks: Sequence[TrackedTask], ends: Mapping[str, TaskEnd]) -> list[OpenTask]:
+def _open(tasks: Sequence[TrackedTask], ends: Mapping[str, TaskEnd], refused: Mapping[str, Refused]) -> list[OpenTask]:
     return [
         OpenTask(
             object=task.object,
@@ -182,6 +184,7 @@ def _open(tasks: Sequence[TrackedTask], ends: Mapping[str, TaskEnd]) -> list[Ope
             key=task.key,
             ended=ends.get(task.crm_id or ""),
             escalates=task.escalates,
+            refused=refused.get(task.key),
         )
         for task in tasks
     ]
@@ -211,7 +214,8 @@ def _situation(
         tasks_a_day=agent.tasks_a_day,
         template=agent.template,
         escalation=agent.escalation,
-        waiver_status=connected.mapping.waiver_status_shown,
+        waiver_status=connected.mapping.waiver_status,
+        waiver_status_shown=connected.mapping.waiver_status_shown,
         calendars=agent.calendars,
         opened_today=_opened_today(agent, connected, as_of),
     )

@@ -13,6 +13,7 @@ from stagesync.ledger import EntryKind, TrackedTask
 from stagesync.model.changes import OWN_MARKS
 from stagesync.model.tasks import Ending, TaskState
 from stagesync.planning.escalation import TaskEnd
+from stagesync.policy.task_texts import Refused
 
 ASKED = "asked"
 """Under which name the mirror keeps what :func:`asked` found."""
@@ -30,16 +31,39 @@ def states(agent: Agent, connected: Connected, tasks: Sequence[TrackedTask]) -> 
     return {one: found.get(one, GONE) for one in ids}
 
 
+def refused(agent: Agent, connected: Connected, tasks: Sequence[TrackedTask]) -> Mapping[str, Refused]:
+    """By their keys, the tasks whose request for a waiver was refused and whose rep was not told yet."""
+    if connected.mapping.waiver_status is None:
+        return {}
+    newest: dict[tuple[str | None, str | None], tuple[datetime, Refused]] = {}
+    for entry in agent.ledger.entries(kind=EntryKind.WAIVER_REFUSED, connection=connected.name, newest_first=False):
+        by = str(entry.body["facts"]["by"])
+        day = entry.at.astimezone(agent.time_zone).date()
+        newest[entry.object, entry.record] = entry.at, Refused(by=by, reason=str(entry.body["text"]), day=day)
+    found: dict[str, Refused] = {}
+    for task in tasks:
+        at, why = newest.get((task.object, task.record), (task.told, None))
+        if why is not None and at > task.told:
+            found[task.key] = why
+    return found
+
+
 def asked(
-    connected: Connected, tasks: Sequence[TrackedTask], known: Mapping[str, TaskState]
+    connected: Connected,
+    tasks: Sequence[TrackedTask],
+    known: Mapping[str, TaskState],
+    answered: Mapping[str, Refused],
 ) -> Mapping[str, Mapping[str, str]]:
     """By object and record, in which words a rep asks for a waiver by the status of a task.
 
-    The words are what the rep wrote into the task; where that is nothing, the status.
+    The words are what the rep wrote into the task; where that is nothing, the status. Who was ``answered`` asks no
+    more.
     """
     found: dict[str, dict[str, str]] = {}
     for task in tasks:
         state = known.get(task.crm_id or "")
+        if task.key in answered:
+            continue
         if state is not None and state.status is not None and state.status == connected.mapping.waiver_status:
             words = _added(state.body, task) or f"the task has the status '{connected.mapping.waiver_status_shown}'"
             found.setdefault(task.object, {})[task.record] = words

@@ -315,8 +315,11 @@ def waive(  # noqa: PLR0917  (typer passes options by name)
 def waivers(  # noqa: PLR0917  (typer passes options by name)
     config: Config = DEFAULT_CONFIG,
     withdraw: Annotated[str | None, typer.Option(metavar="ID", help="Take this waiver back before its end.")] = None,
-    reason: Annotated[str, typer.Option(help="Why it is taken back.")] = "",
-    by: Annotated[str | None, typer.Option(help="Who takes it back; the user of this machine if left out.")] = None,
+    refuse: Annotated[
+        str | None, typer.Option(metavar="RECORD", help="Refuse what a rep asks for by a task, and tell the rep why.")
+    ] = None,
+    reason: Annotated[str, typer.Option(help="Why it is taken back, or refused.")] = "",
+    by: Annotated[str | None, typer.Option(help="Who does it; the user of this machine if left out.")] = None,
     expired: Annotated[bool, typer.Option("--expired", help="Show those as well that hold no longer.")] = False,
     requests: Annotated[
         bool, typer.Option("--requests", help="Show instead for which records a rep asks for one.")
@@ -329,6 +332,8 @@ def waivers(  # noqa: PLR0917  (typer passes options by name)
 
     if withdraw is not None:
         raise typer.Exit(command.withdraw(config, withdraw, reason=reason, by=by))
+    if refuse is not None:
+        raise typer.Exit(command.refuse(config, refuse, reason=reason, by=by))
     if requests:
         raise typer.Exit(command.list_requests(config, output=output, limit=limit))
     raise typer.Exit(command.list_waivers(config, output=output, limit=limit, expired=expired))

@@ -338,8 +338,9 @@ def change(change: Change, *, approved: bool | None = None) -> None:
                     soft_wrap=True,
                 )
         case ChangeKind.UPDATE_TASK:
-            subject = change.task.subject if change.task else ""
+            subject = change.adds if change.asked_by is not None else change.task.subject if change.task else ""
             handed = f" goes to {change.handed_to} and" if change.handed_to else ""
+            handed = " is put back and" if change.asked_by is not None else handed
             out.print(Text(f"  ~ task {change.crm_id}{handed} says: {subject}", style="green"), soft_wrap=True)
         case ChangeKind.CLOSE_TASK:
             out.print(Text(f"  - task {change.crm_id} is done", style="green"))

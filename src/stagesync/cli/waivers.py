@@ -19,7 +19,7 @@ from stagesync.cli import hints, listing, show
 from stagesync.cli.explain import judged_from_mirror
 from stagesync.cli.options import Format
 from stagesync.errors import UsageError
-from stagesync.ledger import Ledger
+from stagesync.ledger import EntryKind, Ledger
 from stagesync.model.counting import counted
 from stagesync.model.waivers import Waiver
 from stagesync.policy.definitions import waivable
@@ -72,6 +72,38 @@ def withdraw(config: Path, waiver_id: str, *, reason: str, by: str | None) -> in
     return 0
 
 
+def refuse(config: Path, wanted: str, *, reason: str, by: str | None) -> int:
+    """Refuse the waiver for which a rep asks by the status of a task: the next run puts the task back and says why."""
+    settings = load_settings(config)
+    if not reason.strip():
+        raise UsageError("a refusal needs a reason; the rep reads it in the task")
+    judgement, record = _the_one(judged_from_mirror(settings), wanted)
+    if record not in judgement.asked:
+        field = judgement.mapped.waiver_request
+        raise UsageError(
+            f"it is asked for in the field {field} of {record}; have the field emptied"
+            if record in judgement.requests
+            else f"no task of {record} asks for a waiver, as far as was last pulled; "
+            f"`stagesync waivers --requests` lists who does"
+        )
+    name = (by or this_user()).strip()
+    with Ledger.open(settings.ledger_url) as ledger:
+        ledger.note(
+            reason.strip(),
+            at=utc_now(),
+            kind=EntryKind.WAIVER_REFUSED,
+            facts={"by": name, "words": judgement.asked[record]},
+            connection=judgement.connection,
+            object=judgement.mapped.name,
+            record=record,
+        )
+    place = f"{judgement.connection} {judgement.mapped.name} {record} ({judgement.name_of(record)})"
+    _say(
+        f"Refused by {name}: {place}. The next run puts its task back, tells the rep why, and goes on with the record."
+    )
+    return 0
+
+
 def list_waivers(config: Path, *, output: Format, limit: int, expired: bool) -> int:
     """Those of the definitions, then those of the ledger; without ``expired`` only those in force."""
     settings = load_settings(config)
@@ -101,6 +133,8 @@ def list_requests(config: Path, *, output: Format, limit: int) -> int:
     if rows and output is Format.TABLE:
         granting = hints.command(config, "waive", "RECORD", "--rule", "RULE", "--until", "DAY", "--reason", "WHY")
         show.err.print(f"To grant one: {granting}", markup=False, soft_wrap=True)
+        refusing = hints.command(config, "waivers", "--refuse", "RECORD", "--reason", "WHY")
+        show.err.print(f"To refuse one that a task asks for: {refusing}", markup=False, soft_wrap=True)
     return 0
 
 

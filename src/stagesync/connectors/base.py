@@ -196,11 +196,12 @@ class Writer(Protocol):
     def update_tasks(self, changes: Sequence[Change]) -> Sequence[Outcome]:
         """Write the text of ``task`` over that of ``told`` in tasks that are open and still say it; others are left
         alone (``superseded``). One whose owner is to be another is left alone too where that of ``told`` has it no
-        more. One that says it already, and is with whom it is to be, is ``already-so``."""
+        more. One that says it already, and is with whom it is to be, is ``already-so``. One with
+        ``asked_by`` gets an open status, if it still has that one, and ``adds`` behind a text that was edited."""
 
     def close_tasks(self, changes: Sequence[Change]) -> Sequence[Outcome]:
         """Complete tasks that are still open; closed or deleted ones are left alone (``already-so``). Where they still
-        say ``told``, they say ``task`` from then on."""
+        say ``told``, they say ``task`` from then on; else ``adds`` goes behind what they say, if there is any."""
 
     def look_at_tasks(self, changes: Sequence[Change]) -> Sequence[Outcome]:
         """What became of updates and closings that nobody saw the outcome of: ``already-so`` where the task is as they

@@ -35,6 +35,7 @@ class EntryKind(StrEnum):
     WRITES_RESUMED = "writes.resumed"
     TASK_ENDED = "task.ended"
     LEDGER_PRUNED = "ledger.pruned"
+    WAIVER_REFUSED = "waiver.refused"
     NOTE = "note"
 
 

@@ -91,6 +91,8 @@ class Change:
     ``findings`` the keys of the findings behind the change, ``criteria`` the ids of the criteria that a task asks the
     rep to meet.
     ``escalates`` is the key of the task that its owner ended, where this one is for the manager instead.
+    ``asked_by`` is the status by which a task asks for a waiver, where an update puts it back to an open one; it must
+    still have it. ``adds`` are words that go behind the text of a task also where somebody has edited it.
     ``amount`` is the money at stake, in ``currency`` as far as the mapping says in which.
     ``stage_from``, ``stage_to`` and ``owner_name`` are for people: the CRM's labels, not its values.
     """
@@ -122,6 +124,8 @@ class Change:
     told: TaskText | None = None
     crm_id: str | None = None
     escalates: str | None = None
+    asked_by: str | None = None
+    adds: str | None = None
 
     @property
     def tells_of_a_move(self) -> bool:

@@ -14,7 +14,7 @@ from stagesync.planning.escalation import Escalation, TaskEnd
 from stagesync.planning.guard import Protected
 from stagesync.policy.calendars import Calendars
 from stagesync.policy.durations import Duration
-from stagesync.policy.task_texts import TaskTemplate, shipped_template
+from stagesync.policy.task_texts import Refused, TaskTemplate, shipped_template
 
 UTC_ZONE = ZoneInfo("UTC")
 NOTHING_PROTECTED = Protected()
@@ -26,7 +26,7 @@ class OpenTask:
 
     ``before`` is the corrected stage that its text speaks of, where it tells of a move. ``key`` is that of the change
     that opened it. ``ended`` says how somebody ended it, as far as that was asked; ``escalates`` is the key of the task
-    that this one, for the manager, follows.
+    that this one, for the manager, follows. ``refused`` is who refused the waiver that it asks for, until it says so.
     """
 
     object: str
@@ -40,6 +40,7 @@ class OpenTask:
     key: str = ""
     ended: TaskEnd | None = None
     escalates: str | None = None
+    refused: Refused | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,8 +52,8 @@ class Situation:
     ``corrections`` are those that were applied earlier, oldest first, by object and record.
     ``tasks_a_day`` is how many tasks an owner may get in a day (None: any number), ``opened_today`` how many each has
     got since midnight. ``template`` has the words of tasks, ``calendars`` the working days of their owners, and
-    ``escalation`` says when a manager hears of a task that its owner ended. ``waiver_status`` is the status of a task,
-    as people see it, by which a rep asks for a waiver.
+    ``escalation`` says when a manager hears of a task that its owner ended. ``waiver_status`` is the status of a task
+    by which a rep asks for a waiver, ``waiver_status_shown`` the same as people see it.
     """
 
     connection: str
@@ -72,3 +73,4 @@ class Situation:
     template: TaskTemplate = field(default_factory=shipped_template)
     escalation: Escalation = field(default_factory=Escalation)
     waiver_status: str | None = None
+    waiver_status_shown: str | None = None

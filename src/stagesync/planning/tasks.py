@@ -8,7 +8,7 @@ a second task.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import date
 
 from stagesync.audit.judgement import Judgement
@@ -125,7 +125,7 @@ class Tasks:
 
     def way_to_ask(self, judgement: Judgement) -> Asking:
         """How a rep asks for a waiver of what a task tells of."""
-        return Asking(status=self.draft.situation.waiver_status, field=judgement.mapped.waiver_request)
+        return Asking(status=self.draft.situation.waiver_status_shown, field=judgement.mapped.waiver_request)
 
     def asking(self, judgement: Judgement, findings: Sequence[Finding], kind: ChangeKind, owner: str | None) -> Change:
         """A change of the task that asks for what some findings of one record miss, without its text and its key."""
@@ -171,7 +171,7 @@ class Tasks:
         same = set(keys) == set(task.findings) and set(criteria) == set(task.criteria)
         # One of whose findings none is left is closed once its criteria are met; the next plan opens another.
         other = not set(keys) & set(task.findings)
-        if same or other or task.text is None or task.crm_id is None or task.tells_of_a_move:
+        if same or other or task.text is None or task.crm_id is None or task.tells_of_a_move or task.refused:
             return
         first, said = findings[0], self.draft.situation.template
         self.retold.add(task.key or str(task.crm_id))
@@ -255,7 +255,7 @@ class Tasks:
                 continue
             asked = {verdicts.get(criterion, Verdict.MET) for criterion in task.criteria}
             if standing & set(task.findings):
-                self.hand_on(judgement, task)
+                self.keep(judgement, task)
             elif _is_excused(judgement, task, verdicts):
                 self.close(judgement, task, "a waiver was granted of what the task asked for", waived=True)
             elif asked <= {Verdict.MET}:
@@ -263,7 +263,28 @@ class Tasks:
             elif not judgement.is_worked_on(task.record):
                 self.close(judgement, task, "the record is no longer worked on", there=False)
             else:
-                self.hand_on(judgement, task)
+                self.keep(judgement, task)
+
+    def keep(self, judgement: Judgement, task: OpenTask) -> None:
+        """A task that stays open: its rep hears that the waiver was refused, or it goes with its record."""
+        if task.refused is None or task.ended is not None or task.text is None:
+            self.hand_on(judgement, task)
+            return
+        words = self.draft.situation.template.refusal(task.refused)
+        self.draft.added(
+            replace(
+                _about(judgement, task, f"the waiver that it asks for was refused by {task.refused.by}"),
+                key=change_key("refuse", judgement.connection, str(task.crm_id), *asdict(task.refused).values()),
+                kind=ChangeKind.UPDATE_TASK,
+                criteria=task.criteria,
+                before=task.before,
+                task=replace(task.text, body=f"{task.text.body}\n\n{words}"),
+                told=task.text,
+                escalates=task.escalates,
+                asked_by=self.draft.situation.waiver_status,
+                adds=words,
+            )
+        )
 
     def hand_on(self, judgement: Judgement, task: OpenTask) -> None:
         """Give a task to whom its record belongs now, with the words that it has."""
@@ -283,24 +304,16 @@ class Tasks:
         name = self.draft.owners[owner].name if owner in self.draft.owners else owner
         why = "the record belongs to somebody else" if task.escalates is None else "the manager has left"
         self.draft.added(
-            Change(
+            replace(
+                _about(judgement, task, f"{why}; its task goes to {name}"),
                 key=change_key("hand", judgement.connection, str(task.crm_id), task.text.owner, owner),
                 kind=ChangeKind.UPDATE_TASK,
-                connection=judgement.connection,
-                object=task.object,
-                record=task.record,
-                record_name=judgement.name_of(task.record),
-                rule="task",
-                mode=Mode.SUGGEST,
-                reason=f"{why}; its task goes to {name}",
                 owner=owner,
                 owner_name=name,
-                findings=task.findings,
                 criteria=task.criteria,
                 before=task.before,
                 task=replace(task.text, owner=owner),
                 told=task.text,
-                crm_id=task.crm_id,
                 escalates=task.escalates,
             )
         )
@@ -308,9 +321,19 @@ class Tasks:
     def close(
         self, judgement: Judgement, task: OpenTask, reason: str, *, there: bool = False, waived: bool = False
     ) -> None:
-        told = task.text
-        said = None if told is None else self.draft.situation.template.closed(told, there=there, waived=waived)
-        self.draft.added(_closing(judgement, task, reason, said))
+        told, template = task.text, self.draft.situation.template
+        said = None if told is None else template.closed(told, there=there, waived=waived)
+        words = template.closing(there=there, waived=waived) if waived else None
+        self.draft.added(
+            replace(
+                _about(judgement, task, reason),
+                key=change_key("close", judgement.connection, task.object, task.record, str(task.crm_id)),
+                kind=ChangeKind.CLOSE_TASK,
+                task=said,
+                told=told,
+                adds=words,
+            )
+        )
 
 
 def _is_excused(judgement: Judgement, task: OpenTask, verdicts: Mapping[str, Verdict]) -> bool:
@@ -329,9 +352,10 @@ def _standing(mapped: MappedObject, finding: Finding) -> dict[str, str | None]:
     return {mapped.stage_field: finding.native_stage, **pipeline}
 
 
-def _closing(judgement: Judgement, task: OpenTask, reason: str, said: TaskText | None) -> Change:
+def _about(judgement: Judgement, task: OpenTask, reason: str) -> Change:
+    """A change of an open task, without its key and its kind."""
     return Change(
-        key=change_key("close", judgement.connection, task.object, task.record, str(task.crm_id)),
+        key="",
         kind=ChangeKind.CLOSE_TASK,
         connection=judgement.connection,
         object=task.object,
@@ -341,7 +365,5 @@ def _closing(judgement: Judgement, task: OpenTask, reason: str, said: TaskText |
         mode=Mode.SUGGEST,
         reason=reason,
         findings=task.findings,
-        task=said,
-        told=task.text,
         crm_id=task.crm_id,
     )

@@ -50,6 +50,7 @@ BLOCKS: Mapping[str, Shape] = {
     "closing": dict.fromkeys(("there", "waived")),
     "manager_subject": OF_MANAGERS,
     "manager_body": OF_MANAGERS,
+    "refusal": dict.fromkeys(("by", "reason", "day")),
 }
 """The blocks of a template, and what each may use."""
 FAILURES = (TooMuch, TypeError, ValueError, ArithmeticError, LookupError, AttributeError)
@@ -69,6 +70,15 @@ class Asking:
 
 TELLING = Asking()
 """Neither: the rep tells the admin."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Refused:
+    """Who refused a waiver, why, and on which day in the time zone of the settings."""
+
+    by: str
+    reason: str
+    day: date
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,7 +117,15 @@ class TaskTemplate:
 
     def closed(self, text: TaskText, *, there: bool, waived: bool = False) -> TaskText:
         """The text of a task that StageSync closes: what it said, and why it is closed."""
-        return replace(text, body=f"{text.body}\n\n{self._said('closing', {'there': there, 'waived': waived})}")
+        return replace(text, body=f"{text.body}\n\n{self.closing(there=there, waived=waived)}")
+
+    def refusal(self, why: Refused) -> str:
+        """What a rep reads whose request for a waiver was refused."""
+        return self._said("refusal", _refusal(why))
+
+    def closing(self, *, there: bool, waived: bool = False) -> str:
+        """Why StageSync closes a task."""
+        return self._said("closing", {"there": there, "waived": waived})
 
     def _said(self, block: str, values: Mapping[str, object]) -> str:
         if self.shipped is None:
@@ -189,6 +207,10 @@ def _values(
     }
 
 
+def _refusal(why: Refused) -> dict[str, object]:
+    return {**asdict(why), "day": why.day.isoformat()}
+
+
 def _told(finding: Finding) -> dict[str, object]:
     return {
         "kind": finding.kind.value,
@@ -222,6 +244,9 @@ def _seen(evidence: Evidence) -> dict[str, object]:
 def _samples(block: str) -> Iterator[Mapping[str, object]]:
     if block == "closing":
         yield from ({"there": there, "waived": waived} for there in (True, False) for waived in (True, False))
+        return
+    if block == "refusal":
+        yield _refusal(Refused(by="Ben", reason="the board has signed", day=date(2026, 3, 9)))
         return
     ended = Ended(who="Ana Lima", how="completed", day=date(2026, 3, 9)) if block.startswith("manager_") else None
     for kind in Kind:

@@ -57,6 +57,8 @@ def what(change: Change) -> tuple[str, str]:
             who = change.owner_name or (task.owner if task else "")
             return "", f"task for {who}, due {task.due}: {task.subject}" if task else ""
         case ChangeKind.UPDATE_TASK:
+            if change.asked_by is not None:
+                return "", f"task {change.crm_id} is put back and says: {change.adds}"
             handed = f" goes to {change.handed_to} and" if change.handed_to else ""
             return "", f"task {change.crm_id}{handed} says: {change.task.subject if change.task else ''}"
         case ChangeKind.CLOSE_TASK:

@@ -78,6 +78,8 @@ class ChangeRow(Struct, frozen=True, kw_only=True):
     escalates: Annotated[
         str | None, Meta(description="the key of the task that a rep ended, of one for the manager")
     ] = None
+    asked_by: Annotated[str | None, Meta(description="the status that a task must still have to be put back")] = None
+    adds: Annotated[str | None, Meta(description="words for behind the text of a task that somebody has edited")] = None
 
 
 class LeftOutRow(Struct, frozen=True, kw_only=True):
@@ -271,6 +273,8 @@ def _change_row(change: Change) -> ChangeRow:
         told=_task_row(change.told),
         crm_id=change.crm_id,
         escalates=change.escalates,
+        asked_by=change.asked_by,
+        adds=change.adds,
     )
 
 
@@ -315,4 +319,6 @@ def _change(row: ChangeRow) -> Change:
         told=_task(row.told),
         crm_id=row.crm_id,
         escalates=row.escalates,
+        asked_by=row.asked_by,
+        adds=row.adds,
     )

@@ -23,6 +23,7 @@ BODY = "hs_task_body"
 SUBJECT = "hs_task_subject"
 OWNER = "hubspot_owner_id"
 COMPLETED = "COMPLETED"
+OPEN = "NOT_STARTED"
 MARK = "stagesync"
 DUE_TIME = time(9, tzinfo=UTC)
 
@@ -90,7 +91,7 @@ def task_properties(task: TaskText) -> dict[str, str]:
         "hs_timestamp": due.strftime("%Y-%m-%dT%H:%M:%S.000Z"),
         SUBJECT: task.subject,
         BODY: html(task.body),
-        STATUS: "NOT_STARTED",
+        STATUS: OPEN,
         "hs_task_priority": "MEDIUM",
         "hs_task_type": "TODO",
         OWNER: task.owner,
@@ -109,7 +110,8 @@ def new_text(change: Change, held: Mapping[str, str | None]) -> dict[str, str | 
     if told is None or task is None:
         return None
     if not _says(held, told):
-        return None
+        # What somebody has edited stays, and our words go behind it where there are any.
+        return None if change.adds is None else {BODY: f"{held.get(BODY) or ''}<br><br>{html(change.adds)}"}
     rest = (held.get(BODY) or "").removeprefix(html(told.body))
     text: dict[str, str | None] = {SUBJECT: task.subject, BODY: html(task.body) + rest}
     if task.owner == told.owner:
@@ -121,6 +123,8 @@ def is_retold(change: Change, held: Mapping[str, str | None]) -> bool:
     """Whether a task says what a change was to write, and is with whom it was to be."""
     told, task = change.told, change.task
     if told is None or task is None or not _says(held, task):
+        return False
+    if change.asked_by is not None and held.get(STATUS) == change.asked_by:
         return False
     return task.owner in (told.owner, held.get(OWNER))
 

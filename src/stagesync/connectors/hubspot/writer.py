@@ -15,7 +15,7 @@ from stagesync.connectors.hubspot.opening import open_tasks
 from stagesync.connectors.hubspot.readback import Write, current_values, failed, read_back
 from stagesync.connectors.hubspot.records import BATCH
 from stagesync.connectors.hubspot.stage_writes import finish_stages, set_stages
-from stagesync.connectors.hubspot.tasks import BODY, COMPLETED, OWNER, STATUS, SUBJECT, is_retold, new_text
+from stagesync.connectors.hubspot.tasks import BODY, COMPLETED, OPEN, OWNER, STATUS, SUBJECT, is_retold, new_text
 from stagesync.connectors.hubspot.transport import WriteTransport
 from stagesync.errors import ConnectionFailed
 from stagesync.model.changes import Change, ChangeKind, Halt, Outcome, Result
@@ -111,18 +111,38 @@ def _update_tasks(transport: WriteTransport, _object_name: str, changes: Sequenc
     now = current_values(transport, table, named, HELD).values
     outcomes: dict[str, Outcome] = {}
     writes: list[Write] = []
+    words: dict[str, Mapping[str, str | None]] = {}
     for one in changes:
         held = now.get(one.crm_id or "")
-        text = new_text(one, held) if held is not None and held[STATUS] != COMPLETED else None
+        text = new_text(one, held) if held is not None and _may_be_told(one, held) else None
         if held is not None and is_retold(one, held):
             outcomes[one.key] = Outcome(key=one.key, result=Result.ALREADY_SO, crm_id=one.crm_id, seen=held)
         elif text is None:
             why = "the task is gone" if held is None else "somebody has ended, edited or taken the task"
             outcomes[one.key] = Outcome(key=one.key, result=Result.SUPERSEDED, detail=why, crm_id=one.crm_id)
+        elif one.asked_by is not None:
+            words[str(one.crm_id)] = text
+            writes.append(Write(key=one.key, record=str(one.crm_id), values={STATUS: OPEN}))
         else:
             writes.append(Write(key=one.key, record=str(one.crm_id), values=text))
-    troubles = update(transport, table, {write.record: write.wire() for write in writes})
+    troubles = update(transport, table, _wire(writes, words))
     return outcomes | read_back(transport, table, writes, troubles)
+
+
+def _may_be_told(change: Change, held: Mapping[str, str | None]) -> bool:
+    """Whether a task is open, and still asks for a waiver where the change is an answer to that."""
+    return held[STATUS] != COMPLETED and change.asked_by in (None, held[STATUS])
+
+
+def _wire(writes: Sequence[Write], words: Mapping[str, Mapping[str, str | None]]) -> dict[str, dict[str, str]]:
+    """What is sent, by task. The words beside a status are not read back: a last word that HubSpot spells otherwise is
+    no reason to call it unsaid."""
+    return {
+        write.record: Write(
+            key=write.key, record=write.record, values={**words.get(write.record, {}), **write.values}
+        ).wire()
+        for write in writes
+    }
 
 
 def _looked_at(change: Change, held: Mapping[str, str | None] | None) -> Outcome:
@@ -155,12 +175,7 @@ def _close_tasks(transport: WriteTransport, _object_name: str, changes: Sequence
         else:
             texts[task] = new_text(by_key[key], now[task]) or {}
             writes.append(Write(key=key, record=task, values={STATUS: COMPLETED}))
-    # Only the status is read back: a last word that HubSpot spells otherwise is no reason to call a task open.
-    wire = {
-        write.record: Write(key=write.key, record=write.record, values={**texts[write.record], **write.values}).wire()
-        for write in writes
-    }
-    troubles = update(transport, table, wire)
+    troubles = update(transport, table, _wire(writes, texts))
     return outcomes | read_back(transport, table, writes, troubles)
 
 

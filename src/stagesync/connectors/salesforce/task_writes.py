@@ -97,7 +97,7 @@ def update_tasks(session: OrgSession, schema: Schema, records: Records, changes:
     texts: dict[str, dict[str, str]] = {}
     for change in changes:
         state = before.get(same(change.crm_id or ""))
-        text = _new_text(change, state) if state is not None and not state["IsClosed"] else None
+        text = _new_text(change, state) if state is not None and _may_be_told(change, state) else None
         outcomes[change.key] = None
         if state is not None and _is_retold(change, state):
             outcomes[change.key] = _outcome(change, Result.ALREADY_SO, "", state)
@@ -107,6 +107,10 @@ def update_tasks(session: OrgSession, schema: Schema, records: Records, changes:
         else:
             texts[change.key] = text
     to_write = [change for change in _unique(changes) if change.key in texts]
+    if any(change.asked_by is not None for change in to_write):
+        status = _default_status(session, records, closed=False)
+        for change in to_write:
+            texts[change.key] |= {"Status": status} if change.asked_by is not None else {}
     if to_write:
         bodies = [_updating(session, change, texts[change.key]) for change in to_write]
         answers = collection_update(session, bodies)
@@ -133,6 +137,11 @@ def _looked_at(change: Change, state: Mapping[str, Any] | None) -> Outcome:
         done = state is not None and _is_retold(change, state)
     result = Result.ALREADY_SO if done else Result.FAILED
     return _outcome(change, result, "found in the CRM" if done else "it did not land; planned again", state)
+
+
+def _may_be_told(change: Change, state: Mapping[str, Any]) -> bool:
+    """Whether a task is open, and still asks for a waiver where the change is an answer to that."""
+    return not state["IsClosed"] and change.asked_by in (None, state.get("Status"))
 
 
 def _updating(session: OrgSession, change: Change, fields: Mapping[str, str]) -> dict[str, Any]:
@@ -164,17 +173,27 @@ def _new_text(change: Change, state: Mapping[str, Any]) -> dict[str, str] | None
     if told is None or task is None:
         return None
     if not _says(state, told):
-        return None
+        return _with_words(change, state)
     text = _text(task, state)
     if task.owner == told.owner:
         return text
     return text | {"OwnerId": task.owner} if same(_plain(state.get("OwnerId"))) == same(told.owner) else None
 
 
+def _with_words(change: Change, state: Mapping[str, Any]) -> dict[str, str] | None:
+    """A text that somebody has edited, with our words behind it as far as there is room; None where there are none."""
+    if change.adds is None:
+        return None
+    text = f"{_plain(state.get('Description'))}\n\n{change.adds}"
+    return {"Description": text} if len(text) <= DESCRIPTION_LENGTH else {}
+
+
 def _is_retold(change: Change, state: Mapping[str, Any]) -> bool:
     """Whether a task says what a change was to write, and is with whom it was to be."""
     told, task = change.told, change.task
     if told is None or task is None or not _says(state, task):
+        return False
+    if change.asked_by is not None and state.get("Status") == change.asked_by:
         return False
     return task.owner == told.owner or same(_plain(state.get("OwnerId"))) == same(task.owner)
 
