@@ -2,27 +2,20 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
 from functools import cache
 from pathlib import Path
-from threading import Event
 from typing import Any
 
-import polars as pl
 import pytest
 
-from stagesync.agent.connection import Manner, silent
-from stagesync.agent.pull import Pulled, pull
+from stagesync.agent.connection import Manner
 from stagesync.connectors.base import Increments
 from stagesync.connectors.hubspot import increments
-from stagesync.errors import ConnectionFailed, Interrupted
-from stagesync.mirror import Mirror
-from stagesync.model.crm import Identity
-from stagesync.model.tables import UNREADABLE, ColumnType, Table
+from stagesync.errors import ConnectionFailed
+from stagesync.model.tables import ColumnType, Table
 from stagesync.policy.definitions import load_definition
 from stagesync.policy.mappings import CrmMapping, load_mapping
 from stagesync.sandbox.hubspot import moments, search, writing
@@ -35,13 +28,13 @@ from tests.conformance.hubspot_world import HubSpotWorld, hubspot_world
 from tests.conformance.world import START
 
 from .conftest import Serve
+from .pulled_again import CHANGES_ALONE, PulledAgain
 
 CONFIG = Path(__file__).parents[2] / "config"
 SEARCH = "POST /crm/v3/objects/{object_type}/search"
 READ = "POST /crm/v3/objects/{object_type}/batch/read"
 LIST = "GET /crm/v3/objects/{object_type}"
 LINKS = "POST /crm/v4/associations/{from_type}/{to_type}/batch/read"
-CHANGES_ALONE = Manner(recheck_runs=0)
 STAGES = ("qualifiedtobuy", "presentationscheduled", "closedlost")
 ACTIVITIES = {
     "emails": {"hs_email_direction": "INCOMING_EMAIL"},
@@ -58,44 +51,14 @@ def shipped_mapping() -> CrmMapping:
     return load_mapping(CONFIG / "mappings" / "hubspot.yaml", definition)
 
 
-class Agency:
+class Agency(PulledAgain):
     """A mirror of a portal that is pulled again and again, and a company that works in the portal in between."""
 
     def __init__(self, world: HubSpotWorld, folder: Path, seed: int = 0) -> None:
-        self.world, self.portal, self.clock = world, world.portal, world.clock
-        self.mirror = Mirror(folder / "mirror")
-        self.fresh = Mirror(folder / "fresh")
-        self.mapping = shipped_mapping()
-        self.random = random.Random(seed)
-        self.runs = 0
+        super().__init__(world, folder, shipped_mapping(), seed)
+        self.world, self.portal = world, world.portal
         for number in range(3):
             self.create("companies", name=f"Acme {number}", numberofemployees=str(number))
-
-    def pull(self, manner: Manner = CHANGES_ALONE, mirror: Mirror | None = None, stop: Event | None = None) -> Pulled:
-        self.runs += 1
-        return pull(
-            name="crm",
-            reader=self.world.reader,
-            mapping=self.mapping,
-            mirror=mirror or self.mirror,
-            label=f"run-{self.runs}",
-            identity=Identity(crm="hubspot", key="7", name="Acme", url="https://acme.example"),
-            progress=silent,
-            now=self.clock(),
-            manner=manner,
-            stop=stop,
-        )
-
-    def rows(self, mirror: Mirror) -> dict[str, pl.DataFrame]:
-        return {name: _plain(rows) for name, rows in mirror.read("crm")[0].items()}
-
-    def assert_same(self) -> None:
-        """The mirror holds what a whole pull at this moment brings."""
-        self.pull(Manner(full=True), self.fresh)
-        ours, fresh = self.rows(self.mirror), self.rows(self.fresh)
-        assert list(ours) == list(fresh)
-        for name, rows in fresh.items():
-            assert ours[name].equals(rows), f"{name}: {ours[name].rows()} is not {rows.rows()}"
 
     def create(self, what: str, links: Sequence[tuple[str, int]] = (), **values: str) -> int:
         kind = self.portal.kind(what)
@@ -157,9 +120,6 @@ class Agency:
         if len(found) == 2 and found[0] and found[1]:
             writing.merge(self.portal, kind, found[0], found[1], REP)
 
-    def time_passes(self) -> None:
-        self.clock.advance(seconds=self.random.choice([0, 1, 59, 600, 3_600]))
-
     # what leaves no trace
 
     def archive_something(self) -> None:
@@ -196,20 +156,6 @@ class Agency:
             else:
                 self.portal.associations.remove(*one, *two)
 
-    # what goes wrong with a pull
-
-    def be_cut_off(self) -> None:
-        """A pull that ends between two pages."""
-        reads = [self.random.randrange(12)]
-
-        class Cutting(Event):
-            def is_set(self) -> bool:
-                reads[0] -= 1
-                return reads[0] < 0
-
-        with suppress(Interrupted):
-            self.pull(Manner(recheck_runs=3), stop=Cutting())
-
     @property
     def work(self) -> list[Callable[[], None]]:
         return [
@@ -224,12 +170,6 @@ class Agency:
             *[self.archive_something, self.restore_something, self.erase_something],
             *[self.hide_something, self.show_something, self.tie_or_part],
         ]
-
-
-def _plain(rows: pl.DataFrame) -> pl.DataFrame:
-    """Without marks that mark nothing, in an order of its own."""
-    found = rows.drop(name for name in rows.columns if name.endswith(UNREADABLE) and not rows[name].any())
-    return found.sort(found.columns)
 
 
 @pytest.fixture

@@ -5,21 +5,17 @@ from __future__ import annotations
 import base64
 import socket
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
-import uvicorn
-from starlette.applications import Starlette
 
 from stagesync.connectors.hubspot import HubSpotConnection, HubSpotReader, connect
 from stagesync.errors import ConfigurationError, ConnectionFailed
 from stagesync.sandbox.hubspot.server import routes
 
 from .hubspot_office import CREDENTIAL, Office, office
-from .salesforce_keys import pair
+from .tls import over_tls
 
 __all__ = ["office"]
 
@@ -29,34 +25,8 @@ def reader(url: str, **said: Any) -> HubSpotReader:
     return connect(connection, sleep=lambda _: None)[0]
 
 
-@contextmanager
-def over_tls(office: Office, folder: Path) -> Iterator[str]:
-    """The portal behind TLS, with a certificate that no authority signed."""
-    files = {name: folder / f"{name}.pem" for name in ("key", "ca")}
-    files["key"].write_text(pair("tls").private, encoding="utf-8")
-    files["ca"].write_text(pair("tls").certificate, encoding="utf-8")
-    config = uvicorn.Config(
-        Starlette(routes=routes(office.portal)),
-        host="127.0.0.1",
-        port=0,
-        log_level="critical",
-        ssl_keyfile=str(files["key"]),
-        ssl_certfile=str(files["ca"]),
-    )
-    server = uvicorn.Server(config)
-    thread = threading.Thread(target=server.run, daemon=True)
-    thread.start()
-    while not server.started:
-        assert thread.is_alive()
-    try:
-        yield f"https://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
-    finally:
-        server.should_exit = server.force_exit = True
-        thread.join(10)
-
-
 def test_tls_is_checked_against_the_bundle(office: Office, tmp_path: Path) -> None:
-    with over_tls(office, tmp_path) as url:
+    with over_tls(routes(office.portal), tmp_path) as url:
         assert reader(url, ca_bundle=tmp_path / "ca.pem").identity().key == str(office.portal.portal_id)
         with pytest.raises(ConnectionFailed, match="secure connection failed; check the address and ca_bundle"):
             reader(url).identity()

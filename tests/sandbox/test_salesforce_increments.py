@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
-from threading import Event
 
 import polars as pl
 import pytest
 
-from stagesync.agent.connection import Manner, silent
-from stagesync.agent.pull import Pulled, pull
+from stagesync.agent.connection import Manner
 from stagesync.connectors.salesforce import increments
-from stagesync.errors import ConnectionFailed, Interrupted
-from stagesync.mirror import Mirror
-from stagesync.model.crm import Identity
-from stagesync.model.tables import UNREADABLE, ColumnType, Table
+from stagesync.errors import ConnectionFailed
+from stagesync.model.tables import ColumnType, Table
 from stagesync.policy.definitions import load_definition
-from stagesync.policy.mappings import CrmMapping, load_mapping
+from stagesync.policy.mappings import load_mapping
 from stagesync.sandbox.salesforce.query import Reader
 from stagesync.sandbox.salesforce.schema import SOBJECTS
 from stagesync.sandbox.salesforce.writes import Writer
@@ -29,55 +23,23 @@ from tests.conformance.salesforce_world import REP, SalesforceWorld, salesforce_
 from tests.conformance.world import START
 
 from .conftest import Serve
+from .pulled_again import CHANGES_ALONE, PulledAgain
 
 CONFIG = Path(__file__).parents[2] / "config"
 QUERIES = ("GET /query", "GET /queryAll", "GET /query/{locator}")
-CHANGES_ALONE = Manner(recheck_runs=0)
 STAGES = ("Prospecting", "Qualification", "Closed Lost")
 
 
-class Agency:
+class Agency(PulledAgain):
     """A mirror of an org that is pulled again and again, and a company that works in the org in between."""
 
     def __init__(self, world: SalesforceWorld, folder: Path, seed: int = 0) -> None:
-        self.world, self.org, self.clock = world, world.org, world.clock
-        self.mirror = Mirror(folder / "mirror")
-        self.fresh = Mirror(folder / "fresh")
         definition = load_definition(CONFIG / "definitions" / "recommended.yaml")
-        self.mapping: CrmMapping = load_mapping(CONFIG / "mappings" / "salesforce.yaml", definition)
-        self.random = random.Random(seed)
-        self.runs = 0
+        mapping = load_mapping(CONFIG / "mappings" / "salesforce.yaml", definition)
+        super().__init__(world, folder, mapping, seed)
+        self.world, self.org = world, world.org
         self.person = Writer(self.org, REP)
         self.accounts = [self.create("Account", Name=f"Acme {n}", NumberOfEmployees=n) for n in range(3)]
-
-    def pull(self, manner: Manner = CHANGES_ALONE, mirror: Mirror | None = None, stop: Event | None = None) -> Pulled:
-        self.runs += 1
-        reader = self.world.reader
-        return pull(
-            name="crm",
-            reader=reader,
-            mapping=self.mapping,
-            mirror=mirror or self.mirror,
-            label=f"run-{self.runs}",
-            identity=Identity(crm="salesforce", key="00D", name="Acme", url="https://acme.example"),
-            progress=silent,
-            now=self.clock(),
-            manner=manner,
-            stop=stop,
-        )
-
-    def rows(self, mirror: Mirror) -> dict[str, pl.DataFrame]:
-        found = mirror.read("crm")[0]
-        return {name: _plain(rows).sort("Id") for name, rows in found.items()}
-
-    def assert_same(self) -> None:
-        """The mirror holds what a whole pull at this moment brings."""
-        self.pull(Manner(full=True), self.fresh)
-        ours, fresh = self.rows(self.mirror), self.rows(self.fresh)
-        assert list(ours) == list(fresh)
-        for name, rows in fresh.items():
-            assert ours[name].equals(rows), f"{name}: {ours[name]} is not {rows}"
-            assert not rows["Id"].is_duplicated().any()
 
     def create(self, name: str, **values: object) -> str:
         return self.person.create(SOBJECTS[name], values)
@@ -135,9 +97,6 @@ class Agency:
         self.random.choice([self.new_deal, self.move_deal, self.grow, self.delete_something, self.call_somebody])()
         self.org.faults.commit_delay_seconds = 0
 
-    def time_passes(self) -> None:
-        self.clock.advance(seconds=self.random.choice([0, 1, 59, 600, 3_600]))
-
     # what leaves no trace
 
     def erase_something(self) -> None:
@@ -171,18 +130,6 @@ class Agency:
 
         monkeypatch.setattr(Reader, "page", expired)
 
-    def be_cut_off(self) -> None:
-        """A pull that ends between two pages."""
-        reads = [self.random.randrange(6)]
-
-        class Cutting(Event):
-            def is_set(self) -> bool:
-                reads[0] -= 1
-                return reads[0] < 0
-
-        with suppress(Interrupted):
-            self.pull(Manner(recheck_runs=3), stop=Cutting())
-
     @property
     def work(self) -> list[Callable[[], None]]:
         moves = [self.new_deal, self.new_lead, self.move_deal, self.grow, self.call_somebody, self.delete_something]
@@ -191,11 +138,6 @@ class Agency:
     @property
     def mischief(self) -> list[Callable[[], None]]:
         return [self.erase_something, self.hide_something, self.show_something]
-
-
-def _plain(rows: pl.DataFrame) -> pl.DataFrame:
-    """Without marks that mark nothing."""
-    return rows.drop(name for name in rows.columns if name.endswith(UNREADABLE) and not rows[name].any())
 
 
 @pytest.fixture

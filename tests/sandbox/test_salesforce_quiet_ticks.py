@@ -18,7 +18,8 @@ from stagesync.errors import ConnectionFailed
 from tests.conformance.salesforce_world import REP, SalesforceWorld, salesforce_world
 
 from .conftest import Serve
-from .test_salesforce_increments import CHANGES_ALONE, Agency
+from .pulled_again import CHANGES_ALONE
+from .test_salesforce_increments import Agency
 
 EVERYTHING = Manner()
 
