@@ -189,15 +189,19 @@ def main() -> None:
             fill(ledger, options.findings)
         told = sum(ledger.count(kind=f"finding.{what}") for what in ("opened", "changed", "resolved"))
         print(f"{told:,} findings told, {ledger.count():,} entries; written in {time.perf_counter() - begun:.0f} s")
-        taken: dict[str, list[float]] = {}
+        taken: dict[str, list[tuple[float, float]]] = {}
         chance = random.Random(11)  # noqa: S311  (which to ask for)
         for _ in range(options.rounds):
             for name, ask in questions(ledger, chance).items():
-                begun = time.perf_counter()
+                wall, processor = time.perf_counter(), time.process_time()
                 ask()
-                taken.setdefault(name, []).append((time.perf_counter() - begun) * 1_000)
+                spent = time.perf_counter() - wall, time.process_time() - processor
+                taken.setdefault(name, []).append(spent)
+        print(f"{'milliseconds':32} {'wall':>8} {'CPU':>8} {'most CPU':>9}")
         for name, times in taken.items():
-            print(f"{name:30} {statistics.median(times):9.1f} ms, at most {max(times):9.1f}")
+            walls, processors = ([1_000 * one for one in column] for column in zip(*times, strict=True))
+            wall, processor = statistics.median(walls), statistics.median(processors)
+            print(f"{name:32} {wall:8.1f} {processor:8.1f} {max(processors):9.1f}")
 
 
 if __name__ == "__main__":

@@ -191,17 +191,22 @@ def _check_kind(kind: str | None) -> None:
         raise UsageError(f"there is no kind of entry '{kind}'{nearest(kind, kinds)}; there are {', '.join(kinds)}")
 
 
-def verify(config: Path) -> int:
+def verify(config: Path, *, head: str | None = None) -> int:
     """Recompute the chain. Raises LedgerError with the place when it does not hold."""
     with _ledger(config) as ledger:
-        found = ledger.verify()
+        found = ledger.verify(known_head=head)
     if not found.ok:
-        raise LedgerError(f"the ledger's chain is broken at entry {found.at_seq}: {found.problem}")
-    show.out.print(
-        f"The chain of {counted(found.entries, 'entry', 'entries')} holds; head {found.head}",
-        markup=False,
-        soft_wrap=True,
-    )
+        place = "" if found.at_seq is None else f" at entry {found.at_seq}"
+        raise LedgerError(f"the ledger's chain is broken{place}: {found.problem}")
+    said = f"The chain of {counted(found.entries, 'entry', 'entries')} holds; head {found.head}"
+    show.out.print(said, markup=False, soft_wrap=True)
+    if found.dropped:
+        gone = counted(found.dropped, "of them was", "of them were")
+        show.out.print(
+            f"{gone} dropped after a time, on record; `stagesync log list --kind ledger.pruned` says when and by whom.",
+            markup=False,
+            soft_wrap=True,
+        )
     return 0
 
 
@@ -268,7 +273,8 @@ def _says(entry: Entry) -> str:
     if entry.kind == EntryKind.FINDING_RESOLVED:
         return "no longer so"
     if "finding" in body:
-        return "; ".join(str(evidence["reason"]) for evidence in body["finding"].get("evidence", ()))
+        first = f"still so, told first on {body['told'][:10]}: " if "told" in body else ""
+        return first + "; ".join(str(evidence["reason"]) for evidence in body["finding"].get("evidence", ()))
     if "change" in body:
         change = body["change"]
         after = _values(change.get("after") or {})

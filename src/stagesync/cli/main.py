@@ -625,11 +625,30 @@ def log_record(
 
 
 @log_app.command("verify")
-def log_verify(config: Config = DEFAULT_CONFIG) -> None:
+def log_verify(
+    config: Config = DEFAULT_CONFIG,
+    head: Annotated[
+        str | None, typer.Option(help="A head that was kept elsewhere: nothing up to it may have changed.")
+    ] = None,
+) -> None:
     """Recompute the hash chain of the ledger: finds an entry that was edited, removed or moved, and says where."""
     from stagesync.cli import log as command
 
-    raise typer.Exit(command.verify(config))
+    raise typer.Exit(command.verify(config, head=head))
+
+
+@log_app.command("prune")
+def log_prune(
+    config: Config = DEFAULT_CONFIG,
+    before: Annotated[str | None, typer.Option(help="Drop what is older than this day or moment (ISO, UTC).")] = None,
+    keep: Annotated[str | None, typer.Option(help="Drop what is older than this, such as `400 days`.")] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Do it. Without it, say what would be dropped.")] = False,
+    by: By = None,
+) -> None:
+    """Drop old entries that no later run needs, on record; the chain still proves what stays."""
+    from stagesync.cli import pruning as command
+
+    raise typer.Exit(command.prune(config, before=before, keep=keep, yes=yes, by=by))
 
 
 def main() -> None:

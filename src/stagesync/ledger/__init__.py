@@ -6,7 +6,7 @@ else of StageSync; it judges nothing and reads no clock.
 ==================  ==============================================================================
 table               holds
 ==================  ==============================================================================
-``entries``         the truth; database triggers refuse UPDATE and DELETE
+``entries``         the truth; database triggers refuse UPDATE, and DELETE of all that is not in ``dropped``
 ``head``            one row: number and hash of the newest entry, so that a cut-off end is noticed
 ``finding_lives``   derived: the newest entry of each finding, with its essence while it is open
 ``finding_owners``  derived: whose records' findings an entry tells, and how many
@@ -26,6 +26,8 @@ from stagesync.ledger.entry import (
     Entry,
     EntryKind,
     FindingChanges,
+    PruneOrder,
+    Pruning,
     RunRecord,
     StageMove,
     TrackedTask,
@@ -39,6 +41,8 @@ __all__ = [
     "EntryKind",
     "FindingChanges",
     "Ledger",
+    "PruneOrder",
+    "Pruning",
     "RunRecord",
     "StageMove",
     "TrackedTask",

@@ -56,3 +56,21 @@ def hash_of(previous: bytes, link: Link) -> bytes:
 def numbered(seq: int, draft: Draft) -> Link:
     """A draft with its place in the chain."""
     return Link(seq, *draft[:3], *draft[4:10], draft.body, draft.findings)
+
+
+class DroppedDigest:
+    """SHA-256 over the number (8 bytes, the highest first) and the hash of each entry that a checkpoint drops, in
+    order."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._hash = hashlib.sha256()
+
+    def take(self, seq: int, digest: bytes) -> None:
+        """The next that is dropped."""
+        self.count += 1
+        self._hash.update(seq.to_bytes(8, "big") + digest)
+
+    def hexdigest(self) -> str:
+        """The digest so far."""
+        return self._hash.hexdigest()

@@ -5,13 +5,12 @@ Canonical: keys sorted, no spaces, times of UTC with ``Z``. The same data gives 
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
 import msgspec
 
-from stagesync.model.changes import Change, Outcome, TaskText
+from stagesync.model.changes import Change, Outcome
 from stagesync.model.findings import Finding, Findings
 from stagesync.model.waivers import Waiver
 
@@ -33,6 +32,17 @@ class FindingsBody(msgspec.Struct, frozen=True):
 
     findings: Findings
     before: list[Before | None]
+
+
+class CarriedBody(msgspec.Struct, frozen=True):
+    """Body of ``finding.carried``: findings that are still open when what told them is dropped, and when that was.
+
+    ``told`` is None where the body of another entry is read as one.
+    """
+
+    findings: Findings
+    before: list[Before | None]
+    told: list[str] | None = None
 
 
 class Gone(msgspec.Struct, frozen=True):
@@ -112,6 +122,7 @@ class WaiverBody(msgspec.Struct, frozen=True):
 
 FINDING = msgspec.json.Decoder(FindingBody)
 FINDINGS = msgspec.json.Decoder(FindingsBody)
+CARRIED = msgspec.json.Decoder(CarriedBody)
 GONE = msgspec.json.Decoder(GoneBody)
 SAID = msgspec.json.Decoder(SaidBody)
 BEFORE = msgspec.json.Decoder(BeforeBody)
@@ -130,11 +141,6 @@ def encode(body: object) -> str:
 def facts_body(**parts: str | Mapping[str, object]) -> str:
     """Canonical JSON text of a body that holds plain facts."""
     return encode(parts)
-
-
-def text_hash(task: TaskText) -> str:
-    """SHA-256 (hexadecimal) of what a person reads in a task: subject and body, not the due day nor the owner."""
-    return hashlib.sha256(_ENCODER.encode((task.subject, task.body))).hexdigest()
 
 
 def time_text(at: datetime) -> str:

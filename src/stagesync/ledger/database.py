@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import URL, Connection, Dialect, Engine, Insert, Select, create_engine, event, inspect, make_url, text
-from sqlalchemy.exc import ArgumentError
+from sqlalchemy.exc import ArgumentError, DBAPIError
 
 from stagesync.errors import LedgerError
 from stagesync.ledger.failures import explained
@@ -72,6 +72,22 @@ def read_many(connection: Connection, query: Select[*tuple[Any, ...]]) -> list[t
     rows = found.cursor.fetchall() if found.cursor is not None else []
     found.close()
     return list(rows)
+
+
+def compact(database: Database) -> bool:
+    """See :meth:`stagesync.ledger.Ledger.compact`."""
+    if database.engine.dialect.name != "sqlite":
+        return False
+    with explained(database.place), database.engine.connect() as connection:
+        raw = connection.connection.dbapi_connection
+        assert isinstance(raw, sqlite3.Connection)
+        try:
+            # Outside of a transaction, as SQLite wants it.
+            raw.execute("VACUUM")
+            raw.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        except sqlite3.Error as error:
+            raise DBAPIError("VACUUM", None, error) from error
+    return True
 
 
 @cache

@@ -60,6 +60,7 @@ class Entry:
     ``run.finished``    ``{"result": str, "facts": {...}}``
     ``connection.…``    ``{"identity": Identity}``
     ``finding.opened``  ``{"finding": Finding}``, the same for ``finding.changed``
+    ``finding.car…``    ``{"finding": Finding, "told": str}``: told once more, and when it was first
     ``finding.res…``    ``{"last": int}``: the number of the finding's last entry while it was open
     ``intent``          ``{"change": Change}``
     ``outcome``         ``{"intent": int, "change_kind": str, "task": str | None, "outcome": Outcome}``
@@ -123,8 +124,8 @@ class TrackedTask:
 
     ``key`` is the key of the change that opened it, ``crm_id`` None only where the CRM did not say its id.
     ``tells_of_a_move`` is whether it says that its record was moved, ``before`` the stage to which it was.
-    ``text`` is what was written into it last, ``text_hash`` :func:`stagesync.ledger.codec.text_hash` of it, and
-    ``told`` when that was (UTC). ``escalates`` is the key of the task of a rep that this one, for the manager, follows.
+    ``text`` is what was written into it last, and ``told`` when that was (UTC). ``escalates`` is the key of the task of
+    a rep that this one, for the manager, follows.
     """
 
     key: str
@@ -137,7 +138,6 @@ class TrackedTask:
     tells_of_a_move: bool
     before: Mapping[str, str | None]
     text: TaskText | None
-    text_hash: str | None
     told: datetime
     escalates: str | None = None
 
@@ -175,7 +175,7 @@ class Verification:
 
     ``head`` is ``"<seq>:<hash>"`` of the newest entry that does; kept elsewhere, it proves later that nothing up
     to it was rewritten. ``entries`` counts those that hold, from the first; ``at_seq`` is the first entry that is
-    wrong or missing.
+    wrong or missing. ``dropped`` is how many of them were dropped after a time, on record: of these the hash is left.
     """
 
     ok: bool
@@ -183,3 +183,30 @@ class Verification:
     head: str
     problem: str | None = None
     at_seq: int | None = None
+    dropped: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pruning:
+    """What is to be dropped of a ledger, or was.
+
+    ``entries`` of those up to the number ``upto`` go, with the ``findings`` that they tell. ``carried`` findings are
+    still open, and are told once more before. ``kept`` older entries stay, because later runs need them. ``before``
+    is the moment from which on everything stays (UTC); what is younger than a plan that may still be applied does too.
+    """
+
+    before: datetime
+    upto: int
+    entries: int
+    findings: int
+    carried: int
+    kept: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class PruneOrder:
+    """Who has older entries dropped, why it is so (a setting, an option), and up to which moment (UTC)."""
+
+    before: datetime
+    by: str
+    setting: str

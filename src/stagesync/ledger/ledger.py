@@ -11,14 +11,16 @@ from typing import Self, Unpack
 from sqlalchemy import Connection, select
 
 from stagesync.errors import LedgerError
-from stagesync.ledger import codec, intents, locking, made, reading, searching, verification, waivers
+from stagesync.ledger import codec, intents, locking, made, pruning, reading, searching, verification, waivers
 from stagesync.ledger.appending import appending
 from stagesync.ledger.chain import Draft
-from stagesync.ledger.database import Database, open_database
+from stagesync.ledger.database import Database, compact, open_database
 from stagesync.ledger.entry import (
     Entry,
     EntryKind,
     FindingChanges,
+    PruneOrder,
+    Pruning,
     RunRecord,
     StageMove,
     TrackedTask,
@@ -282,6 +284,20 @@ class Ledger:
         was rewritten as a whole, or restored from an older backup, is found as well.
         """
         return verification.verify(self._database, known_head)
+
+    def prunable(self, order: PruneOrder, *, at: datetime) -> Pruning:
+        """What :meth:`prune` would drop. Errors: as there."""
+        return pruning.looked_at(self._database, order, at)
+
+    def prune(self, order: PruneOrder, *, at: datetime) -> Pruning:
+        """Drops what is older than a moment and needed by no later run, and appends a checkpoint that says so, in one
+        transaction. UsageError for a moment less than 30 days before ``at``."""
+        return pruning.prune(self._database, order, at)
+
+    def compact(self) -> bool:
+        """Gives the room of what was dropped back to the disk; whether that was to be done by us. In PostgreSQL the
+        server does it. LedgerError when there is no room for the copy that SQLite makes of the file."""
+        return compact(self._database)
 
     def rebuild(self) -> None:
         """Makes the derived tables (what is open) again from the entries."""

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Row, select
 
 from stagesync.errors import UsageError
 from stagesync.ledger import codec
-from stagesync.ledger.database import Database
+from stagesync.ledger.database import Database, read_many
 from stagesync.ledger.entry import EntryKind, RunRecord, TrackedTask
 from stagesync.ledger.tables import entries, open_intents, open_tasks
 from stagesync.model.changes import Change, Outcome, Result
@@ -99,24 +99,22 @@ def tracked_tasks(database: Database, connection_name: str) -> list[TrackedTask]
         .order_by(entries.c.seq)
     )
     with database.reading() as connection:
-        rows = connection.execute(query).all()
-        return [_task(codec.INTENT.decode(row.body).change, row) for row in rows]
+        return [_task(codec.INTENT.decode(body).change, *rest) for body, *rest in read_many(connection, query)]
 
 
-def _task(change: Change, row: Row[*tuple[Any, ...]]) -> TrackedTask:
+def _task(change: Change, told: str, key: str, crm_id: str | None) -> TrackedTask:
     return TrackedTask(
-        key=row.key,
+        key=key,
         object=change.object,
         record=change.record,
-        crm_id=row.crm_id,
+        crm_id=crm_id,
         owner=change.task.owner if change.task else change.owner,
         findings=change.findings,
         criteria=change.criteria,
         tells_of_a_move=bool(change.before),
         before=change.before,
         text=change.task,
-        text_hash=codec.text_hash(change.task) if change.task else None,
-        told=codec.time_of(row.at),
+        told=codec.time_of(told),
         escalates=change.escalates,
     )
 

@@ -26,8 +26,9 @@ from stagesync.ledger.unfolding import Places, owned_by, places_of, unfolded
 _PAGE = 1_000
 _OF_ONE = ("record", "owner", "key")
 """What an entry that tells many findings says of each of them, and not of itself."""
-# Not by ``findings``: SQLite keeps it behind the body.
-_MANY = and_(entries.c.kind.in_(FINDING_KINDS), entries.c.record.is_(None))
+_COARSE = ("connection", "object", "rule")
+# Not by ``findings``: SQLite keeps it behind the body. And so that the index of kinds is taken, not that of records.
+_MANY = and_(entries.c.kind.in_(FINDING_KINDS), func.coalesce(entries.c.record, "") == "")
 _WITHOUT_BODY = [entries.c[name] for name in ("seq", "at", "run", "kind", "connection", "object", "rule")]
 
 Found = Row[*tuple[Any, ...]]
@@ -35,10 +36,12 @@ Found = Row[*tuple[Any, ...]]
 
 @dataclass(frozen=True, kw_only=True)
 class _Search:
-    """What is asked for. ``shared`` concerns entries of both kinds, ``of_one`` those about one thing; ``places`` is
-    where the findings of a record or a key are told, None when neither is asked for."""
+    """What is asked for. ``shared`` concerns entries of both kinds, ``of_one`` those about one thing; ``filtered`` is
+    ``shared`` for a few entries that were found otherwise. ``places`` is where the findings of a record or a key are
+    told, None when neither is asked for."""
 
     shared: list[ColumnElement[bool]]
+    filtered: list[ColumnElement[bool]]
     of_one: list[ColumnElement[bool]]
     owner: str | None
     places: Places | None
@@ -52,9 +55,9 @@ class _Search:
     def many(self) -> list[ColumnElement[bool]]:
         """The conditions for entries that tell many findings, but for those of the places."""
         if self.owner is None:
-            return [*self.shared, _MANY]
+            return [*self.filtered, _MANY]
         owned = select(finding_owners.c.seq).where(finding_owners.c.owner == self.owner)
-        return [*self.shared, entries.c.seq.in_(owned)]
+        return [*self.filtered, entries.c.seq.in_(owned)]
 
     def places_in(self, seq: int, body: str) -> list[int] | None:
         """Which findings of an entry are asked for; None for all."""
@@ -88,19 +91,28 @@ def page_of(database: Database, where: Where, *, limit: int | None) -> tuple[lis
 
 def _search(connection: Connection, where: Where) -> _Search:
     shared: list[ColumnElement[bool]] = []
+    filtered: list[ColumnElement[bool]] = []
     of_one: list[ColumnElement[bool]] = []
     for name, value in cast(Mapping[str, Any], where).items():
         if value is None:
             continue
         if name == "since":
             shared.append(entries.c.at >= codec.time_text(value))
+            filtered.append(shared[-1])
         elif name == "until":
             shared.append(entries.c.at < codec.time_text(value))
+            filtered.append(shared[-1])
+        elif name in _OF_ONE:
+            of_one.append(entries.c[name] == codec.column_text(value))
         else:
-            (of_one if name in _OF_ONE else shared).append(entries.c[name] == codec.column_text(value))
+            shared.append(entries.c[name] == codec.column_text(value))
+            # In an expression a column is compared without its index, which would lead to most entries.
+            column = func.coalesce(entries.c[name], "") if name in _COARSE else entries.c[name]
+            filtered.append(column == codec.column_text(value))
     asked = where.get("record") is not None or where.get("key") is not None
     return _Search(
         shared=shared,
+        filtered=filtered,
         of_one=of_one,
         owner=codec.column_text(where.get("owner")),
         places=places_of(connection, where) if asked else None,
@@ -129,7 +141,7 @@ def _findings(connection: Connection, search: _Search) -> int:
         return connection.scalar(select(func.sum(entries.c.findings)).where(*search.many)) or 0
     owned = select(func.sum(finding_owners.c.findings)).where(finding_owners.c.owner == search.owner)
     if search.shared:
-        owned = owned.join(entries, entries.c.seq == finding_owners.c.seq).where(*search.shared)
+        owned = owned.join(entries, entries.c.seq == finding_owners.c.seq).where(*search.filtered)
     return connection.scalar(owned) or 0
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, Row, select, tuple_
+from sqlalchemy import Connection, Row, func, select
 
 from stagesync.ledger import codec
 from stagesync.ledger.entry import Entry, EntryKind, Where
@@ -21,15 +21,16 @@ Places = Mapping[int, Sequence[int]]
 def unfolded(row: Row[*tuple[Any, ...]], body: str, places: Sequence[int]) -> Iterator[Entry]:
     """One entry for each of some findings that an entry tells."""
     if row.kind == EntryKind.FINDING_RESOLVED:
-        told = codec.GONE.decode(body)
+        gone = codec.GONE.decode(body)
         for place in places:
-            before = told.before[place]
+            before = gone.before[place]
             last = {"last": before[0] if before else None}
-            yield _entry(row, place, told.gone.record[place], told.gone.owner[place], last)
+            yield _entry(row, place, gone.gone.record[place], gone.gone.owner[place], last)
         return
-    findings = codec.FINDINGS.decode(body).findings
-    for place, finding in zip(places, findings.chosen(places).objects(), strict=True):
-        yield _entry(row, place, finding.record, finding.owner, {"finding": msgspec.to_builtins(finding)})
+    told = codec.CARRIED.decode(body)
+    for place, finding in zip(places, told.findings.chosen(places).objects(), strict=True):
+        since = {} if told.told is None else {"told": told.told[place]}
+        yield _entry(row, place, finding.record, finding.owner, {"finding": msgspec.to_builtins(finding), **since})
 
 
 def _entry(row: Row[*tuple[Any, ...]], place: int, record: str, owner: str | None, body: Mapping[str, object]) -> Entry:
@@ -107,10 +108,19 @@ def _record(where: Where, connection: str, object_: str, rule: str) -> str | Non
 
 
 def rules(connection: Connection) -> Iterator[tuple[str, str, str]]:
-    """Connection, object and rule of all findings that there ever were, each by one look into the key of the table."""
-    columns = [finding_lives.c.connection, finding_lives.c.object, finding_lives.c.rule]
-    query = select(*columns).order_by(*columns).limit(1)
-    last = connection.execute(query).first()
-    while last is not None:
-        yield last[0], last[1], last[2]
-        last = connection.execute(query.where(tuple_(*columns) > tuple_(*last))).first()
+    """Connection, object and rule of all findings that there ever were, each by a few looks into the table's key."""
+    for name in _next(connection):
+        for object_ in _next(connection, name):
+            for rule in _next(connection, name, object_):
+                yield name, object_, rule
+
+
+def _next(connection: Connection, *before: str) -> Iterator[str]:
+    """The values of the next column of the key, after values of those before; SQLite compares no more in one look."""
+    columns = [*finding_lives.primary_key]
+    wanted = columns[len(before)]
+    query = select(func.min(wanted)).where(*(column == value for column, value in zip(columns, before, strict=False)))
+    value = connection.scalar(query)
+    while value is not None:
+        yield value
+        value = connection.scalar(query.where(wanted > value))

@@ -3,60 +3,112 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from heapq import merge
 from typing import Any
 
-from sqlalchemy import Connection, Row, delete, select
+from sqlalchemy import ColumnElement, Connection, Row, Select, delete, select
 
 from stagesync.errors import LedgerError
-from stagesync.ledger.chain import GENESIS, Link, hash_of
+from stagesync.ledger import codec
+from stagesync.ledger.chain import GENESIS, DroppedDigest, Link, hash_of
 from stagesync.ledger.current import DERIVED, Standing
 from stagesync.ledger.database import Database
-from stagesync.ledger.entry import Verification
-from stagesync.ledger.tables import entries, head
+from stagesync.ledger.entry import EntryKind, Verification
+from stagesync.ledger.tables import dropped, entries, head
+from stagesync.model.counting import counted
 
-_PAGE = 5_000
+_PAGE = 200
+"""Of entries that tell many findings that is up to 80 MB."""
 _LINK = [entries.c[name] for name in Link._fields]
 
 
 def verify(database: Database, known_head: str | None) -> Verification:
     """See :meth:`stagesync.ledger.Ledger.verify`."""
-    known = _parse_head(known_head)
+    walk = _Walk(_parse_head(known_head))
     with database.reading() as connection:
-        standing = Standing()
-        seq, digest, problem = _walk(connection, known, standing)
-        problem = problem or _check_head(connection, seq, digest, known)
+        problem = walk.go(connection) or _check_head(connection, walk.seq, walk.digest, walk.known)
         if problem is None:
-            text = _check_derived(connection, standing)
+            text = _check_derived(connection, walk.standing)
             problem = (text, None) if text else None
     text, at_seq = problem or (None, None)
-    return Verification(ok=problem is None, entries=seq, head=f"{seq}:{digest.hex()}", problem=text, at_seq=at_seq)
+    return Verification(
+        ok=problem is None,
+        entries=walk.seq,
+        head=f"{walk.seq}:{walk.digest.hex()}",
+        problem=text,
+        at_seq=at_seq,
+        dropped=walk.dropped,
+    )
 
 
 Problem = tuple[str, int | None]
 Head = tuple[int, bytes]
 
 
-def _walk(connection: Connection, known: Head | None, standing: Standing) -> tuple[int, bytes, Problem | None]:
-    """Number and hash of the last entry that holds, and what is wrong with the next."""
-    seq, digest = 0, GENESIS
-    for row in _rows(connection):
-        problem = _check_entry(seq, digest, row, known)
+class _Walk:
+    """From the first entry on, over what was dropped; ``seq`` and ``digest`` are those of the last that holds."""
+
+    def __init__(self, known: Head | None) -> None:
+        self.known = known
+        self.standing = Standing()
+        self.seq, self.digest, self.dropped = 0, GENESIS, 0
+        self._gaps: dict[int, DroppedDigest] = {}
+        """By the number of their checkpoint, what was dropped."""
+
+    def go(self, connection: Connection) -> Problem | None:
+        """What is wrong first."""
+        gone = _pages(connection, select(*dropped.c), dropped.c.seq)
+        for row in merge(_rows(connection), gone, key=lambda row: row.seq):
+            problem = self._check_dropped(row) if "checkpoint" in row._fields else self._check_entry(row)
+            problem = problem or self._check_known(row)
+            if problem is not None:
+                return problem
+            self.seq, self.digest = row.seq, row.hash
+        if self._gaps:
+            first = min(self._gaps)
+            return f"entries were dropped by something other than StageSync (there is no checkpoint {first})", None
+        return None
+
+    def _check_known(self, row: Row[*tuple[Any, ...]]) -> Problem | None:
+        if self.known is not None and self.known[0] == row.seq and self.known[1] != row.hash:
+            return f"entry {row.seq} is not the one that was known: the ledger was rewritten up to it", row.seq
+        return None
+
+    def _check_dropped(self, row: Row[*tuple[Any, ...]]) -> Problem | None:
+        """Of what was dropped the hash is taken as it stands: the checkpoint proves all of them together."""
+        problem = _check_place(self.seq, row.seq)
+        if problem is None:
+            self.dropped += 1
+            self._gaps.setdefault(row.checkpoint, DroppedDigest()).take(row.seq, row.hash)
+        return problem
+
+    def _check_entry(self, row: Row[*tuple[Any, ...]]) -> Problem | None:
+        problem = _check_place(self.seq, row.seq)
         if problem is not None:
-            return seq, digest, problem
-        seq, digest = row.seq, row.hash
-        standing.follow(Link(*row[:-1]))
-    return seq, digest, None
+            return problem
+        if row.hash != hash_of(self.digest, Link(*row[:-1])):
+            return f"entry {row.seq} ({row.kind}, {row.at}) was edited or stands in another one's place", row.seq
+        if row.kind == EntryKind.LEDGER_PRUNED:
+            facts: Any = codec.ANY.decode(row.body)["facts"]
+            gap = self._gaps.pop(row.seq, DroppedDigest())
+            if (gap.count, gap.hexdigest()) != (facts["entries"], facts["sha256"]):
+                said = counted(facts["entries"], "entry", "entries")
+                return (
+                    f"entry {row.seq} says that {said} up to {facts['upto']} were dropped, and the list of them "
+                    f"({gap.count:,}) is another: it was edited, or more was removed",
+                    row.seq,
+                )
+        self.standing.follow(Link(*row[:-1]))
+        return None
 
 
-def _check_entry(seq: int, digest: bytes, row: Row[*tuple[Any, ...]], known: Head | None) -> Problem | None:
-    if row.seq != seq + 1:
-        gap = f"entry {seq + 1} is" if row.seq == seq + 2 else f"entries {seq + 1} to {row.seq - 1} are"
-        return f"{gap} missing", seq + 1
-    if row.hash != hash_of(digest, Link(*row[:-1])):
-        return f"entry {row.seq} ({row.kind}, {row.at}) was edited or stands in another one's place", row.seq
-    if known is not None and known[0] == row.seq and known[1] != row.hash:
-        return f"entry {row.seq} is not the one that was known: the ledger was rewritten up to it", row.seq
-    return None
+def _check_place(seq: int, found: int) -> Problem | None:
+    if found == seq + 1:
+        return None
+    if found <= seq:
+        return f"entry {found} is there twice, as an entry and as a dropped one", found
+    gap = f"entry {seq + 1} is" if found == seq + 2 else f"entries {seq + 1} to {found - 1} are"
+    return f"{gap} missing", seq + 1
 
 
 def _check_head(connection: Connection, seq: int, digest: bytes, known: Head | None) -> Problem | None:
@@ -107,11 +159,18 @@ def rebuild(database: Database) -> None:
 
 
 def _rows(connection: Connection) -> Iterator[Row[*tuple[Any, ...]]]:
-    """All entries in order, as a ``Link`` and the hash; in pages, for memory must not grow with the ledger."""
+    """All entries in order, as a ``Link`` and the hash."""
+    return _pages(connection, select(*_LINK, entries.c.hash), entries.c.seq)
+
+
+def _pages(
+    connection: Connection, query: Select[*tuple[Any, ...]], seq: ColumnElement[int]
+) -> Iterator[Row[*tuple[Any, ...]]]:
+    """Rows by their number, in pages, for memory must not grow with the ledger."""
     last: int | None = None
     while True:
-        query = select(*_LINK, entries.c.hash).order_by(entries.c.seq).limit(_PAGE)
-        rows = connection.execute(query if last is None else query.where(entries.c.seq > last)).all()
+        ordered = query.order_by(seq).limit(_PAGE)
+        rows = connection.execute(ordered if last is None else ordered.where(seq > last)).all()
         yield from rows
         if len(rows) < _PAGE:
             return
