@@ -118,6 +118,33 @@ def test_stages_that_differ_are_named_with_their_records(office: Deployment, san
     assert seen.says("problem", f"not in the mapping: Qualification ({held}), Zebra (0)", f"{held} records are not")
 
 
+def test_stages_that_mean_something_else_by_now_are_named(office: Deployment, sandbox: Sandbox) -> None:
+    org = sandbox.org
+    assert not check(office).says("note", "stages")
+    change = 'UPDATE "OpportunityStage" SET {} WHERE "ApiName" = ?'
+    for set_to, stage in (
+        ('"IsActive" = 0', "Proposal/Price Quote"),
+        ('"IsActive" = 0', "Negotiation/Review"),
+        ('"IsClosed" = 1', "Needs Analysis"),
+        ('"IsClosed" = 0, "IsWon" = 0', "Closed Won"),
+    ):
+        org.database.execute(change.format(set_to), (stage,))
+    held = sum(
+        int(org.database.value('SELECT COUNT(*) FROM "Opportunity" WHERE "StageName" = ?', (stage,)))
+        for stage in ("Proposal/Price Quote", "Negotiation/Review")
+    )
+    seen = check(office)
+    assert seen.code == 0
+    retired = "no longer active: Proposal/Price Quote, Negotiation/Review"
+    assert seen.says("note", "Opportunity, stages", retired, f"{held} records keep it, and nothing is moved there")
+    assert seen.says("note", "no active stage stands for proposal any more")
+    assert seen.says("note", "Needs Analysis is closed in the CRM and stands for opportunity, which is not the end")
+    assert seen.says("note", "Closed Won is open in the CRM and stands for customer, the end of the ladder")
+    org.database.execute(change.format('"IsClosed" = 1, "IsWon" = 0'), ("Closed Won",))
+    org.database.execute(change.format('"IsClosed" = 1, "IsWon" = 1'), ("Closed Lost",))
+    assert check(office).says("note", "Closed Won is lost in the CRM and stands for customer")
+
+
 def test_several_currencies_are_told_apart_or_said(office: Deployment, sandbox: Sandbox) -> None:
     assert not check(office).says("note", "amounts")
     sandbox.org.features.add(MULTI_CURRENCY)

@@ -206,6 +206,17 @@ def test_a_probability_that_may_not_be_written_does_not_stop_the_correction(org:
     assert outcome.result is Result.APPLIED
 
 
+def test_a_probability_that_may_only_be_read_is_on_record(org: SalesforceWorld) -> None:
+    (deal,) = org.add_deals(1, LATE)
+    org.edit(deal, Probability="40")
+    org.org.faults.read_only_fields.add(("Opportunity", "Probability"))
+    (change,) = org.writer.completed([back(org, deal)])
+    assert change.beside["Probability"] == "40"
+    (outcome,) = org.writer.set_stage([change])
+    assert (outcome.result, org.stage_of(deal)) == (Result.APPLIED, EARLY)
+    assert "Probability is '10', '40' was to stay" in outcome.detail
+
+
 def test_a_stage_that_was_retired_since_the_plan_is_not_written(org: SalesforceWorld) -> None:
     (deal,) = org.add_deals(1, LATE)
     change = back(org, deal)

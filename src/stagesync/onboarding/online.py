@@ -13,6 +13,7 @@ from stagesync.model.changes import Mode
 from stagesync.model.counting import counted
 from stagesync.model.crm import FieldFacts, Identity, NativeStage, ObjectFacts, Scopes, Service
 from stagesync.model.findings import Kind
+from stagesync.onboarding.drift import drifted
 from stagesync.onboarding.sources import Column, Lacking, needs, ties
 from stagesync.policy.definitions import Definition
 from stagesync.policy.mappings import CrmMapping, MappedObject
@@ -235,17 +236,19 @@ def _stages(discovery: Discovery, wanted: Wanted, stages: Mapping[str, Sequence[
                 follows="audit stops here: correct the name, or remove the line",
             )
     for mapped in wanted.mapping.objects:
-        yield _unmapped(discovery, mapped, stages[mapped.name])
+        counts = discovery.counts(mapped.table.name, mapped.stage_field, open_only=False) if stages[mapped.name] else {}
+        yield _unmapped(mapped, stages[mapped.name], counts)
+        for says, follows in drifted(mapped, stages[mapped.name], wanted.definition, counts):
+            yield Line(subject=f"{mapped.name}, stages", state=State.NOTE, says=says, follows=follows)
 
 
-def _unmapped(discovery: Discovery, mapped: MappedObject, stages: Sequence[NativeStage]) -> Line:
+def _unmapped(mapped: MappedObject, stages: Sequence[NativeStage], counts: Mapping[str, int] | None) -> Line:
     """Stages that no rung maps, with what is in them where the CRM counts."""
     subject = f"{mapped.name}, stages"
     if not stages:
         return Line(subject=subject, state=State.UNKNOWN, says="the CRM does not list them")
     known = {(group if mapped.pipeline_field else None, native) for group, native in mapped.stages}
     anywhere = {native for _, native in mapped.stages}
-    counts = discovery.counts(mapped.table.name, mapped.stage_field, open_only=False)
     left = {
         stage.value: stage
         for stage in stages

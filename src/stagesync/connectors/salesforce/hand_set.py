@@ -25,7 +25,9 @@ def with_hand_set(session: OrgSession, schema: Schema, records: Records, changes
     """The changes, in order; those of opportunities with the hand-set values that are to stay.
 
     A value counts as set by hand when it differs from the default of the stage that the record is in. What this user
-    may not write cannot be kept. Errors: as :meth:`~stagesync.connectors.salesforce.records.Records.current`.
+    may not write is not sent, but it is on record.
+
+    Errors: as :meth:`~stagesync.connectors.salesforce.records.Records.current`.
     """
     moved = [one for one in changes if _moves(schema, one)]
     kept = _kept_fields(schema) if moved else []
@@ -48,7 +50,7 @@ def _moves(schema: Schema, change: Change) -> bool:
 def _kept_fields(schema: Schema) -> list[str]:
     sobject = schema.describe(OPPORTUNITY)
     fields = [sobject.field(name) for name in DEFAULTS] if sobject else []
-    return [field.name for field in fields if field is not None and field.updateable]
+    return [field.name for field in fields if field is not None]
 
 
 def _defaults(records: Records) -> dict[str, Mapping[str, Any]]:

@@ -152,6 +152,8 @@ def _patch(schema: Schema, change: Change) -> Patch:
     fields: dict[str, Any] = {}
     for name, value in {**change.beside, **change.after}.items():
         field = sobject.field(name) if sobject else None
+        if name in change.beside and name not in change.after and not (field and field.updateable):
+            continue
         fields[name] = _wire(value, field.type if field else "string")
     return Patch(
         path=f"sobjects/{change.object}/{change.record}",
