@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 
 from stagesync.errors import UsageError
 from stagesync.model.changes import Change, ChangeKind, Ground, LeftOut, Mode, Plan, TaskText
@@ -17,6 +18,7 @@ from stagesync.planning.selection import chosen
 from stagesync.report import plan_views
 from stagesync.report.plans import (
     OUTSIDE,
+    ApprovalRow,
     DefinitionsRow,
     PlanDocument,
     content_hash,
@@ -103,6 +105,18 @@ def test_what_is_read_is_what_was_written(plan: Plan) -> None:
     # However it is spaced and ordered, it says the same.
     spaced = json.dumps(dict(reversed(json.loads(text).items())), indent=7, ensure_ascii=True).encode()
     assert content_hash(text) == content_hash(spaced) == made.sha256
+
+
+def test_what_is_approved_is_put_together_once_and_follows_approvals() -> None:
+    def signed(*keys: str) -> list[ApprovalRow]:
+        return [ApprovalRow(by="Ana", at=NOW.isoformat(), note="", keys=list(keys))]
+
+    first = structs.replace(document(Plan(changes=())), approvals=signed("a", "b"))
+    assert first.approved == {"a", "b"}
+    assert first.approved is first.approved  # asked for with every row of a plan of thousands
+    second = structs.replace(first, approvals=[*first.approvals, *signed("c")])
+    assert second.approved == {"a", "b", "c"}
+    assert parse_plan(plan_text(second).encode()).approved == second.approved
 
 
 def leaves(data: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:

@@ -131,7 +131,7 @@ def approve(
     moves = {one.place for one in changes if one.kind is ChangeKind.SET_STAGE and one.key in document.approved}
     moves |= {one.place for one in wanted if one.kind is ChangeKind.SET_STAGE}
     left = [one for one in wanted if one.tells_of_a_move and one.place not in moves]
-    signed = [one for one in wanted if one not in left]
+    signed = [one for one in wanted if not one.tells_of_a_move or one.place in moves]
     if not signed:
         why = "their text tells of a move that is not approved; approve both" if left else "they are approved already"
         raise UsageError(f"{file}: there is no row to approve: {why if changes else 'the plan has none'}")

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime
+from functools import cached_property
 from typing import Annotated, Any
 
 import msgspec
@@ -118,7 +119,7 @@ class ApprovalRow(Struct, frozen=True, kw_only=True):
     keys: list[str]
 
 
-class PlanDocument(Struct, frozen=True, kw_only=True):
+class PlanDocument(Struct, frozen=True, kw_only=True, dict=True):
     """What a run would change: `stagesync plan --format json` and `stagesync plan --out FILE`."""
 
     version: Version
@@ -134,7 +135,7 @@ class PlanDocument(Struct, frozen=True, kw_only=True):
     sha256: Annotated[Sha256, Meta(description="of all keys but this one and approvals; the ledger knows it")]
     approvals: list[ApprovalRow]
 
-    @property
+    @cached_property
     def approved(self) -> frozenset[str]:
         """The keys of the rows that somebody has signed."""
         return frozenset(key for approval in self.approvals for key in approval.keys)
