@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from pathlib import Path
 from threading import Event
@@ -10,7 +11,7 @@ from threading import Event
 import polars as pl
 
 from stagesync.agent.connection import Manner, silent
-from stagesync.agent.pull import Pulled, pull
+from stagesync.agent.pull import NOTHING, Pulled, pull
 from stagesync.errors import Interrupted
 from stagesync.mirror import Mirror
 from stagesync.model.crm import Identity
@@ -33,7 +34,13 @@ class PulledAgain:
         self.random = random.Random(seed)
         self.runs = 0
 
-    def pull(self, manner: Manner = CHANGES_ALONE, mirror: Mirror | None = None, stop: Event | None = None) -> Pulled:
+    def pull(
+        self,
+        manner: Manner = CHANGES_ALONE,
+        mirror: Mirror | None = None,
+        stop: Event | None = None,
+        watched: Mapping[str, Collection[str]] = NOTHING,
+    ) -> Pulled:
         self.runs += 1
         reader = self.crm.reader
         return pull(
@@ -47,6 +54,7 @@ class PulledAgain:
             now=self.clock(),
             manner=manner,
             stop=stop,
+            watched=watched,
         )
 
     def rows(self, mirror: Mirror) -> dict[str, pl.DataFrame]:

@@ -426,3 +426,30 @@ def test_a_whole_pull_heals_everything(world: HubSpotWorld, tmp_path: Path, why:
         agency.portal.metadata.remove_property("deals", "amount")
     agency.pull(manner)
     assert agency.rows(agency.mirror)["deals"]["hs_object_id"].to_list() == [kept]
+
+
+def test_associations_of_watched_records_are_seen_at_once(world: HubSpotWorld, tmp_path: Path) -> None:
+    """Somebody ties a contact to a deal, and parts it from another: no date moves."""
+    agency = Agency(world, tmp_path)
+    contact = agency.create("contacts", lastname="Okafor")
+    tied, parted, other = (agency.create("deals", dealname="Deal", dealstage="qualifiedtobuy") for _ in range(3))
+    deals, contacts = agency.portal.kind("deals"), agency.portal.kind("contacts")
+    writing.associate(agency.portal, (deals, parted), (contacts, contact))
+    for _ in range(2):
+        agency.pull()
+        agency.clock.advance(hours=2)
+    writing.associate(agency.portal, (deals, tied), (contacts, contact))
+    agency.portal.associations.remove(deals, parted, contacts, contact)
+    agency.pull()
+    assert agency.rows(agency.mirror)["contacts~deals"].rows() == [(str(contact), str(parted))]
+
+    before = agency.portal.calls.copy()
+    agency.pull(watched={"deals": {str(tied), str(parted), str(other)}})
+    asked = agency.portal.calls - before
+    assert agency.rows(agency.mirror)["contacts~deals"].rows() == [(str(contact), str(tied))]
+    agency.assert_same()
+    # Contacts and companies of the deals, and then the deals of the contact; activities leave traces of their own.
+    assert asked[LINKS] == 3
+    before = agency.portal.calls.copy()
+    agency.pull(watched={"deals": {str(tied)}})
+    assert (agency.portal.calls - before)[LINKS] == 2

@@ -12,7 +12,7 @@ import pytest
 
 from stagesync.connectors.hubspot import HubSpotWriter
 from stagesync.model.changes import Change, ChangeKind, Halt, Outcome, Result
-from stagesync.sandbox.hubspot.definitions import Stage
+from stagesync.sandbox.hubspot.definitions import PropertyDefinition, Stage
 from stagesync.sandbox.hubspot.faults import LOST
 from stagesync.sandbox.hubspot.records import Source
 from stagesync.sandbox.hubspot.writing import merge
@@ -101,6 +101,22 @@ def test_one_task_that_is_refused_in_a_hundred(office: Office, bad_rows: BadRows
     again = office.writer.open_tasks([replace(one, task=task_for(one.record).task) for one in changes])
     assert results(again) == [Result.APPLIED if place == 41 else Result.ALREADY_SO for place in range(100)]
     assert len(all_tasks(office)) == 100
+
+
+def test_tasks_of_which_none_is_taken_are_given_up_after_a_few(office: Office) -> None:
+    """The portal asks for a property of tasks that StageSync does not fill."""
+    deals = deals_in(office, 100)
+    office.portal.require_properties("tasks", ["hs_queue_membership_ids"], stage=None)
+    office.portal.add_property("tasks", PropertyDefinition(name="hs_queue_membership_ids", label="Queue"))
+    _, writer = office.again(api_version="2026-09")
+    changes = [task_for(deal) for deal in deals]
+    outcomes = writer.open_tasks(changes)
+    assert Counter(results(outcomes)) == {Result.REFUSED: 5, Result.FAILED: 95}
+    assert all('Required property "hs_queue_membership_ids"' in one.detail for one in outcomes)
+    assert all_tasks(office) == []
+    assert sum(count for path, count in office.portal.calls.items() if path.endswith("/batch/upsert")) == 6
+    office.portal.require_properties("tasks", [], stage=None)
+    assert results(writer.open_tasks(changes)) == [Result.APPLIED] * 100
 
 
 def test_an_error_that_names_no_row_and_cannot_be_looked_into_is_unknown(office: Office) -> None:

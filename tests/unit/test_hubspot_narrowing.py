@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from stagesync.connectors.hubspot.answers import Rejection
 from stagesync.connectors.hubspot.faults import Refusal
-from stagesync.connectors.hubspot.narrowing import TRIED_ALONE, Input, Sending, Troubles
+from stagesync.connectors.hubspot.narrowing import TRIED_ALONE, Input, Sending, Troubles, same_kind, same_values
 from stagesync.model.changes import Halt, Result
 
 
@@ -36,7 +36,7 @@ def rows_of(stages: list[int]) -> list[Input]:
 
 
 def sent(portal: Portal, stages: list[int]) -> Troubles:
-    return Sending(lambda row: str(row["id"]), portal.send).all(rows_of(stages))
+    return Sending(lambda row: str(row["id"]), portal.send, same_values, halts=True).all(rows_of(stages))
 
 
 @given(
@@ -79,3 +79,14 @@ def test_one_bad_row_is_found_by_halves(count: int, bad: int) -> None:
     assert set(troubles) == {str(bad % count)}
     assert troubles[str(bad % count)].halt is None
     assert portal.calls <= 1 + TRIED_ALONE + 2 * 7
+
+
+@given(count=st.integers(TRIED_ALONE + 1, 100))
+def test_a_portal_that_takes_no_row_at_all_is_told_by_a_few(count: int) -> None:
+    """Tasks, say: no two have the same text."""
+    portal = Portal({str(place) for place in range(count)})
+    troubles = Sending(lambda row: str(row["id"]), portal.send, same_kind).all(rows_of(list(range(count))))
+    assert portal.calls == 1 + TRIED_ALONE
+    assert len(troubles) == count
+    assert sum(trouble.result is Result.REFUSED for trouble in troubles.values()) == TRIED_ALONE
+    assert {trouble.halt for trouble in troubles.values()} == {None}

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 
 import structlog
 
-from stagesync.agent import brake, followed, pauses
+from stagesync.agent import brake, followed, pauses, ties
 from stagesync.agent.connection import Agent, Connected
 from stagesync.agent.pull import Pulled, pull
 from stagesync.agent.running import Override, Running, RunResult, guarded, running
@@ -96,6 +96,7 @@ def _observe(agent: Agent, result: RunResult, connected: Connected, *, write: bo
         now=result.as_of,
         manner=agent.manner,
         stop=agent.stop,
+        watched=ties.watched(connected, tracked),
         facts={followed.ASKED: followed.asked(connected, tracked, states, refused)},
     )
     agent.progress(connected.name, "audit", 0)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
@@ -17,6 +17,8 @@ from stagesync.model.crm import Identity, NativeStage, Owner
 from stagesync.model.tables import Table
 from stagesync.policy.document import nearest
 from stagesync.policy.mappings import EVERY_OTHER, CrmMapping, MappedObject
+
+NOTHING: Mapping[str, Collection[str]] = {}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,13 +43,15 @@ def pull(
     now: datetime,
     manner: Manner,
     stop: Event | None = None,
+    watched: Mapping[str, Collection[str]] = NOTHING,
     facts: Mapping[str, object] | None = None,
 ) -> Pulled:
     """Bring all tables of a mapping into a new snapshot of the mirror: by what changed where the reader can tell.
 
     Rows, cursors and ``facts`` become current together. Raises ConfigurationError when the mapping names a stage that
     the CRM does not have, and ConnectionFailed when the CRM cannot be read, and Interrupted between two pages once
-    ``stop`` is set; the snapshot before stays current then.
+    ``stop`` is set; the snapshot before stays current then. ``watched`` are records, by object, whose associations are
+    asked for although no date says that they changed.
     """
     missing = reader.missing(mapping.tables)
     stages = {mapped.name: reader.stages(mapped.table.name, mapped.stage_field) for mapped in mapping.objects}
@@ -57,7 +61,7 @@ def pull(
         snapshot.expect(mapping.tables, missing)
         told = [asdict(owner) for owner in owners]
         snapshot.facts = {"run": label, "org": identity.key, "owners": told, **(facts or {})}
-        pulling = _Pulling(reader, snapshot, now, manner, partial(progress, name), stop)
+        pulling = _Pulling(reader, snapshot, now, manner, partial(progress, name), stop, watched)
         for table in mapping.tables:
             progress(name, table.name, 0)
             pulling.table(table)
@@ -76,6 +80,7 @@ class _Pulling:
     manner: Manner
     progress: Callable[[str, int], None]
     stop: Event | None
+    watched: Mapping[str, Collection[str]]
     kept: list[Table] = field(default_factory=list)
     touched: dict[str, dict[str, None]] = field(default_factory=dict)
     """By table the records that changes were read of, and those that are gone."""
@@ -114,7 +119,8 @@ class _Pulling:
             return
         for table in self.kept:
             for link in table.links:
-                if ids := list(self.touched.get(link, ())):
+                watched = self.watched.get(link, ()) if link in increments.undated(table) else ()
+                if ids := list(dict.fromkeys((*self.touched.get(link, ()), *watched))):
                     self._go_on()
                     self._relink(increments, table, link, ids)
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from stagesync.agent import brake, pauses
+from stagesync.agent import brake, pauses, ties
 from stagesync.agent.apply import apply
 from stagesync.agent.connection import Agent
 from stagesync.audit.judgement import Judgement
@@ -174,6 +174,7 @@ def guarded(
     if not result.refusals:
         applied = result.applied = []
         protected = {one.key: reason for one in result.plan.changes if (reason := agent.protected.reason(one))}
+        left_out = {**ties.tied_since(agent, result.plan, result.errors), **moved_on, **protected}
         hold, planned = run.hold, len(result.plan.changes)
 
         def gate() -> None:
@@ -185,7 +186,7 @@ def guarded(
                     raise RefusedError(frozen.message)
                 _let_pass(agent, result, override, (frozen,))
 
-        apply(agent, result.run, result.plan, applied, result.errors, gate=gate, moved_on={**moved_on, **protected})
+        apply(agent, result.run, result.plan, applied, result.errors, gate=gate, moved_on=left_out)
 
 
 def _let_pass(agent: Agent, result: RunResult, override: Override, passed: tuple[guard.Refusal, ...]) -> None:

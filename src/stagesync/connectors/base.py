@@ -80,11 +80,14 @@ class Increments(Protocol):
 
 
 @runtime_checkable
-class Associations(Protocol):
+class Associations(Increments, Protocol):
     """Increments of a CRM whose tables have links: ``from`` a record of a table ``to`` one of another object.
 
     Errors: those of :class:`Reader`.
     """
+
+    def undated(self, table: Table) -> Sequence[str]:
+        """The links of a table whose associations come and go without moving the date of a record at either end."""
 
     def links_from(self, table: Table, link: str, ids: Sequence[str]) -> pl.DataFrame:
         """All associations with another object that these records of a table have."""

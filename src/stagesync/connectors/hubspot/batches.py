@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from stagesync.connectors.hubspot.answers import BatchAnswer, MadeAnswer
-from stagesync.connectors.hubspot.narrowing import Input, Send, Sending, Trouble, Troubles
+from stagesync.connectors.hubspot.narrowing import Input, Sending, Trouble, Troubles, same_kind, same_values
 from stagesync.connectors.hubspot.transport import Request, WriteTransport
 from stagesync.model.changes import Result
 
@@ -18,7 +18,9 @@ def update(transport: WriteTransport, object_name: str, rows: Mapping[str, Mappi
     the others are not sent.
     """
     inputs = [_traced({"id": record, "properties": dict(values)}) for record, values in rows.items()]
-    return _write(transport, transport.paths.batch_update, object_name, inputs)
+    request = Request(path=transport.paths.batch_update, names={"object": object_name})
+    sending = Sending(_id, lambda piece: _written(transport, request, piece, None), same_values, halts=True)
+    return sending.all(inputs)
 
 
 def upsert(transport: WriteTransport, object_name: str, key: str, rows: Mapping[str, Mapping[str, str]]) -> Troubles:
@@ -27,33 +29,20 @@ def upsert(transport: WriteTransport, object_name: str, key: str, rows: Mapping[
         _traced({"idProperty": key, "id": value, "properties": {**values, key: value}})
         for value, values in rows.items()
     ]
-    return _write(transport, transport.paths.batch_upsert, object_name, inputs, key)
+    request = Request(path=transport.paths.batch_upsert, names={"object": object_name})
+    return Sending(_id, lambda piece: _written(transport, request, piece, key), same_kind).all(inputs)
 
 
 def associate(transport: WriteTransport, source: str, target: str, pairs: Mapping[str, str]) -> Troubles:
     """Associate records by the default type, which needs no type id and leaves existing associations alone."""
     inputs = [{"from": {"id": near}, "to": {"id": far}} for near, far in pairs.items()]
     request = Request(path=transport.paths.associate, names={"source": source, "target": target})
-    return _in_pieces(inputs, _near, lambda piece: _associated(transport, request, piece))
+    return Sending(_near, lambda piece: _associated(transport, request, piece), same_kind).all(inputs)
 
 
 def _traced(row: Input) -> Input:
     """The row with a name of its own, by which an error may call it."""
     return {**row, "objectWriteTraceId": row["id"]}
-
-
-def _write(
-    transport: WriteTransport, path: str, object_name: str, inputs: Sequence[Input], key: str | None = None
-) -> Troubles:
-    request = Request(path=path, names={"object": object_name})
-    return _in_pieces(inputs, _id, lambda piece: _written(transport, request, piece, key))
-
-
-def _in_pieces(inputs: Sequence[Input], name: Callable[[Input], str], send: Send) -> Troubles:
-    """Send 100 rows at a time. A refusal of a whole batch is narrowed down to the rows that cause it; where every write
-    would be refused, the rest is not sent.
-    """
-    return Sending(name, send).all(inputs)
 
 
 def _written(transport: WriteTransport, request: Request, inputs: list[Input], key: str | None) -> Troubles:

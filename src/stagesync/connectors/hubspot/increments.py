@@ -37,6 +37,8 @@ READ_AT_ONCE = 2_000
 MODIFIED = {"contacts": "lastmodifieddate", "0-1": "lastmodifieddate"}
 """The date that HubSpot moves with each write; ``hs_lastmodifieddate`` of all other objects."""
 
+ACTIVITIES = frozenset({"calls", "communications", "emails", "meetings", "notes", "tasks"})
+
 _DRIFTING = ("hs_v2_time_in_", "hs_v2_cumulative_time_in_", "hs_v2_latest_time_in_", "hs_time_in_", "num_associated_")
 _DRIFTING_TOO = frozenset({"associatedcompanyid", "hs_primary_associated_company", "hs_primary_contact_id"})
 
@@ -100,13 +102,21 @@ class HubSpotIncrements:
         found = read_records(self._transport, object_of(table), ids, [ID])
         return {str(row.id) for row in found} & set(ids)
 
+    def undated(self, table: Table) -> Sequence[str]:
+        """All but those of activities: these count in properties of the record that they are about."""
+        return () if table.history_of is not None or table.name in ACTIVITIES else table.links
+
     def links_from(self, table: Table, link: str, ids: Sequence[str]) -> pl.DataFrame:
         """A call for each 1,000 records."""
-        return link_frame(read_associations(self._transport, table.name, link, ids))
+        return self._links(table.name, link, ids)
 
     def links_to(self, table: Table, link: str, ids: Sequence[str]) -> pl.DataFrame:
         """A call for each 1,000 records."""
-        return link_frame((far, near) for near, far in read_associations(self._transport, link, table.name, ids))
+        return self._links(link, table.name, ids).select(pl.col("to").alias("from"), pl.col("from").alias("to"))
+
+    def _links(self, source: str, target: str, ids: Sequence[str]) -> pl.DataFrame:
+        with refusals_told(self._transport.place, f"read associations of {source} with {target}"):
+            return link_frame(read_associations(self._transport, source, target, ids))
 
     def _is_dated(self, table: Table) -> bool:
         known = self._definitions.properties(object_of(table))

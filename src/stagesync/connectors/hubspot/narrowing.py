@@ -79,10 +79,15 @@ def trouble(error: ConnectionFailed) -> Trouble:
 class Sending:
     """Rows on their way, 100 at a time. ``name`` is the id of a row, ``send`` raises :class:`Refusal` for a whole
     batch; what becomes of rows otherwise is in ``troubles``.
+
+    Rows with the same ``values`` are refused for the same reason, unless one of them is taken. They are so for the rest
+    of a run where ``halts``.
     """
 
     name: Callable[[Input], str]
     send: Send
+    values: Callable[[Input], Hashable]
+    halts: bool = False
     troubles: Troubles = field(default_factory=dict)
     taken: set[Hashable] = field(default_factory=set)
     """Values that HubSpot has taken from a row: where others are refused with them, it is for what those rows are."""
@@ -107,7 +112,7 @@ class Sending:
         end = stopped(self.troubles)
         rest = []
         for row in piece:
-            why = end or self.not_taken.get(_values(row))
+            why = end or self.not_taken.get(self.values(row))
             if why is None:
                 rest.append(row)
             else:
@@ -122,7 +127,7 @@ class Sending:
         except ConnectionFailed as error:
             found = dict.fromkeys(map(self.name, piece), trouble(error))
         self.troubles |= found
-        self.taken |= {_values(row) for row in piece if self.name(row) not in found}
+        self.taken |= {self.values(row) for row in piece if self.name(row) not in found}
         return None
 
     def _refused(self, piece: list[Input], refusal: Refusal) -> None:
@@ -131,10 +136,10 @@ class Sending:
 
     def _narrowed(self, piece: list[Input], refusal: Refusal) -> list[list[Input]]:
         """What is to be sent instead of a batch that was refused."""
-        alike = _alike(piece)
+        alike = self._alike(piece)
         if refusal.status == OF_VALUES and 1 < len(alike) <= FEW:
             return alike
-        values = _values(piece[0])
+        values = self.values(piece[0])
         if refusal.status == OF_VALUES and len(alike) == 1 and len(piece) > TRIED_ALONE and values not in self.taken:
             piece = self._without_tried(piece, values)
         half = (len(piece) + 1) // 2
@@ -151,29 +156,32 @@ class Sending:
             self._refused([row], refusal)
         else:
             last = self.troubles[tried[-1]]
-            detail = f"not tried, since HubSpot refused the same values for {TRIED_ALONE} other records: {last.detail}"
-            self.not_taken[values] = replace(last, detail=detail, halt=Halt.TARGET)
+            detail = f"not tried, since HubSpot refused {TRIED_ALONE} others like it: {last.detail}"
+            self.not_taken[values] = replace(last, detail=detail)
         return [row for row in piece if self.name(row) not in tried]
 
     def _tell_values(self, inputs: Sequence[Input]) -> None:
         """Where values were taken from no row, and refused to a few at least, the troubles of all say so."""
-        for rows in _alike(inputs):
+        for rows in self._alike(inputs) if self.halts else ():
             found = [self.troubles.get(self.name(row)) for row in rows]
             refused = sum(one is not None and one.result is Result.REFUSED for one in found)
             if refused >= TRIED_ALONE and None not in found:
                 names = [self.name(row) for row in rows if self.troubles[self.name(row)].halt is None]
                 self.troubles |= {name: replace(self.troubles[name], halt=Halt.TARGET) for name in names}
 
+    def _alike(self, rows: Sequence[Input]) -> list[list[Input]]:
+        """The rows by their values."""
+        found: defaultdict[Hashable, list[Input]] = defaultdict(list)
+        for row in rows:
+            found[self.values(row)].append(row)
+        return list(found.values())
 
-def _alike(rows: Sequence[Input]) -> list[list[Input]]:
-    """The rows by the values that they are to get."""
-    found: defaultdict[Hashable, list[Input]] = defaultdict(list)
-    for row in rows:
-        found[_values(row)].append(row)
-    return list(found.values())
+
+def same_values(row: Input) -> Hashable:
+    """What a row sets."""
+    return tuple(sorted(row["properties"].items()))
 
 
-def _values(row: Input) -> Hashable:
-    """What a row is to hold; a row that sets no property is like no other."""
-    values = row.get("properties")
-    return tuple(sorted(values.items())) if values else id(row)
+def same_kind(_row: Input) -> Hashable:
+    """All rows of a call are alike: tasks differ in each text, and a portal that takes none takes none of them."""
+    return ""
