@@ -288,6 +288,14 @@ def test_tls_is_checked_against_the_bundle_and_nothing_else(
         assert reader(**said, ca_bundle=tmp_path / "ca.pem").identity().key == org.org.org_id
 
 
+def test_a_netrc_does_not_replace_the_token(org: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    netrc = tmp_path / "netrc"
+    netrc.write_text("machine 127.0.0.1\nlogin somebody\npassword else\n", encoding="utf-8")
+    monkeypatch.setenv("NETRC", str(netrc))
+    for way in WAYS:
+        assert reader(**words(org, way)).identity().key == org.org.org_id
+
+
 def test_a_bundle_that_cannot_be_read_is_a_configuration_error(org: World, tmp_path: Path) -> None:
     empty = tmp_path / "empty.pem"
     empty.write_text("no certificate", encoding="utf-8")

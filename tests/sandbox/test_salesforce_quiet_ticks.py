@@ -15,6 +15,7 @@ from stagesync.agent.connection import Manner
 from stagesync.agent.pull import portion_size
 from stagesync.connectors.salesforce import Described, Patience, connect
 from stagesync.errors import ConnectionFailed
+from stagesync.model.tables import ColumnType, Table
 from tests.conformance.salesforce_world import REP, SalesforceWorld, salesforce_world
 
 from .conftest import Serve
@@ -148,6 +149,21 @@ def test_a_field_that_was_granted_is_known_within_a_day_whatever_is_answered(
     daemon.clock.advance(hours=1)
     daemon.tick()
     assert daemon.mirror.read("crm")[1].get("Opportunity", {}).keys() & {"Amount"} == set()
+
+
+def test_a_parents_parent_is_asked_for_with_the_others_from_the_second_run_on(
+    world: SalesforceWorld, tmp_path: Path
+) -> None:
+    daemon = Daemon(world, tmp_path)
+    deals = Table(name="Opportunity", key="Id", columns={"Contact.Account.Name": ColumnType.TEXT})
+    for alone in (1, 0):
+        daemon.connect()
+        daemon.world.reader.identity()
+        before = daemon.org.calls.copy()
+        assert list(daemon.world.reader.missing([deals])) == []
+        made = daemon.org.calls - before
+        assert made["GET /sobjects/Account/describe"] == alone
+        assert made["POST /composite of GETs"] == 1 + alone
 
 
 def test_an_org_whose_composite_describes_nothing_is_asked_object_by_object(

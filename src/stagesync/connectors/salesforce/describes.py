@@ -43,14 +43,18 @@ class _Composite(msgspec.Struct):
 
 
 def described(session: OrgSession, name: str) -> SObject | None:
-    """One object as it is described now; None when it is not there for this user."""
+    """One object as it is described now; None when it is not there for this user. It is remembered, so that another
+    run asks for it together with the others."""
+    call = Call(method="GET", path=_path(name), reads=True)
     try:
-        call = Call(method="GET", path=_path(name), reads=True)
-        return session.call(call, msgspec.json.Decoder(SObject).decode)
+        sobject = session.call(call, msgspec.json.Decoder(SObject).decode)
     except Refusal as error:
-        if error.status == NOT_THERE or error.error.code in NOT_SHOWN:
-            return None
-        raise
+        if error.status != NOT_THERE and error.error.code not in NOT_SHOWN:
+            raise
+        sobject = None
+    moment = session.server_time or LONG_AGO
+    session.described.seen[name] = Seen(sobject, moment, moment)
+    return sobject
 
 
 def described_together(session: OrgSession, names: Sequence[str]) -> dict[str, SObject | None]:
