@@ -131,7 +131,7 @@ def test_locked_tasks_are_tried_again(org: SalesforceWorld) -> None:
 @pytest.mark.parametrize(
     ("fault", "page"), [("drop_after_commit", False), ("unavailable", False), ("unavailable", True)]
 )
-def test_a_write_without_an_answer_is_unknown(
+def test_a_write_without_an_answer_is_unknown_unless_it_is_found(
     org: SalesforceWorld, monkeypatch: pytest.MonkeyPatch, fault: str, page: bool
 ) -> None:
     (deal,) = org.add_deals(1, LATE)
@@ -143,8 +143,9 @@ def test_a_write_without_an_answer_is_unknown(
 
     monkeypatch.setattr(STAGES, then_silence)
     (outcome,) = org.writer.set_stage([back(org, deal)])
-    assert outcome.result is Result.UNKNOWN
-    assert outcome.seen == {"StageName": org.stage_of(deal)}
+    landed = fault == "drop_after_commit"
+    assert outcome.result is (Result.APPLIED if landed else Result.UNKNOWN)
+    assert outcome.seen == {"StageName": org.stage_of(deal)} == {"StageName": EARLY if landed else LATE}
     assert org.org.calls["POST /composite"] == 1
 
 
