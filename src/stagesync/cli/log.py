@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from stagesync import report
@@ -171,14 +172,18 @@ def _write_json_lines(entries: Iterator[Entry], out: Path) -> None:
 
 
 def _write_parquet(entries: Iterator[Entry], out: Path) -> None:
+    """In parts beside the file, which are then put together as a stream: memory does not grow with the ledger."""
     import polars as pl
 
     schema = dict.fromkeys(EXPORTED, pl.String) | {"seq": pl.Int64, "place": pl.Int64}
-    parts = [pl.DataFrame(schema=schema)]
-    while part := list(islice(entries, PART)):
-        parts.append(pl.DataFrame([_plain(entry) for entry in part], schema=schema, orient="row"))
-    table = pl.concat(parts).with_columns(pl.col("at").str.to_datetime(time_unit="us", time_zone="UTC"))
-    table.write_parquet(out)
+    with TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as folder:
+        parts = 0
+        while (part := list(islice(entries, PART))) or not parts:
+            rows = pl.DataFrame([_plain(entry) for entry in part], schema=schema, orient="row")
+            at = pl.col("at").str.to_datetime(time_unit="us", time_zone="UTC")
+            rows.with_columns(at).write_parquet(Path(folder) / f"{parts:08}.parquet")
+            parts += 1
+        pl.scan_parquet(Path(folder) / "*.parquet").sink_parquet(out, maintain_order=True)
 
 
 PART = 5_000

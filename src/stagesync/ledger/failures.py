@@ -16,6 +16,8 @@ from stagesync.errors import LedgerError
 _NEEDS_SCHEMA = "refuses this user; it needs the right to create and write the schema stagesync"
 _FOREIGN = "refused to change or repeat an entry; another program may have written to it, run `stagesync log verify`"
 
+_GONE = "went away in the middle; see that the server runs, then try again (the next run carries on)"
+
 # The first that occurs in what the driver said, in lower case. SQLite first, then PostgreSQL.
 _MESSAGES = (
     (
@@ -39,6 +41,11 @@ _MESSAGES = (
     ("password authentication failed", "refuses the user or password of the URL"),
     ('role "', "refuses the user or password of the URL"),
     ('" does not exist', "is not there; create the database, or see that the URL names the right one"),
+    ("not currently accepting connections", "cannot be reached; see that the server runs and that the URL names it"),
+    ("terminating connection", _GONE),
+    ("closed the connection", _GONE),
+    ("connection is lost", _GONE),
+    ("connection is closed", _GONE),
     ("connection to server", "cannot be reached; see that the server runs and that the URL names it"),
     ("read-only transaction", "cannot be written: the server is a read-only replica or is set to read-only"),
     ("permission denied", _NEEDS_SCHEMA),
