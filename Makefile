@@ -22,8 +22,9 @@ demo: $(VENV)/.installed ## audit, plan, correct and verify two embedded CRMs
 test: $(VENV)/.installed-dev node-if-there ## run the tests; what cannot run here is named at the end
 	@$(BIN)/pytest -n $(JOBS) --dist worksteal
 
-soak: $(VENV)/.installed-dev ## the answer key for many companies on many days (about ten minutes)
+soak: $(VENV)/.installed-dev ## the long tests: many companies, a kill at every boundary, 500 seeds of kills and faults
 	@STAGESYNC_SEEDS=60 $(BIN)/pytest -n $(JOBS) --dist worksteal tests/journeys/test_answer_key.py
+	@STAGESYNC_EVERY_BOUNDARY=1 STAGESYNC_CRASH_SEEDS=500 $(BIN)/pytest -n $(JOBS) --dist worksteal tests/crash
 
 bench: $(VENV)/.installed-dev ## install rivals in .venv-bench and measure the audit, the pulls and the writing beside them
 	@test -x .venv-bench/bin/python || $(PYTHON) -m venv .venv-bench
