@@ -12,7 +12,7 @@ import pytest
 
 from .child import COMPANIES
 from .conftest import Laboratory
-from .lab import SECOND_MORNING
+from .lab import SECOND_MORNING, Killed
 from .test_every_boundary import EVERY, undisturbed_end
 from .verdict import PAUSE, recovers
 
@@ -46,3 +46,27 @@ def test_trouble_with_any_write_loses_nothing(laboratory: Laboratory, crm: str, 
         except AssertionError as error:
             error.add_note(f"the run that was struck: {struck}")
             raise
+
+
+@pytest.mark.parametrize(
+    ("after", "trouble"),
+    [
+        # A lifecycle stage was cleared and not set, and setting it fails.
+        ("POST /crm/v3/objects/contacts/batch/update", "long 423"),
+        ("POST /crm/v3/objects/contacts/batch/update", "lost answer"),
+        # Stages were set, and opening the tasks that tell of it fails.
+        ("POST /crm/v3/objects/deals/batch/update", "long 423"),
+        ("POST /crm/v3/objects/deals/batch/update", "expired token"),
+    ],
+)
+def test_what_is_begun_stays_begun_when_finishing_it_fails(laboratory: Laboratory, after: str, trouble: str) -> None:
+    lab = laboratory("hubspot", "sqlite")
+    wanted, effects = undisturbed_end(lab)
+    with lab.case() as case:
+        with pytest.raises(Killed):
+            case.run(SECOND_MORNING, kill_at=effects.index(after) + 1)
+        done = sum("/batch/update" in effect for effect in effects[: effects.index(after) + 1])
+        case.crm.ask("strike", done + 1, trouble)
+        case.run(SECOND_MORNING + PAUSE)
+        case.crm.ask("calm")
+        recovers(case, wanted, minutes=SECOND_MORNING + 2 * PAUSE)

@@ -37,12 +37,24 @@ def settle(agent: Agent, run: str, connected: Connected, writer: Writer) -> int:
         (ChangeKind.UPDATE_TASK, _told),
         (ChangeKind.CLOSE_TASK, _told),
     )
+    begun: set[Place] = set()
     for kind, step in steps:
         if of_kind[kind]:
             outcomes = step(connected, writer, of_kind[kind])
             agent.ledger.record_outcomes(run, at=agent.clock(), connection=connected.name, outcomes=outcomes)
             log.info("changes_settled", connection=connected.name, kind=str(kind), changes=len(outcomes))
+            begun |= _still_begun(of_kind[kind], outcomes)
+            # Their tasks are neither true nor to be given up before it is known what became of the moves.
+            of_kind[ChangeKind.OPEN_TASK] = [
+                one for one in of_kind[ChangeKind.OPEN_TASK] if not (one.tells_of_a_move and place_of(one) in begun)
+            ]
     return len(unsettled)
+
+
+def _still_begun(changes: Sequence[Change], outcomes: Sequence[Outcome]) -> set[Place]:
+    """The records of moves of which is still not known what became of them."""
+    known = {outcome.key for outcome in outcomes if outcome.result is not Result.UNKNOWN}
+    return {place_of(change) for change in changes if change.after and change.key not in known}
 
 
 def _stages(connected: Connected, writer: Writer, changes: Sequence[Change]) -> list[Outcome]:
