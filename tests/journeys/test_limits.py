@@ -11,6 +11,7 @@ from stagesync.errors import LimitReached
 from stagesync.model.changes import ChangeKind
 from stagesync.sandbox.hubspot.limits import Limits
 from stagesync.sandbox.server import Sandbox
+from stagesync.wiring import Memory
 
 from .conftest import Deploy
 from .deployment import Deployment
@@ -48,6 +49,18 @@ def test_a_run_says_how_many_calls_it_made(sandbox: Sandbox, agent: Deployment) 
         summary = ledger.run("last").summary or {}
     assert summary["calls"] == {"salesforce": {"made": data_calls, "used": sandbox.org.calls_used, "limit": 100_000}}
     assert f"salesforce: {data_calls} API calls" in agent.run("log", "show", "last").out
+
+
+def test_the_daemon_has_an_org_described_once(sandbox: Sandbox, agent: Deployment) -> None:
+    memory: Memory = {}
+    described = []
+    for _ in range(3):
+        before = sandbox.org.descriptions.copy()
+        with agent.agent(memory=memory) as opened:
+            assert cycle.run(opened, command="daemon", write=False, unattended=True).errors == {}
+        described.append(set(sandbox.org.descriptions - before))
+    assert described[0] >= {"Lead", "Opportunity", "Account", "Task", "User"}
+    assert described[1:] == [set(), set()]
 
 
 def test_the_daemon_stops_at_the_budget_and_waits(sandbox: Sandbox, agent: Deployment) -> None:

@@ -295,7 +295,7 @@ def test_a_describe_that_asks_for_changes(salesforce: World) -> None:
     assert api.get("sobjects/Lead/describe").status_code == 200
     salesforce.clock.forward(hours=1)
     noon, later = "Thu, 01 Oct 2026 12:00:00 GMT", "Thu, 01 Oct 2026 12:30:00 GMT"
-    assert (asked(noon), asked("Thu, 01 Oct 2026 11:59:59 GMT"), asked("yesterday")) == (304, 200, 400)
+    assert (asked(noon), asked("yesterday")) == (304, 400)
     salesforce.org.database.execute("""UPDATE "LeadStatus" SET "MasterLabel" = 'Good' WHERE "ApiName" = 'Qualified'""")
     assert (asked(later), asked("Thu, 01 Oct 2026 13:00:00 GMT")) == (200, 304)
     part = {"method": "GET", "url": "/services/data/v67.0/sobjects/Lead/describe", "referenceId": "r0"}

@@ -88,13 +88,14 @@ class Org:
         absent = field.feature is not None and field.feature not in self.features
         return absent or self.faults.hides(item.name, field.name)
 
-    def described_since(self, name: str, text: str) -> str:
-        """Since when an object has been described with this text, as far as anybody looked: stored text."""
+    def described_since(self, name: str, text: str, *, asks_for_changes: bool) -> str:
+        """Since when an object has been described with this text, as far as anybody looked: stored text. What nobody
+        looked at before is as old as the org, unless the look asks for changes."""
         with self._lock:
-            before, since = self._described.get(name, ("", ""))
-            if before != text:
-                since = self.stamp()
-                self._described[name] = text, since
+            first = "" if asks_for_changes else text
+            before, since = self._described.get(name, (first, ""))
+            since = since if before == text else self.stamp()
+            self._described[name] = text, since
             return since
 
     def now(self) -> datetime:

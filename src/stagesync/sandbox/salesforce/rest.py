@@ -76,7 +76,8 @@ def object_describe(call: Call) -> Answer:
     """``GET /sobjects/X/describe``; 304 where nothing in it changed since the date in If-Modified-Since."""
     item, since = _object(call), call.date_header("if-modified-since")
     body = describe.full(call.org, item, call.version)
-    changed = call.org.described_since(f"{item.name} v{call.version}", json.dumps(body, sort_keys=True))
+    text = json.dumps(body, sort_keys=True)
+    changed = call.org.described_since(f"{item.name} v{call.version}", text, asks_for_changes=since is not None)
     if since is not None and (changed <= since or call.org.faults.stale_describes):
         return Answer(304)
     call.org.descriptions[item.name] += 1
