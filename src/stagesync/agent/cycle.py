@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 
 import structlog
 
-from stagesync.agent import brake, followed, pauses, ties
+from stagesync.agent import brake, closed, followed, pauses, ties
 from stagesync.agent.connection import Agent, Connected
 from stagesync.agent.pull import Pulled, pull
 from stagesync.agent.running import Override, Running, RunResult, guarded, running
@@ -107,9 +107,10 @@ def _observe(agent: Agent, result: RunResult, connected: Connected, *, write: bo
     _record(agent, result, connected, judgements)
     ends = followed.ends(agent, result.run, connected, tasks, states)
     open_tasks = _open(tasks, ends, refused)
-    return planner.plan(
+    plan = planner.plan(
         judgements, _situation(agent, connected, pulled, judgements, tasks=open_tasks, as_of=result.as_of)
     )
+    return closed.anew(agent.ledger, connected.name, plan)
 
 
 def audit(agent: Agent, connected: Connected, pulled: Pulled, as_of: datetime) -> list[Judgement]:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 
+from stagesync.agent import closed
 from stagesync.agent.connection import Agent, Connected
 from stagesync.audit.judgement import Judgement
 from stagesync.connectors.base import Following
@@ -92,7 +93,10 @@ def ends(
     found: dict[str, TaskEnd] = {}
     for task in tasks:
         state = known.get(task.crm_id or "")
-        if task.crm_id is not None and state is not None and state.ended is not None:
+        if task.crm_id is None or state is None or state.ended is None:
+            continue
+        # A task that a revert closed is followed again, and nobody ended it.
+        if task.crm_id not in closed.by_us(agent.ledger, connected.name, task.object, task.record):
             at = state.at or _first_seen(agent, run, connected, task, state.ended)
             found[task.crm_id] = TaskEnd(how=state.ended, at=at)
     return found
