@@ -34,6 +34,7 @@ bench: $(VENV)/.installed-dev ## install rivals in .venv-bench and measure the a
 	@.venv-bench/bin/python benchmarks/audit_engine.py
 	@.venv-bench/bin/python benchmarks/audit_export.py
 	@.venv-bench/bin/python benchmarks/audit_pages.py
+	@.venv-bench/bin/python benchmarks/log_list.py
 	@.venv-bench/bin/python benchmarks/pull_hubspot.py
 	@.venv-bench/bin/python benchmarks/pull_salesforce.py
 

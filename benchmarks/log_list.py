@@ -1,6 +1,6 @@
 """How long a look into a large ledger takes: one record, one owner, one rule, one run, one kind, one day.
 
-    make bench            (or: python benchmarks/log_list.py --findings 1000000)
+    make bench            (or: python benchmarks/log_list.py --records 300000)
 
 The ledger is written by the product's own recording: a first run finds a fault in most records, nineteen more tell what
 came, changed and went, and each corrects stages and opens tasks. Then each question is asked as `stagesync log list`
@@ -95,11 +95,10 @@ def batches(found: Open) -> Iterator[Batch]:
         )
 
 
-def fill(ledger: Ledger, findings: int) -> None:
-    """Twenty runs that tell so many findings together."""
+def fill(ledger: Ledger, records: int) -> None:
+    """Twenty runs that tell more than three findings of each record, together."""
     chance = random.Random(7)  # noqa: S311  (made-up records)
-    first, each = findings * 6 // 10, findings * 4 // 10 // (RUNS - 1)
-    records = first // 2
+    first, each = records * 2, records * 4 // 3 // (RUNS - 1)
     found: Open = {kind: {} for kind in RULES}
     for number in range(first):
         found[RULES[number % 2 + 2 * (number // 2 % 2)]][number // 2] = 0
@@ -179,16 +178,17 @@ def questions(ledger: Ledger, chance: random.Random) -> dict[str, Callable[[], o
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--findings", type=int, default=1_000_000)
+    parser.add_argument("--records", type=int, default=300_000)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--url")
     options = parser.parse_args()
     with TemporaryDirectory() as folder, Ledger.open(options.url or f"sqlite:///{folder}/ledger.db") as ledger:
         begun = time.perf_counter()
         if not ledger.count():
-            fill(ledger, options.findings)
+            fill(ledger, options.records)
         told = sum(ledger.count(kind=f"finding.{what}") for what in ("opened", "changed", "resolved"))
-        print(f"{told:,} findings told, {ledger.count():,} entries; written in {time.perf_counter() - begun:.0f} s")
+        seconds = time.perf_counter() - begun
+        print(f"{options.records:,} records, {told:,} findings told, {ledger.count():,} entries; {seconds:.0f} s")
         taken: dict[str, list[tuple[float, float]]] = {}
         chance = random.Random(11)  # noqa: S311  (which to ask for)
         for _ in range(options.rounds):

@@ -18,6 +18,7 @@ BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
         "audit_engine.py",
         "audit_export.py",
         "audit_pages.py",
+        "log_list.py",
         "pull_hubspot.py",
         "pull_salesforce.py",
     ],
