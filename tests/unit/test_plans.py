@@ -68,6 +68,9 @@ def changes(draw: st.DrawFn) -> Change:
         stage_from=draw(st.none() | WORDS),
         stage_to=draw(st.none() | WORDS),
         crm_id=draw(st.none() | WORDS),
+        escalates=draw(st.none() | WORDS),
+        asked_by=draw(st.none() | WORDS),
+        adds=draw(st.none() | WORDS),
         **more,
     )
 
