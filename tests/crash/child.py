@@ -9,6 +9,7 @@ import threading
 import time
 import traceback
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from multiprocessing.connection import Connection
@@ -20,7 +21,10 @@ import uvicorn
 from starlette.applications import Starlette
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from stagesync.agent import cycle
+from stagesync.agent import cycle, plan_files
+from stagesync.agent.connection import Agent
+from stagesync.agent.running import RunResult
+from stagesync.errors import StageSyncError, UsageError
 from stagesync.settings import load_settings
 from stagesync.wiring import opened
 
@@ -36,11 +40,14 @@ COMPANIES: Mapping[str, Played] = {"salesforce": SalesforceCompany, "hubspot": H
 
 @dataclass(frozen=True, kw_only=True)
 class Morning:
-    """One run of the agent in ``folder``, ``minutes`` after the first. It dies before the effect ``kill_at``."""
+    """One run of the agent in ``folder``, ``minutes`` after the first. It dies before the effect ``kill_at``.
+    ``by_file`` is with a plan in a file, which is made, approved and applied, or whatever of that is still to be done.
+    """
 
     folder: Path
     minutes: float
     kill_at: int | None = None
+    by_file: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,7 +71,7 @@ def run_agent(pipe: Connection, morning: Morning) -> None:
     watch(effects, morning.folder)
     try:
         with opened(load_settings(morning.folder / SETTINGS), write=True, clock=lambda: now) as agent:
-            result = cycle.run(agent, command="run", write=True)
+            result = _by_file(agent, morning.folder / "plan.json") if morning.by_file else _run(agent)
         planned = [f"{change.kind} {change.record_name}" for change in result.plan.changes]
         said = "; ".join(f"{name}: {error}" for name, error in result.errors.items())
         done = Done(
@@ -76,9 +83,23 @@ def run_agent(pipe: Connection, morning: Morning) -> None:
         )
         effects.about_to("end")
         pipe.send(done)
+    except StageSyncError as error:
+        pipe.send(Done(effects=effects.seen, planned=[], settled=0, exit_code=error.exit_code, said=str(error)))
     except Exception as error:  # noqa: BLE001 - told to the test, which fails
         traceback.print_exc()
         pipe.send(f"{type(error).__name__}: {error}")
+
+
+def _run(agent: Agent) -> RunResult:
+    return cycle.run(agent, command="run", write=True)
+
+
+def _by_file(agent: Agent, file: Path) -> RunResult:
+    if not file.exists():
+        plan_files.write(file, plan_files.made(agent, cycle.run(agent, command="plan", write=False)))
+    with suppress(UsageError):  # all rows are approved already
+        plan_files.approve(file, agent.ledger, agent.facts, only=(), without=(), by="Ada", note="", at=agent.clock())
+    return plan_files.apply_file(agent, file)
 
 
 def serve(pipe: Connection, crm: str, folder: Path, marked: bool) -> None:

@@ -11,7 +11,7 @@ import os
 import shutil
 import signal
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -60,24 +60,32 @@ class Case:
     crm: Crm
     ledger_url: str
 
-    def run(self, minutes: float, kill_at: int | None = None) -> Done:
+    def run(self, minutes: float, kill_at: int | None = None, *, by_file: bool = False) -> Done:
         """One run of the agent. Raises Killed."""
+        return self.begin(minutes, kill_at, by_file=by_file)()
+
+    def begin(self, minutes: float, kill_at: int | None = None, *, by_file: bool = False) -> Callable[[], Done]:
+        """A run that goes on by itself; call what is given to wait for its end."""
         self.crm.ask("minutes", minutes)
         ours, theirs = CONTEXT.Pipe()
-        morning = Morning(folder=self.folder / "agent", minutes=minutes, kill_at=kill_at)
+        morning = Morning(folder=self.folder / "agent", minutes=minutes, kill_at=kill_at, by_file=by_file)
         process = CONTEXT.Process(target=run_agent, args=(theirs, morning))
         process.start()
         theirs.close()
-        try:
-            said = ours.recv()
-        except EOFError:
-            said = None
-        process.join(PATIENCE)
-        if said is None:
-            assert process.exitcode == -signal.SIGKILL, self.words()
-            raise Killed
-        assert isinstance(said, Done), f"{said}\n{self.words()}"
-        return said
+
+        def ended() -> Done:
+            try:
+                said = ours.recv()
+            except EOFError:
+                said = None
+            process.join(PATIENCE)
+            if said is None:
+                assert process.exitcode == -signal.SIGKILL, self.words()
+                raise Killed
+            assert isinstance(said, Done), f"{said}\n{self.words()}"
+            return said
+
+        return ended
 
     def words(self) -> str:
         """What the agents wrote to standard output and error."""
