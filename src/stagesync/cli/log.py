@@ -183,10 +183,12 @@ def _write_parquet(entries: Iterator[Entry], out: Path) -> None:
             at = pl.col("at").str.to_datetime(time_unit="us", time_zone="UTC")
             rows.with_columns(at).write_parquet(Path(folder) / f"{parts:08}.parquet")
             parts += 1
-        pl.scan_parquet(Path(folder) / "*.parquet").sink_parquet(out, maintain_order=True)
+        pl.scan_parquet(Path(folder) / "*.parquet").sink_parquet(out, maintain_order=True, row_group_size=GROUP)
 
 
 PART = 5_000
+GROUP = 20_000
+"""Rows of a Parquet file that are held at once while it is written."""
 _WRITERS = {Exported.CSV: _write_csv, Exported.JSONL: _write_json_lines, Exported.PARQUET: _write_parquet}
 
 
