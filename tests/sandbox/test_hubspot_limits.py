@@ -228,6 +228,14 @@ def test_an_expired_token_is_renewed_once(crm: Portals) -> None:
     assert crm.renewals() == 2
 
 
+def test_an_app_knows_its_scopes_from_its_token(crm: Portals) -> None:
+    before = crm.portal.calls.copy()
+    assert crm.oauth().scopes() == frozenset(crm.portal.scopes())
+    assert crm.portal.calls - before == {"POST /oauth/v1/token": 1}
+    crm.portal.faults.read_only_token = True
+    assert "crm.objects.deals.write" not in (crm.oauth().scopes() or ())
+
+
 def test_threads_renew_a_token_once_between_them(crm: Portals) -> None:
     reader = crm.oauth()
     with ThreadPoolExecutor(8) as threads:

@@ -105,6 +105,10 @@ class Client:
         """The token that the next call would use."""
         return self._token(self._tokens.current)
 
+    def granted_scopes(self) -> frozenset[str]:
+        """What an app's token is good for; empty where none was asked for yet, or it is no app's."""
+        return self._tokens.scopes
+
     def set_time_zone(self, name: str | None) -> None:
         """Where the portal is: its day ends there."""
         with suppress(ZoneInfoNotFoundError, ValueError, OSError):

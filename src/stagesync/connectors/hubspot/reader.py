@@ -77,8 +77,11 @@ class HubSpotReader:
         return Account(portal_id=info.hub_id)
 
     def scopes(self) -> frozenset[str] | None:
-        """What the token may do; None where HubSpot does not say: it knows private apps alone."""
+        """What the token may do; None where HubSpot does not say. An app is told when it gets its token; who asks
+        afterwards gets an answer for private apps alone."""
         body = {"tokenKey": self._transport.access_token()}
+        if granted := self._transport.granted_scopes():
+            return granted
         try:
             info = self._transport.ask(TokenInfo, Request(path=self._transport.paths.token_info, body=body))
         except (Refusal, CredentialsRefused):

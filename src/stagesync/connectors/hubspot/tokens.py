@@ -53,12 +53,18 @@ class Tokens:
         self._lock = threading.Lock()
         self._renew_at: float | None = None
         self._portal: int | None = None
+        self._scopes: frozenset[str] = frozenset()
         self._refusal: CredentialsRefused | None = None
 
     @property
     def renewable(self) -> bool:
         """Whether there is a way to ask for another token."""
         return self._app is not None
+
+    @property
+    def scopes(self) -> frozenset[str]:
+        """What the token was said to be good for when it was given; empty for one that nobody gave."""
+        return self._scopes
 
     def current(self) -> str:
         """The token to use; a new one before the old one ends."""
@@ -88,7 +94,7 @@ class Tokens:
             self._refusal = error
             raise
         self._portal = granted.hub_id or self._portal
-        self._token = granted.access_token
+        self._token, self._scopes = granted.access_token, frozenset(granted.scopes)
         life = max(granted.expires_in, 0)
         self._renew_at = self._timer() + max(life - EARLY_SECONDS, life / 2)
         log.info("hubspot.token.renewed", seconds=life)

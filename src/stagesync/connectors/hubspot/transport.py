@@ -60,6 +60,10 @@ class ReadTransport:
         """The token that the next call would use."""
         return self._client.access_token()
 
+    def granted_scopes(self) -> frozenset[str]:
+        """What an app's token is good for; empty where none was asked for yet, or it is no app's."""
+        return self._client.granted_scopes()
+
     def set_time_zone(self, name: str | None) -> None:
         """Where the portal is."""
         self._client.set_time_zone(name)
