@@ -95,7 +95,7 @@ def change(crm: str, place: tuple[str, str, str, str], number: int, kind: Any) -
         owner=owner,
     )
     return Change(
-        key=f"stagesync-{number:024x}",
+        key=f"stagesync-{number:020x}",
         kind=kind,
         connection="crm",
         object=table,
