@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
+from multiprocessing import forkserver
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,7 @@ from tests.ledger.rawsql import execute
 
 from .child import Done, Morning, run_agent, serve
 from .company import State, Write
-from .configuration import SECRETS, configure
+from .configuration import configure
 
 SECOND_MORNING = 24 * 60.0
 """Minutes after the first."""
@@ -113,10 +114,17 @@ CONTEXT = multiprocessing.get_context("forkserver")
 
 
 def start_server() -> None:
-    """Say what the process loads from which all others are forked. It finds our modules where this one does."""
-    os.environ["PYTHONPATH"] = os.pathsep.join([*filter(None, sys.path), os.environ.get("PYTHONPATH", "")])
-    os.environ.update(SECRETS)
+    """Start the process from which all others are forked. It finds our modules where this one does."""
     CONTEXT.set_forkserver_preload(["tests.crash.hurry", "tests.crash.warm"])
+    before = os.environ.get("PYTHONPATH")
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [*sys.path, before]))
+    try:
+        forkserver.ensure_running()
+    finally:
+        if before is None:
+            del os.environ["PYTHONPATH"]
+        else:
+            os.environ["PYTHONPATH"] = before
 
 
 @dataclass(frozen=True)
