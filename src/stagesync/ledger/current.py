@@ -12,6 +12,7 @@ from functools import cache, lru_cache
 from itertools import count, repeat
 from typing import Any, NamedTuple
 
+import msgspec
 from sqlalchemy import ColumnElement, Connection, Insert, Table, bindparam, delete, insert, update
 from sqlalchemy.dialects import postgresql, sqlite
 
@@ -52,6 +53,8 @@ class Moved:
 FindingPlace = tuple[str, str, str, str]
 """Connection, object, rule and record."""
 
+DIGEST = 32
+"""Bytes of the digest of an essence."""
 _DONE = frozenset({Result.APPLIED, Result.ALREADY_SO})
 _CLOSED = _DONE | {Result.SUPERSEDED}  # a rep closed or deleted it first: it is not ours to follow any more
 
@@ -61,8 +64,8 @@ class Standing:
     """What a stretch of entries leaves open (a row) or closes (None), by table."""
 
     findings: dict[FindingPlace, Life] = field(default_factory=dict)
-    moved: list[tuple[object, ...]] = field(default_factory=list)
-    """Rows of findings of which all is known; a look-up for each would cost as much as the table."""
+    moved: list[tuple[Link, Moved]] = field(default_factory=list)
+    """Entries of which all is known that the table of findings needs."""
     owners: list[tuple[str, int, int]] = field(default_factory=list)
     """Owner, number of an entry that tells many findings, and how many of them are of records of this owner."""
     stages: list[tuple[str, str, str, int, int, bool]] = field(default_factory=list)
@@ -104,8 +107,7 @@ class Standing:
         owned = Counter(owner for owner in told.owners if owner is not None)
         self.owners += [(codec.column_text(owner) or "", link.seq, count_) for owner, count_ in sorted(owned.items())]
         if moved is not None:
-            digests = moved.digests or repeat(None)
-            self.moved.extend(zip(*map(repeat, of), moved.records, repeat(link.seq), count(), digests, strict=False))
+            self.moved.append((link, moved))
             return
         places = zip(*map(repeat, of), codec.column_texts([*told.records]), strict=False)
         lives = zip(repeat(link.seq), count(), repeat(link.body if open_ else None), strict=False)
@@ -153,7 +155,9 @@ class Standing:
                 open_tasks.c.connection == bindparam("of"), open_tasks.c.crm_id == bindparam("id")
             )
             connection.execute(closing, [{"of": of, "id": crm_id} for of, crm_id in sorted(self.closed)])
-        lives = self.moved + [(*place, *_with_digest(life)) for place, life in self.findings.items()]
+        for link, moved in self.moved:
+            _move(connection, link, moved)
+        lives = [(*place, *_with_digest(life)) for place, life in self.findings.items()]
         if lives:
             write_many(connection, _upsert(finding_lives, connection.dialect.name), lives)
         if self.owners:
@@ -220,6 +224,31 @@ def _digest(body: str) -> bytes:
 @lru_cache(maxsize=16)
 def _digests(body: str) -> Sequence[bytes]:
     return [essence_of(finding) for finding in _findings(body).objects()]
+
+
+# The rows are made inside the database: handing over each costs three times its place in the table.
+_UPSERT = """ON CONFLICT (connection, object, rule, record)
+    DO UPDATE SET seq = excluded.seq, place = excluded.place, digest = excluded.digest"""
+_MOVE = {
+    "sqlite": f"""INSERT INTO finding_lives (connection, object, rule, record, seq, place, digest)
+        SELECT ?, ?, ?, value, ?, key, substr(?, 1 + key * {DIGEST}, {DIGEST}) FROM json_each(?) WHERE true {_UPSERT}""",
+    "postgresql": f"""INSERT INTO finding_lives (connection, object, rule, record, seq, place, digest)
+        SELECT %s, %s, %s, told.record, %s, told.place - 1, told.digest
+        FROM unnest(%s::bytea[], %s::text[]) WITH ORDINALITY AS told(digest, record, place) {_UPSERT}""",
+}
+
+
+def _move(connection: Connection, link: Link, moved: Moved) -> None:
+    """Follow the findings of one entry."""
+    digests: object
+    records: object
+    if connection.dialect.name == "sqlite":
+        digests = None if moved.digests is None else b"".join(moved.digests)
+        records = msgspec.json.encode(moved.records).decode()
+    else:
+        digests, records = list(moved.digests or [None] * len(moved.records)), list(moved.records)
+    of = (link.connection or "", link.object or "", link.rule or "")
+    connection.exec_driver_sql(_MOVE[connection.dialect.name], (*of, link.seq, digests, records))
 
 
 def _store(connection: Connection, table: Table, places: Mapping[Place, Row | None]) -> None:
