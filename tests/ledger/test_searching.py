@@ -11,9 +11,8 @@ import pytest
 from sqlalchemy import event
 
 from stagesync.ledger import Entry, Ledger
-from stagesync.ledger.portions import portions
 from stagesync.model.changes import Result
-from stagesync.model.findings import Evidence, Verdict, columns_of
+from stagesync.model.findings import Evidence, Verdict, batches_of
 
 from .samples import CONNECTION, NOON, finding, later, outcome, stage_change, task_change, told
 
@@ -21,7 +20,7 @@ from .samples import CONNECTION, NOON, finding, later, outcome, stage_change, ta
 @pytest.fixture
 def filled(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> Ledger:
     """Three runs with findings of two rules that came, changed and went, in portions of three, and with changes."""
-    monkeypatch.setattr("stagesync.ledger.findings.portions", lambda found: portions(found, 3))
+    monkeypatch.setattr("stagesync.ledger.findings.ENTRY", 3)
     for number in range(3):
         at = later(60 * number)
         run = ledger.start_run(command="run", at=at, facts={})
@@ -69,16 +68,17 @@ def test_every_combination_of_filters_finds_what_holds(filled: Ledger) -> None:
             assert filled.count(**where) == total
 
 
-def test_portions_say_together_what_was_told_at_once() -> None:
+def test_parts_say_together_what_is_told_at_once() -> None:
     some = [
         finding(number, evidence=tuple(_evidence(name) for name in names), amount=float(number))
         for number, names in enumerate(["ab", "b", "", "ba", "abc", "c", "a"])
     ]
+    (batch,) = batches_of(some)
     for size in range(1, 9):
-        parts = list(portions(columns_of(some), size))
-        assert [one for _, part in parts for one in part.objects()] == some
-        assert [number for part, _ in parts for number in range(7)[part]] == list(range(7))
-        assert all(told_.of for _, part in parts for told_ in part.evidence)
+        parts = list(batch.told(range(7), size))
+        assert [one for part in parts for one in part.objects()] == some
+        assert all(len(part.record) <= size for part in parts)
+        assert all(told_.of for part in parts for told_ in part.evidence)
 
 
 def _evidence(name: str) -> Evidence:

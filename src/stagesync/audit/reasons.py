@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
-from typing import NamedTuple
 
 import polars as pl
 
-from stagesync.model.findings import Evidence, Verdict
+from stagesync.model.findings import Evidence, Verdict, Words
 from stagesync.model.tables import UNREADABLE
 from stagesync.policy.definitions import Criterion
 
@@ -53,39 +52,28 @@ def source_of(criterion: Criterion, sources: Mapping[str, str]) -> str | None:
     return ", ".join(dict.fromkeys([sources[item] for item in criterion.items if item in sources])) or None
 
 
-class Words(NamedTuple):
-    """What is said of one criterion for some records, and the values that were looked at."""
-
-    reasons: list[str]
-    values: list[str | None]
-
-
 FEW = 64
 """So many records are told faster one after the other than in columns."""
 
 
 def words_of(
-    criterion: Criterion, verdict: Verdict, known: pl.DataFrame, records: int, unknown: Mapping[str, str]
-) -> Words:
+    criterion: Criterion, verdict: Verdict, known: pl.DataFrame, unknown: Mapping[str, str]
+) -> Sequence[Words]:
     """What ``evidence_for`` says of a criterion for each of some records.
 
     ``known`` has a row for each of them, with the known items that the criterion asks for alone.
     """
-    if verdict is Verdict.UNKNOWN or not known.columns:
-        one = evidence_for(criterion, verdict, {}, unknown, {})
-        return Words([one.reason] * records, [one.value] * records)
-    if records <= FEW:
-        told = [evidence_for(criterion, verdict, values, unknown, {}) for values in known.iter_rows(named=True)]
-        return Words([one.reason for one in told], [one.value for one in told])
+    if verdict is Verdict.UNKNOWN or known.height <= FEW:
+        told = (evidence_for(criterion, verdict, values, unknown, {}) for values in known.iter_rows(named=True))
+        return [(one.reason, one.value) for one in told]
     items = [item for item in criterion.items if item not in unknown]
     shown = [shown_in_columns(item, known.schema[item]) for item in items]
     said = [_said_in_columns(item, value, known) for item, value in zip(items, shown, strict=True)]
     if verdict is Verdict.NOT_MET:
         said.append(pl.lit(f"needs {criterion.text}"))
-    words = known.select(
+    return known.select(
         pl.concat_str(said, separator="; ").alias(":reason"), pl.concat_str(shown, separator=", ").alias(":value")
-    )
-    return Words(words[":reason"].to_list(), words[":value"].to_list())
+    ).rows()
 
 
 def _said_in_columns(item: str, shown: pl.Expr, known: pl.DataFrame) -> pl.Expr:

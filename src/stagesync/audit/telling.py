@@ -5,26 +5,27 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
 from stagesync.audit import essences
+from stagesync.audit.distinct import Distinct, Places, different, distinct
 from stagesync.audit.evidence import EvidenceFrame
 from stagesync.audit.findings import Positions
-from stagesync.audit.reasons import BLANK, Words, shown_in_columns, source_of, words_of
+from stagesync.audit.reasons import BLANK, evidence_for, shown_in_columns, source_of, words_of
 from stagesync.audit.verdicts import Verdicts
 from stagesync.model.changes import Mode
-from stagesync.model.findings import Batch, Cited, Finding, Findings, Kind, Severity, Told, Verdict, code_of
+from stagesync.model.findings import Batch, Cited, Finding, Findings, Kind, Severity, Told, Verdict, Words, code_of
 from stagesync.model.tables import UNREADABLE
 from stagesync.policy.definitions import Criterion, Definition
 
-PART = 10_000
+PART = 50_000
 """How many findings are told at a time."""
 
 Rows = npt.NDArray[np.uint32]
-Places = npt.NDArray[np.intp]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,6 +40,29 @@ class _Mention:
     def code(self) -> str:
         cited = self.cited
         return code_of(cited.criterion, cited.verdict, cited.source, cited.ask, cited.because)
+
+
+@dataclass(frozen=True)
+class _Said:
+    """What is said of one mention, for the findings at the places (ascending) that it is about."""
+
+    which: Places
+    cited: Cited
+    words: Distinct[Words]
+
+    def about(self, part: slice) -> bool:
+        """Whether it is about any finding of a stretch."""
+        here = self._here(part)
+        return here != slice(here.start, here.start)
+
+    def told(self, part: slice) -> Told:
+        """What is said of the findings of a stretch, by their places in it."""
+        here = self._here(part)
+        return Told(cited=self.cited, of=(self.which[here] - part.start).tolist(), words=self.words.part(here))
+
+    def _here(self, part: slice) -> slice:
+        start, stop = np.searchsorted(self.which, (part.start, part.stop)).tolist()
+        return slice(start, stop)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,11 +87,12 @@ class Telling:
         for part in findings.iter_slices(PART):
             made: dict[int, Finding] = {}
             for kind, rule, group in _by_rule(part.with_row_index("place")):
-                made.update(zip(group["place"].to_list(), self.told(kind, rule, group).objects(), strict=True))
+                (told,) = self.told(kind, rule, group, PART)
+                made.update(zip(group["place"].to_list(), told.objects(), strict=True))
             yield from (made[place] for place in range(part.height))
 
     def batches(self, findings: pl.DataFrame) -> Iterator[Batch]:
-        """Findings by their essence, rule by rule, a few thousand at a time."""
+        """Findings by their essence, rule by rule, some thousands at a time."""
         for kind, rule, group in _by_rule(findings):
             for part in group.iter_slices(PART):
                 rows = part["row"].to_numpy()
@@ -80,36 +105,40 @@ class Telling:
                     rule=rule,
                     records=self.records["record"].gather(rows).to_list(),
                     essences=essences.essences(facts, codes),
-                    some=partial(self._chosen, kind, rule, part),
+                    told=partial(self._chosen, kind, rule, part),
                 )
 
-    def _chosen(self, kind: Kind, rule: str, part: pl.DataFrame, places: Sequence[int]) -> Findings:
-        return self.told(kind, rule, part if len(places) == part.height else part[list(places)])
+    def _chosen(
+        self, kind: Kind, rule: str, part: pl.DataFrame, places: Sequence[int], at_once: int
+    ) -> Iterator[Findings]:
+        return self.told(kind, rule, part if len(places) == part.height else part[list(places)], at_once)
 
-    def told(self, kind: Kind, rule: str, findings: pl.DataFrame) -> Findings:
-        """Findings of one rule in columns, with the evidence for them."""
-        rows = findings["row"]
-        of = {name: self.records[name].gather(rows) for name in _OF_RECORD}
-        return Findings(
-            connection=self.connection,
-            object=self.object,
-            kind=kind,
-            rule=rule,
-            record=of["record"].to_list(),
-            record_name=of["name"].to_list(),
-            owner=of["owner"].to_list(),
-            owner_name=of["owner_name"].to_list(),
-            severity=[_SEVERITIES[severity] for severity in findings["severity"].to_list()],
-            mode=[_MODES[mode] for mode in findings["mode"].to_list()],
-            stage=of["place"].to_list(),
-            native_stage=of["native"].to_list(),
-            pipeline=of["pipeline"].to_list(),
-            earned=self._earned(kind, rows.to_numpy()).to_list(),
-            since=_texts(findings["since"]),
-            since_source=of["since_source"].to_list(),
-            amount=of["amount"].to_list(),
-            evidence=self._evidence(kind, rule, rows.to_numpy(), findings["detail"]),
-        )
+    def told(self, kind: Kind, rule: str, findings: pl.DataFrame, at_once: int) -> Iterator[Findings]:
+        """Findings of one rule in columns with the evidence for them, so many at a time."""
+        rows = findings["row"].to_numpy()
+        each = self.records.select(**_OF_RECORD)[rows].with_columns(since=_texts(findings["since"]))
+        again = {name: of_records.at(rows) for name, of_records in self._again.items()}
+        again["earned"] = distinct(self._earned(kind, rows))
+        again["severity"] = distinct(findings["severity"]).map(Severity)
+        again["mode"] = distinct(findings["mode"]).map(Mode)
+        evidence = [*self._evidence(kind, rule, rows, findings["detail"])]
+        for start in range(0, findings.height, at_once):
+            part = slice(start, start + at_once)
+            columns: dict[str, Any] = {name: each[name][part].to_list() for name in each.columns}
+            columns |= {name: column.part(part) for name, column in again.items()}
+            yield Findings(
+                connection=self.connection,
+                object=self.object,
+                kind=kind,
+                rule=rule,
+                evidence=[said.told(part) for said in evidence if said.about(part)],
+                **columns,
+            )
+
+    @cached_property
+    def _again(self) -> Mapping[str, Distinct[Any]]:
+        """Columns of findings that their records bring along, of all judged records."""
+        return {name: distinct(self.records[column]) for name, column in _AGAIN.items()}
 
     def _earned(self, kind: Kind, rows: Rows) -> pl.Series:
         """The stages that records have earned, as far as the kind is about that; null below the first."""
@@ -119,36 +148,38 @@ class Telling:
         # Position -1, below the first, reads the null at the end.
         return names.gather(pl.Series(np.where(position < 0, len(names) - 1, position)))
 
-    def _evidence(self, kind: Kind, rule: str, rows: Rows, detail: pl.Series) -> list[Told]:
+    def _evidence(self, kind: Kind, rule: str, rows: Rows, detail: pl.Series) -> Iterator[_Said]:
         """The evidence for findings of a rule, gathered mention by mention for all of them that it is about."""
-        told = []
         for mention in self._mentions(kind, rule, rows):
-            if mention.criterion is None:
-                words = self._own_words(mention, rows, detail)
+            criterion, cited = mention.criterion, mention.cited
+            if criterion is None:
+                words = self._own_words(cited, rows, detail)
             else:
-                words = self._words(mention.criterion, mention.cited.verdict, rows[mention.which])
+                words = self._words(criterion, cited.verdict, rows[mention.which])
                 if kind is Kind.CONTRADICTION:
-                    words = Words([f"{mention.cited.because} ({reason})" for reason in words.reasons], words.values)
-            of = mention.which.tolist()
-            told.append(Told(cited=mention.cited, of=of, reason=words.reasons, value=words.values))
-        return told
+                    words = words.map(partial(_with, cited.because))
+            yield _Said(mention.which, cited, words)
 
-    def _own_words(self, mention: _Mention, rows: Rows, detail: pl.Series) -> Words:
+    def _own_words(self, cited: Cited, rows: Rows, detail: pl.Series) -> Distinct[Words]:
         """Words that the findings bring along; what they are about is an item of evidence, or nothing."""
-        item = mention.cited.criterion.partition(".")[2]
-        reasons: list[str] = detail.to_list()
-        if not item:
-            return Words(reasons, [None] * len(rows))
+        item = cited.criterion.partition(".")[2]
         known = self.evidence.rows
-        if item not in known.columns:
-            return Words(reasons, [BLANK] * len(rows))
-        shown = known.select(item)[rows].select(shown_in_columns(item, known.schema[item]))
-        return Words(reasons, shown.to_series().to_list())
+        if item in known.columns:
+            shown = known.select(item)[rows].select(shown_in_columns(item, known.schema[item])).to_series()
+        else:
+            shown = pl.Series([BLANK if item else None], dtype=pl.String).new_from_index(0, len(rows))
+        said, of = different(pl.DataFrame([detail.alias("reason"), shown.alias("value")]))
+        return Distinct(said.rows(), of)
 
-    def _words(self, criterion: Criterion, verdict: Verdict, rows: Rows) -> Words:
+    def _words(self, criterion: Criterion, verdict: Verdict, rows: Rows) -> Distinct[Words]:
+        unknown = self.evidence.unknown
         names = [name for item in criterion.items for name in (item, item + UNREADABLE)]
         known = self.evidence.rows.select(name for name in names if name in self.evidence.rows.columns)
-        return words_of(criterion, verdict, known[rows] if known.columns else known, len(rows), self.evidence.unknown)
+        if not known.columns:
+            one = evidence_for(criterion, verdict, {}, unknown, {})
+            return Distinct([(one.reason, one.value)], np.zeros(len(rows), dtype=np.intp))
+        said, of = different(known[rows])
+        return Distinct(words_of(criterion, verdict, said, unknown), of)
 
     def _mentions(self, kind: Kind, rule: str, rows: Rows) -> Iterator[_Mention]:
         """What the findings of one rule point at, in order: criteria, or the rule itself."""
@@ -201,9 +232,14 @@ class Telling:
                 yield criterion, rung.position
 
 
-def _texts(moments: pl.Series) -> list[str | None]:
+def _texts(moments: pl.Series) -> pl.Series:
     """Moments (UTC) as text, with as much of a second as there is."""
-    return moments.dt.strftime("%Y-%m-%dT%H:%M:%S%.fZ").to_list()
+    return moments.dt.strftime("%Y-%m-%dT%H:%M:%S%.fZ")
+
+
+def _with(because: str, said: Words) -> Words:
+    reason, value = said
+    return f"{because} ({reason})", value
 
 
 def _by_rule(findings: pl.DataFrame) -> Iterator[tuple[Kind, str, pl.DataFrame]]:
@@ -214,22 +250,31 @@ def _by_rule(findings: pl.DataFrame) -> Iterator[tuple[Kind, str, pl.DataFrame]]
 
 def _codes(mentions: Sequence[_Mention], findings: int) -> pl.Series:
     """The codes of what each finding points at, in the order in which it is told, as one text."""
-    if len(mentions) == 1 and len(mentions[0].which) == findings:
-        return pl.Series([mentions[0].code]).new_from_index(0, findings)
-    places = [pl.Series(mention.which, dtype=pl.UInt32) for mention in mentions]
-    codes = [pl.Series([mention.code]).new_from_index(0, len(mention.which)) for mention in mentions]
-    every = pl.DataFrame({"place": pl.Series(range(findings), dtype=pl.UInt32)})
-    if not mentions:
-        return pl.Series([""]).new_from_index(0, findings)
-    found = pl.DataFrame({"place": pl.concat(places), "code": pl.concat(codes)})
-    joined = found.group_by("place", maintain_order=True).agg(pl.col("code").str.join(""))
-    return every.join(joined, on="place", how="left", maintain_order="left")["code"].fill_null("")
+    texts, of = [""], np.zeros(findings, dtype=np.int64)
+    for some in (mentions[start : start + _BITS] for start in range(0, len(mentions), _BITS)):
+        of <<= len(some)
+        for bit, mention in enumerate(some):
+            of[mention.which] |= 1 << bit
+        different, of = np.unique(of, return_inverse=True)
+        texts = [
+            texts[one >> len(some)] + "".join(mention.code for bit, mention in enumerate(some) if one >> bit & 1)
+            for one in different.tolist()
+        ]
+    return pl.Series(texts, dtype=pl.String).gather(of)
 
 
-_OF_RECORD = ("record", "name", "owner", "owner_name", "place", "native", "pipeline", "since_source", "amount")
-# A look-up costs a fifth of what the enumeration's own call does.
-_SEVERITIES: Mapping[str, Severity] = {str(severity): severity for severity in Severity}
-_MODES: Mapping[str, Mode] = {str(mode): mode for mode in Mode}
+_BITS = 20
+"""So many mentions fit into a number beside the number of a text."""
+# Columns of findings by those of their records: what is of each record alone, and what many have.
+_OF_RECORD = {"record": "record", "record_name": "name", "amount": "amount"}
+_AGAIN = {
+    "owner": "owner",
+    "owner_name": "owner_name",
+    "stage": "place",
+    "native_stage": "native",
+    "pipeline": "pipeline",
+    "since_source": "since_source",
+}
 _ASK: Mapping[Kind, str] = {
     Kind.STALLED: "do the next thing with the buyer and log it, or move the record to where it belongs",
     Kind.PLACEHOLDER: "write down what is really known, or leave the field empty",

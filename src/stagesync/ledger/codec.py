@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 import msgspec
 
 from stagesync.model.changes import Change, Outcome
-from stagesync.model.findings import Finding, Findings
+from stagesync.model.findings import Coded, Finding, Findings
 from stagesync.model.waivers import Waiver
 
 _ENCODER = msgspec.json.Encoder(order="sorted")
@@ -49,7 +49,7 @@ class Gone(msgspec.Struct, frozen=True):
     """Findings of one rule that are no more, in columns."""
 
     record: list[str]
-    owner: list[str | None]
+    owner: Coded[str | None]
 
 
 class GoneBody(msgspec.Struct, frozen=True):
@@ -63,7 +63,7 @@ class Said(msgspec.Struct, frozen=True):
     """Of findings in columns the records and owners alone."""
 
     records: list[str] = msgspec.field(name="record")
-    owners: list[str | None] = msgspec.field(name="owner")
+    owners: Coded[str | None] = msgspec.field(name="owner")
 
 
 class SaidBody(msgspec.Struct, frozen=True):
@@ -75,7 +75,7 @@ class SaidBody(msgspec.Struct, frozen=True):
     @property
     def told(self) -> Said:
         """Whichever it tells."""
-        return self.findings or self.gone or Said([], [])
+        return self.findings or self.gone or Said([], Coded([], []))
 
 
 class BeforeBody(msgspec.Struct, frozen=True):

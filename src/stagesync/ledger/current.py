@@ -22,7 +22,7 @@ from stagesync.ledger.database import write_many
 from stagesync.ledger.entry import FINDING_KINDS, EntryKind
 from stagesync.ledger.tables import finding_lives, finding_owners, open_intents, open_tasks, stage_moves
 from stagesync.model.changes import ChangeKind, Result
-from stagesync.model.findings import Findings, essence_of
+from stagesync.model.findings import Coded, Findings, essence_of
 
 Place = tuple[str, str]
 """Connection and key."""
@@ -46,15 +46,13 @@ class Moved:
     ``digests`` is None for resolved ones."""
 
     records: Sequence[str]
-    owners: Sequence[str | None]
+    owners: Coded[str | None]
     digests: Sequence[bytes] | None
 
 
 FindingPlace = tuple[str, str, str, str]
 """Connection, object, rule and record."""
 
-DIGEST = 32
-"""Bytes of the digest of an essence."""
 _DONE = frozenset({Result.APPLIED, Result.ALREADY_SO})
 _CLOSED = _DONE | {Result.SUPERSEDED}  # a rep closed or deleted it first: it is not ours to follow any more
 
@@ -104,8 +102,9 @@ class Standing:
             self.findings[place] = (link.seq, None, link.body if open_ else None)
             return
         told = moved or codec.SAID.decode(link.body).told
-        owned = Counter(owner for owner in told.owners if owner is not None)
-        self.owners += [(codec.column_text(owner) or "", link.seq, count_) for owner, count_ in sorted(owned.items())]
+        owned = ((told.owners.values[number], times) for number, times in Counter(told.owners.of).items())
+        owners = sorted((codec.column_text(owner) or "", times) for owner, times in owned if owner is not None)
+        self.owners += [(owner, link.seq, times) for owner, times in owners]
         if moved is not None:
             self.moved.append((link, moved))
             return
@@ -227,28 +226,28 @@ def _digests(body: str) -> Sequence[bytes]:
 
 
 # The rows are made inside the database: handing over each costs three times its place in the table.
-_UPSERT = """ON CONFLICT (connection, object, rule, record)
+_MOVE = """INSERT INTO finding_lives (connection, object, rule, record, seq, place, digest)
+    SELECT {rows}
+    ON CONFLICT (connection, object, rule, record)
     DO UPDATE SET seq = excluded.seq, place = excluded.place, digest = excluded.digest"""
-_MOVE = {
-    "sqlite": f"""INSERT INTO finding_lives (connection, object, rule, record, seq, place, digest)
-        SELECT ?, ?, ?, value, ?, key, substr(?, 1 + key * {DIGEST}, {DIGEST}) FROM json_each(?) WHERE true {_UPSERT}""",
-    "postgresql": f"""INSERT INTO finding_lives (connection, object, rule, record, seq, place, digest)
-        SELECT %s, %s, %s, told.record, %s, told.place - 1, told.digest
-        FROM unnest(%s::bytea[], %s::text[]) WITH ORDINALITY AS told(digest, record, place) {_UPSERT}""",
+_MOVES = {
+    "sqlite": _MOVE.format(rows="?, ?, ?, value, ?, key, substr(?, 1 + key * 32, 32) FROM json_each(?) WHERE true"),
+    "postgresql": _MOVE.format(
+        rows="""%s, %s, %s, told.record, %s, told.place - 1, told.digest
+        FROM unnest(%s::bytea[], %s::text[]) WITH ORDINALITY AS told(digest, record, place)"""
+    ),
 }
 
 
 def _move(connection: Connection, link: Link, moved: Moved) -> None:
     """Follow the findings of one entry."""
-    digests: object
-    records: object
-    if connection.dialect.name == "sqlite":
-        digests = None if moved.digests is None else b"".join(moved.digests)
-        records = msgspec.json.encode(moved.records).decode()
-    else:
-        digests, records = list(moved.digests or [None] * len(moved.records)), list(moved.records)
+    digests: object = None if moved.digests is None else b"".join(moved.digests)
+    records: object = msgspec.json.encode(moved.records).decode()
+    if connection.dialect.name == "postgresql":
+        digests = list(moved.digests or repeat(None, len(moved.records)))
+        records = list(moved.records)
     of = (link.connection or "", link.object or "", link.rule or "")
-    connection.exec_driver_sql(_MOVE[connection.dialect.name], (*of, link.seq, digests, records))
+    connection.exec_driver_sql(_MOVES[connection.dialect.name], (*of, link.seq, digests, records))
 
 
 def _store(connection: Connection, table: Table, places: Mapping[Place, Row | None]) -> None:

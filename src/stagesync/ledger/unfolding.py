@@ -25,7 +25,8 @@ def unfolded(row: Row[*tuple[Any, ...]], body: str, places: Sequence[int]) -> It
         for place in places:
             before = gone.before[place]
             last = {"last": before[0] if before else None}
-            yield _entry(row, place, gone.gone.record[place], gone.gone.owner[place], last)
+            (owner,) = gone.gone.owner.chosen([place])
+            yield _entry(row, place, gone.gone.record[place], owner, last)
         return
     told = codec.CARRIED.decode(body)
     for place, finding in zip(places, told.findings.chosen(places).objects(), strict=True):

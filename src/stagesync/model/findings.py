@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from functools import lru_cache, partial
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from msgspec import Struct, structs, to_builtins
 
@@ -106,13 +106,33 @@ class Cited(Struct, frozen=True, kw_only=True, gc=False):
     because: str = ""
 
 
+T = TypeVar("T")
+
+
+class Coded(Struct, Generic[T], frozen=True, gc=False):
+    """A column in which values come again: each value once, and for each place the number of its value."""
+
+    values: list[T]
+    of: list[int]
+
+    def __iter__(self) -> Iterator[T]:
+        return map(self.values.__getitem__, self.of)
+
+    def chosen(self, places: Iterable[int]) -> Coded[T]:
+        """What stands at some places, in their order."""
+        return Coded(self.values, [self.of[place] for place in places])
+
+
+Words = tuple[str, str | None]
+"""What is said of something evidence points at: the reason, and the value that was looked at."""
+
+
 class Told(Struct, frozen=True, kw_only=True):
-    """One thing that evidence points at, with reason and value for the finding at each place of ``of``."""
+    """One thing that evidence points at, with what is said of it for the finding at each place of ``of``."""
 
     cited: Cited
     of: list[int]
-    reason: list[str]
-    value: list[str | None]
+    words: Coded[Words]
 
 
 class Findings(Struct, frozen=True, kw_only=True):
@@ -128,34 +148,34 @@ class Findings(Struct, frozen=True, kw_only=True):
     rule: str
     record: list[str]
     record_name: list[str]
-    owner: list[str | None]
-    owner_name: list[str | None]
-    severity: list[Severity]
-    mode: list[Mode]
-    stage: list[str | None]
-    native_stage: list[str | None]
-    pipeline: list[str | None]
-    earned: list[str | None]
+    owner: Coded[str | None]
+    owner_name: Coded[str | None]
+    severity: Coded[Severity]
+    mode: Coded[Mode]
+    stage: Coded[str | None]
+    native_stage: Coded[str | None]
+    pipeline: Coded[str | None]
+    earned: Coded[str | None]
     since: list[str | None]
-    since_source: list[str | None]
+    since_source: Coded[str | None]
     amount: list[float | None]
     evidence: list[Told]
 
     def chosen(self, places: Sequence[int]) -> Findings:
         """Some of them, in the order of the places."""
         numbers = {place: number for number, place in enumerate(places)}
-        return structs.replace(
-            self,
-            evidence=[_only(told, numbers) for told in self.evidence],
-            **{name: [getattr(self, name)[place] for place in places] for name in OF_EACH},
-        )
+        columns: dict[str, Any] = {}
+        for name in OF_EACH:
+            column = getattr(self, name)
+            columns[name] = column.chosen(places) if name in CODED else [column[place] for place in places]
+        return structs.replace(self, evidence=[_only(told, numbers) for told in self.evidence], **columns)
 
     def objects(self) -> Iterator[Finding]:
         """Each finding with its evidence, in order."""
         reasons: list[list[Evidence]] = [[] for _ in self.record]
         for told in self.evidence:
             cited = told.cited
-            for place, reason, value in zip(told.of, told.reason, told.value, strict=True):
+            for place, (reason, value) in zip(told.of, told.words, strict=True):
                 reasons[place].append(
                     Evidence(
                         criterion=cited.criterion,
@@ -185,31 +205,29 @@ class Findings(Struct, frozen=True, kw_only=True):
 def _only(told: Told, numbers: Mapping[int, int]) -> Told:
     """What is told of findings at some places, by their new ones."""
     rows = [n for n, place in enumerate(told.of) if place in numbers]
-    return Told(
-        cited=told.cited,
-        of=[numbers[told.of[n]] for n in rows],
-        reason=[told.reason[n] for n in rows],
-        value=[told.value[n] for n in rows],
-    )
+    return Told(cited=told.cited, of=[numbers[told.of[n]] for n in rows], words=told.words.chosen(rows))
 
 
 OF_EACH = tuple(
     name for name in Findings.__struct_fields__ if name not in {"connection", "object", "kind", "rule", "evidence"}
 )
 """The fields of a finding of which ``Findings`` has a column."""
+CODED = frozenset(OF_EACH) - {"record", "record_name", "since", "amount"}
+"""Those of them in which values come again."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Batch:
-    """Findings of one rule about one object of one connection, of which few may be wanted: ``some`` tells the findings
-    at the given places. ``records`` and ``essences`` (see ``essence_of``) are known of all of them."""
+    """Findings of one rule about one object of one connection, of which few may be wanted: ``told`` tells the findings
+    at the given places, so many at a time. ``records`` and ``essences`` (see ``essence_of``) are known of all of them.
+    """
 
     connection: str
     object: str
     rule: str
     records: Sequence[str]
     essences: Sequence[bytes]
-    some: Callable[[Sequence[int]], Findings]
+    told: Callable[[Sequence[int], int], Iterable[Findings]]
 
 
 def batches_of(findings: Iterable[Finding]) -> Iterator[Batch]:
@@ -224,38 +242,46 @@ def batches_of(findings: Iterable[Finding]) -> Iterator[Batch]:
             rule=rule,
             records=[finding.record for finding in found],
             essences=[essence_of(finding) for finding in found],
-            some=partial(_chosen, found),
+            told=partial(_told, found),
         )
 
 
-def _chosen(findings: Sequence[Finding], places: Sequence[int]) -> Findings:
-    return columns_of([findings[place] for place in places])
+def _told(findings: Sequence[Finding], places: Sequence[int], at_once: int) -> Iterator[Findings]:
+    for start in range(0, len(places), at_once):
+        yield columns_of([findings[place] for place in places[start : start + at_once]])
+
+
+def coded(values: Iterable[T]) -> Coded[T]:
+    """A column with each of its values once, in the order in which they come."""
+    numbers: dict[T, int] = {}
+    of = [numbers.setdefault(value, len(numbers)) for value in values]
+    return Coded(list(numbers), of)
 
 
 def columns_of(findings: Sequence[Finding]) -> Findings:
     """Findings of one rule, at least one, in columns."""
     first = findings[0]
-    columns: dict[str, list[Any]] = {name: [getattr(finding, name) for finding in findings] for name in OF_EACH}
+    columns: dict[str, Any] = {name: [getattr(finding, name) for finding in findings] for name in OF_EACH}
+    columns |= {name: coded(columns[name]) for name in CODED}
     columns["since"] = [None if since is None else to_builtins(since) for since in columns["since"]]
-    told: list[Told] = []
+    told: list[tuple[Cited, list[int], list[Words]]] = []
     for place, finding in enumerate(findings):
         after = -1
         for evidence in finding.evidence:
             # What is told of one finding must stand in its order; so a citation comes again where orders differ.
             cited = _cited(evidence)
-            found = (n for n in range(after + 1, len(told)) if told[n].cited == cited)
+            found = (n for n in range(after + 1, len(told)) if told[n][0] == cited)
             after = next(found, len(told))
             if after == len(told):
-                told.append(Told(cited=cited, of=[], reason=[], value=[]))
-            told[after].of.append(place)
-            told[after].reason.append(evidence.reason)
-            told[after].value.append(evidence.value)
+                told.append((cited, [], []))
+            told[after][1].append(place)
+            told[after][2].append((evidence.reason, evidence.value))
     return Findings(
         connection=first.connection,
         object=first.object,
         kind=first.kind,
         rule=first.rule,
-        evidence=told,
+        evidence=[Told(cited=cited, of=of, words=coded(words)) for cited, of, words in told],
         **columns,
     )
 

@@ -31,20 +31,24 @@ _MOVES = """INSERT INTO stage_moves (connection, object, record, seq, intent, ap
             WHERE kind = 'outcome' AND body LIKE '%"change_kind":"set-stage"%'
               AND (body LIKE '%"result":"applied"%' OR body LIKE '%"result":"already-so"%')"""
 
-# Columns hold no NUL; bodies say it as JSON does.
+# Columns hold no NUL; bodies say it as JSON does, each owner once and for each finding the number of its owner.
 _SQLITE_OWNERS = r"""INSERT INTO finding_owners (owner, seq, findings)
-                    SELECT one.value, entries.seq, count(*)
-                    FROM entries, json_each(replace(entries.body, '\u0000', '\ufffd'), CASE entries.kind
-                         WHEN 'finding.resolved' THEN '$.gone.owner' ELSE '$.findings.owner' END) AS one
-                    WHERE entries.findings IS NOT NULL AND one.value IS NOT NULL
+                    SELECT json_extract(body, path || '.values[' || one.value || ']') AS owner, seq, count(*)
+                    FROM (SELECT seq, replace(body, '\u0000', '\ufffd') AS body,
+                                 CASE kind WHEN 'finding.resolved' THEN '$.gone.owner' ELSE '$.findings.owner' END
+                                 AS path
+                          FROM entries WHERE findings IS NOT NULL), json_each(body, path || '.of') AS one
+                    WHERE owner IS NOT NULL
                     GROUP BY 1, 2"""
 
 _POSTGRES_OWNERS = r"""INSERT INTO finding_owners (owner, seq, findings)
-                       SELECT one.value, entries.seq, count(*)
-                       FROM entries, json_array_elements_text(replace(entries.body, '\u0000', '\ufffd')::json #>
-                            CASE entries.kind WHEN 'finding.resolved' THEN '{gone,owner}'::text[]
-                            ELSE '{findings,owner}'::text[] END) AS one
-                       WHERE entries.findings IS NOT NULL AND one.value IS NOT NULL
+                       SELECT told.owner -> 'values' ->> one.value::integer, told.seq, count(*)
+                       FROM (SELECT seq, replace(body, '\u0000', '\ufffd')::json #>
+                                    CASE kind WHEN 'finding.resolved' THEN '{gone,owner}'::text[]
+                                    ELSE '{findings,owner}'::text[] END AS owner
+                             FROM entries WHERE findings IS NOT NULL) AS told,
+                            json_array_elements_text(told.owner -> 'of') AS one
+                       WHERE told.owner -> 'values' ->> one.value::integer IS NOT NULL
                        GROUP BY 1, 2"""
 
 _SQLITE_TRIGGERS = (
