@@ -41,7 +41,10 @@ from stagesync.policy.expressions.tree import (
 )
 
 SPECIAL = str.maketrans({character: f"\\{character}" for character in r"\.+*?()|[]{}^$#&-~"})
-SHORTEST_STATED = 2
+SAYS = r"(?s)[\p{L}\p{N}].*\S|\S.*[\p{L}\p{N}]"
+"""A letter or a digit, and something else than space beside it."""
+GROWS = 3
+"""So many times the bytes of its lower case can a text have at most: the sign of Kelvin has three and is a k."""
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -95,10 +98,14 @@ def possible(expression: Expression, frame: Frame) -> pl.Expr:
 def stated(column: pl.Expr, placeholders: frozenset[str], pasted: Collection[str] = ()) -> pl.Expr:
     """Boolean, never null: the text says something. Blank, one character, no letter or digit, a listed placeholder
     (case and surrounding space do not matter) or one of the pasted texts, letter for letter, do not."""
-    text = column.str.strip_chars().str.to_lowercase()
-    says = (text.str.len_chars() >= SHORTEST_STATED) & text.str.contains(r"[\p{L}\p{N}]")
+    text = column.str.strip_chars()
+    says = column.str.contains(SAYS)
     if placeholders:
-        says = says & ~text.is_in(sorted(word.lower() for word in placeholders))
+        words = sorted(word.lower() for word in placeholders)
+        # Only what is short enough is put into lower case, which costs as much as all the rest.
+        longest = GROWS * max(len(word.encode()) for word in words)
+        short = pl.when(text.str.len_bytes() <= longest).then(text).str.to_lowercase()
+        says = says & ~short.is_in(words).fill_null(value=False)
     if pasted:
         says = says & ~column.is_in(sorted(pasted))
     return says.fill_null(value=False)

@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, timedelta
 from typing import Any, TypeAlias
 
-from stagesync.audit.masks import SHORTEST_STATED, Frame
+from stagesync.audit.masks import Frame
 from stagesync.model.tables import UNREADABLE, ColumnType
 from stagesync.policy.expressions.tree import (
     And,
@@ -69,6 +69,7 @@ OPERATIONS: Mapping[Operation, Callable[[float, float], float]] = {
     "/": operator.truediv,
 }
 
+SHORTEST_STATED = 2
 SPACE = "\t\n\v\f\r \x85\xa0\u1680\u2028\u2029\u202f\u205f\u3000" + "".join(map(chr, range(0x2000, 0x200B)))
 """Unicode's white space, which polars strips; ``str.strip`` also takes the separators U+001C to U+001F."""
 
@@ -91,8 +92,8 @@ def stated(text: str | None, placeholders: frozenset[str]) -> bool:
     """Whether the text says something; ``placeholders`` are in lower case."""
     if text is None:
         return False
-    text = text.strip(SPACE).lower()
-    return len(text) >= SHORTEST_STATED and any(map(str.isalnum, text)) and text not in placeholders
+    text = text.strip(SPACE)
+    return len(text) >= SHORTEST_STATED and any(map(str.isalnum, text)) and text.lower() not in placeholders
 
 
 def _three_valued(expression: Expression, frame: Frame) -> _Answer:
