@@ -35,8 +35,11 @@ class Distinct(Generic[T]):
 
     def part(self, part: slice) -> Coded[T]:
         """A stretch of the column, with the values that stand there."""
-        used, of = np.unique(self.of[part], return_inverse=True)
-        return Coded([self.values[place] for place in used.tolist()], of.tolist())
+        here = self.of[part]
+        used = np.flatnonzero(np.bincount(here, minlength=len(self.values)))
+        numbers = np.empty(len(self.values), dtype=np.intp)
+        numbers[used] = np.arange(len(used))
+        return Coded([self.values[place] for place in used.tolist()], numbers[here].tolist())
 
 
 def distinct(column: pl.Series) -> Distinct[Any]:

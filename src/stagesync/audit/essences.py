@@ -40,8 +40,9 @@ def facts(findings: pl.DataFrame, records: pl.DataFrame, place: str, earned: pl.
 
 def essences(facts: pl.Series, codes: pl.Series) -> list[bytes]:
     """The essence of each finding out of its facts and the codes of its evidence."""
-    texts = pl.select(pl.concat_str([facts, codes], separator=BETWEEN)).to_series().to_list()
-    return [hashlib.sha256(text.encode()).digest() for text in texts]
+    texts = pl.select(pl.concat_str([facts, codes], separator=BETWEEN).cast(pl.Binary)).to_series().to_list()
+    hashed = hashlib.sha256
+    return [hashed(text).digest() for text in texts]
 
 
 def _bits(amounts: pl.Series) -> pl.Series:

@@ -96,21 +96,18 @@ class FindingsDiff:
     def _check(self, batch: Batch, records: Sequence[str], seen: set[str]) -> None:
         if batch.connection != self.connection:
             raise LedgerError(f"findings are of connection {batch.connection!r}, not {self.connection!r}")
-        for record in records:
-            if record in seen:
-                key = key_of(batch.connection, batch.object, record, batch.rule)
-                raise LedgerError(f"finding {key} comes twice in one run; its key should name one fault")
-            seen.add(record)
+        here = set(records)
+        if len(here) < len(records) or not here.isdisjoint(seen):
+            twice = next(record for place, record in enumerate(records) if record in seen or record in records[:place])
+            key = key_of(batch.connection, batch.object, twice, batch.rule)
+            raise LedgerError(f"finding {key} comes twice in one run; its key should name one fault")
+        seen |= here
 
     def _differences(self, end: Appender, batch: Batch, records: Sequence[str], known: Digests, tally: _Tally) -> None:
         """Append what opened and what changed. What has not changed is never told."""
-        opened, changed = [], []
-        for place, (record, essence) in enumerate(zip(records, batch.essences, strict=True)):
-            before = known.get(record)
-            if before is None:
-                opened.append(place)
-            elif before != essence:
-                changed.append(place)
+        pairs = list(zip(map(known.get, records), batch.essences, strict=True))
+        opened = [place for place, (before, _) in enumerate(pairs) if before is None]
+        changed = [place for place, (before, essence) in enumerate(pairs) if before is not None and before != essence]
         tally.opened += len(opened)
         tally.changed += len(changed)
         tally.still_open += len(records) - len(opened) - len(changed)
@@ -118,7 +115,7 @@ class FindingsDiff:
             for some, told in zip(in_batches(places, ENTRY), batch.told(places, ENTRY), strict=True):
                 rule, of = (batch.object, batch.rule), [records[place] for place in some]
                 last = self._last(end.connection, rule, [record for record in of if record in known])
-                body = codec.FindingsBody(told, [last.get(record) for record in of])
+                body = codec.FindingsBody(told, [*map(last.get, of)])
                 digests = [batch.essences[place] for place in some]
                 moved = Moved(records=of, owners=told.owner, digests=digests)
                 end.append([self._draft(kind, rule, codec.encode(body), len(some))], [moved])
