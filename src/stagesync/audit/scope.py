@@ -14,6 +14,8 @@ from stagesync.model.tables import UNREADABLE
 from stagesync.policy.definitions import Definition
 from stagesync.policy.mappings import EVERY_OTHER, MappedObject
 
+FEW = 50
+"""Up to this many values are looked up faster one after the other than as a column."""
 PARKED = -1
 """Position of records on a parking place: only contradictions are looked for."""
 
@@ -205,6 +207,8 @@ def _numbers(words: Iterable[str]) -> Mapping[str | None, int]:
 
 def _coded(values: pl.Series, words: Mapping[str | None, int]) -> npt.NDArray[np.uint32]:
     """The number of each value among the words, one more than the last where it is none of them."""
+    if len(values) <= FEW:
+        return np.array([words.get(value, len(words)) for value in values.to_list()], dtype=np.uint32)
     codes = values.cast(pl.Enum([str(word) for word in words]), strict=False).to_physical().cast(pl.UInt32)
     return _filled(codes, len(words)).to_numpy()
 
