@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import timedelta
 
 import polars as pl
 import pytest
+from msgspec import structs
 
 from stagesync.connectors.base import Following
 from stagesync.errors import ConnectionFailed, CredentialsRefused
@@ -71,7 +71,7 @@ def test_every_row_comes_once_typed(world: World) -> None:
 
 def test_a_column_that_is_not_there_is_missing_with_a_reason_and_the_rest_is_read(world: World) -> None:
     world.add_deals(3, world.stages[0])
-    wanted = replace(world.deals, columns={**world.deals.columns, "no_such_field": ColumnType.TEXT})
+    wanted = structs.replace(world.deals, columns={**world.deals.columns, "no_such_field": ColumnType.TEXT})
     (missing,) = world.reader.missing([wanted])
     assert missing.table == wanted.name
     assert list(missing.columns) == ["no_such_field"]
@@ -95,7 +95,7 @@ def test_a_hidden_column_is_missing_at_the_next_look(world: World) -> None:
 
 
 def test_a_table_that_is_not_there_is_missing_whole(world: World) -> None:
-    table = replace(world.deals, name="Unicorns")
+    table = structs.replace(world.deals, name="Unicorns")
     (missing,) = world.reader.missing([table])
     assert set(missing.columns) >= set(table.columns) - {table.key}
     assert list(world.reader.pull(table)) == []

@@ -226,11 +226,11 @@ def test_a_task_is_tracked_from_its_opening_to_its_closing(ledger: Ledger) -> No
 def test_a_connection_stays_with_its_org(ledger: Ledger) -> None:
     org = Identity(crm="salesforce", key="00D1", name="Acme", url="https://acme.example")
     ledger.pin("salesforce", org, NOON)
-    ledger.pin("salesforce", replace(org, name="Acme Inc."), NOON)
+    ledger.pin("salesforce", structs.replace(org, name="Acme Inc."), NOON)
     assert ledger.count(kind="connection.pinned") == 1
     with pytest.raises(LedgerError, match="connection 'salesforce' was org 00D1, the token is for 00D2"):
-        ledger.pin("salesforce", replace(org, key="00D2"), NOON)
-    ledger.pin("sandbox", replace(org, key="00D2"), NOON)
+        ledger.pin("salesforce", structs.replace(org, key="00D2"), NOON)
+    ledger.pin("sandbox", structs.replace(org, key="00D2"), NOON)
     ledger.pin("hub", Identity(crm="hubspot", key="77", name="Acme", url=""), NOON)
     with pytest.raises(LedgerError, match="was portal 77"):
         ledger.pin("hub", Identity(crm="hubspot", key="78", name="Acme", url=""), NOON)

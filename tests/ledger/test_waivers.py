@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import date
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from stagesync.errors import LedgerError, UsageError
 from stagesync.ledger import EntryKind, Ledger
@@ -28,7 +28,7 @@ def waiver(number: int, **other: Any) -> Waiver:
         by="Ana",
         until=date(2026, 12, 31),
     )
-    return replace(plain, **other)
+    return structs.replace(plain, **other)
 
 
 def test_granted_waivers_come_back_in_order(ledger: Ledger) -> None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import polars as pl
 import pytest
+from msgspec import structs
 
 from stagesync.audit.evidence import Tables, gather
 from stagesync.audit.masks import Frame
@@ -53,7 +53,7 @@ def calls(checked: CrmMapping, texts: list[str | None]) -> list[int]:
     )
     found = gather(
         mapping=checked,
-        mapped=replace(lead, evidence={"calls": lead.evidence["calls"]}),
+        mapped=structs.replace(lead, evidence={"calls": lead.evidence["calls"]}),
         records=pl.DataFrame({lead.table.key: ["lead"]}),
         tables=Tables(rows={"Task": tasks}),
         types={"calls": ColumnType.INTEGER},

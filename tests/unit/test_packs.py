@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from msgspec import structs
 
 from stagesync.agent import cycle
 from stagesync.agent.running import RunResult
@@ -57,13 +58,13 @@ def test_a_pack_passes_its_own_tests(name: str) -> None:
 
 def replaced(definition: Definition, criterion: Criterion, expression: And | Or) -> Definition:
     def changed(criteria: tuple[Criterion, ...]) -> tuple[Criterion, ...]:
-        return tuple(replace(one, expression=expression) if one is criterion else one for one in criteria)
+        return tuple(structs.replace(one, expression=expression) if one is criterion else one for one in criteria)
 
     ladders = {
-        name: tuple(replace(rung, requires=changed(rung.requires)) for rung in rungs)
+        name: tuple(structs.replace(rung, requires=changed(rung.requires)) for rung in rungs)
         for name, rungs in definition.ladders.items()
     }
-    return replace(definition, ladders=ladders, contradictions=changed(definition.contradictions))
+    return structs.replace(definition, ladders=ladders, contradictions=changed(definition.contradictions))
 
 
 @pytest.mark.parametrize("name", PACKS)

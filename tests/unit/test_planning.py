@@ -355,7 +355,7 @@ def test_a_task_says_what_is_missing_why_and_how_to_disagree(tmp_path: Path) -> 
 def test_a_task_is_due_on_a_working_day_of_its_owner(
     tmp_path: Path, owner: str, calendars: Calendars, due: date
 ) -> None:
-    people = [replace(one, country="Sverige" if one.id == "boss" else None) for one in PEOPLE]
+    people = [structs.replace(one, country="Sverige" if one.id == "boss" else None) for one in PEOPLE]
     judgement = judged(tmp_path, deal("1", "Offer", owner=owner), rules={"premature": {"mode": "suggest"}})
     (task,) = plan([judgement], situation(owners=people, calendars=calendars)).changes
     assert task.task is not None

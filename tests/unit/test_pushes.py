@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import date
 from itertools import pairwise
 from pathlib import Path
@@ -13,6 +12,7 @@ import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 
 from stagesync.audit.evidence import EvidenceFrame, Tables, gather
 from stagesync.audit.masks import Frame
@@ -48,7 +48,7 @@ def gathered(mapping: CrmMapping, name: str, history: pl.DataFrame) -> EvidenceF
     source, key = history_of(mapping, name), mapped.table.key
     return gather(
         mapping=mapping,
-        mapped=replace(mapped, evidence={"pushes": source}),
+        mapped=structs.replace(mapped, evidence={"pushes": source}),
         records=pl.DataFrame({key: ["1", "2"]}),
         tables=Tables(rows={source.table: history}),
         types={"pushes": ColumnType.INTEGER},

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from copy import deepcopy
-from dataclasses import replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from zoneinfo import ZoneInfo
 
 import polars as pl
 import pytest
+from msgspec import structs
 
 from stagesync.audit.engine import judge
 from stagesync.audit.evidence import Tables
@@ -316,6 +316,6 @@ def test_a_record_is_judged_on_the_ladder_of_its_stage(tmp_path: Path) -> None:
 
 def test_one_ladder_has_one_scope_without_a_name(tmp_path: Path) -> None:
     judgements = judged(tmp_path, deal("a"))
-    single = replace(judgements[0].definition)
+    single = structs.replace(judgements[0].definition)
     assert list(single.ladders) == ["new"]
     assert [rung.name for rung in single.rungs] == ["open", "offer", "sold"]

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import closing
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
 from threading import Event
+
+from msgspec import structs
 
 from stagesync.agent.connection import Manner, Progress
 from stagesync.connectors.base import Associations, ChangedRows, Increments, Reader
@@ -59,7 +61,7 @@ def pull(
     owners = reader.owners()
     with mirror.replace(name, label, identity.key) as snapshot:
         snapshot.expect(mapping.tables, missing)
-        told = [asdict(owner) for owner in owners]
+        told = [structs.asdict(owner) for owner in owners]
         snapshot.facts = {"run": label, "org": identity.key, "owners": told, **(facts or {})}
         pulling = _Pulling(reader, snapshot, now, manner, partial(progress, name), stop, watched)
         for table in mapping.tables:

@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 import structlog
+from msgspec import structs
 
 from stagesync.agent import brake, pauses, ties
 from stagesync.agent.apply import apply
@@ -269,7 +270,7 @@ def _summary(result: RunResult) -> Mapping[str, object]:
         "stopped": [f"{one.connection} {one.object} {one.record}: {one.reason}" for one in result.stopped],
         "waiver_requests": result.requests,
         "outcomes": outcomes,
-        "calls": {name: asdict(calls) for name, calls in result.calls.items()},
+        "calls": {name: structs.asdict(calls) for name, calls in result.calls.items()},
         "refusals": [refusal.message for refusal in result.refusals],
         "overridden": [refusal.limit for refusal in result.overridden],
         "errors": {name: str(error) for name, error in result.errors.items()},

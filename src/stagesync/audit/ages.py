@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import date, datetime
 
 import polars as pl
+from msgspec import structs
 
 from stagesync.audit.evidence import Tables, gather
 from stagesync.audit.judgement import Judgement
@@ -59,7 +60,7 @@ def ages(judgement: Judgement, record: str, *, mapping: CrmMapping, tables: Tabl
     named = {str(number): probe for number, probe in enumerate(probes)}
     found = gather(
         mapping=mapping,
-        mapped=replace(mapped, evidence={name: probe.source for name, probe in named.items()}),
+        mapped=structs.replace(mapped, evidence={name: probe.source for name, probe in named.items()}),
         records=alone,
         tables=tables,
         types={name: probe.kind for name, probe in named.items()},
@@ -92,7 +93,7 @@ def _probes(item: str, source: EvidenceSource, mapping: CrmMapping, mapped: Mapp
             happened = _moment_of(source, mapping)
             if happened is not None:
                 name, kind = happened
-                newest = replace(source, figure="max", column=name)
+                newest = structs.replace(source, figure="max", column=name)
                 yield _Probe(item=item, what=f"newest {table}.{name}", source=newest, kind=kind)
         case LatestSource(sources=sources):
             for part in sources:

@@ -13,6 +13,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import polars as pl
+from msgspec import structs
 from rich.text import Text
 
 from stagesync.audit.engine import judge
@@ -158,7 +159,7 @@ def outcomes(tests: DefinitionTests) -> list[Outcome]:
     judgements = judge(
         connection="tests",
         # Each case is a record of its own, with no others beside it from which a text could be pasted.
-        definition=replace(tests.definition, pasted=None),
+        definition=structs.replace(tests.definition, pasted=None),
         mapping=mapping,
         tables=Tables(rows=rows),
         owners=OWNERS,

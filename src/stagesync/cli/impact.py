@@ -15,6 +15,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import polars as pl
+from msgspec import structs
 from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
@@ -139,7 +140,7 @@ def _exported(definitions: tuple[Definition, Definition], options: Options) -> l
         raise UsageError(f"{folder} is not a folder of exported files")
     given = moment_of(options.as_of) if options.as_of else None
     mappings = _both(options.mapping or fitting_mapping(folder, definitions[0]).file, definitions)
-    both = replace(mappings[0], tables=tuple(_tables_of_both(*mappings)))
+    both = structs.replace(mappings[0], tables=tuple(_tables_of_both(*mappings)))
     if both.crm != "export":
         raise UsageError(f"{both.file} is a mapping for {both.crm}; --from takes a mapping with `crm: export`")
     reader = export_reader(folder, both)
@@ -158,7 +159,7 @@ def _both(file: Path, definitions: tuple[Definition, Definition]) -> tuple[CrmMa
 def _tables_of_both(old: CrmMapping, new: CrmMapping) -> Iterator[TableToRead]:
     """What either of the two needs; the tables of a mapping do not depend on the definitions, their columns do."""
     for table in old.tables:
-        yield replace(table, columns={**new.table(table.name).columns, **table.columns})
+        yield structs.replace(table, columns={**new.table(table.name).columns, **table.columns})
 
 
 def _side(definition: Definition, number: int, sources: Sequence[Source]) -> Side:

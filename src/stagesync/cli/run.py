@@ -6,10 +6,11 @@ import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
 from pathlib import Path
 from threading import Event
 from types import FrameType
+
+from msgspec import structs
 
 from stagesync import report
 from stagesync.agent import cycle, plan_files
@@ -82,7 +83,7 @@ def run_once(config: Path, *, full: bool, output: Format, limit: int, override: 
             listed = hints.command(config, "waivers", "--requests")
             show.out.print(f"{asked}; `{listed}` lists them.", markup=False, soft_wrap=True)
         for name, calls in result.calls.items():
-            show.out.print(f"{name}: {show.calls(**asdict(calls))}.", markup=False)
+            show.out.print(f"{name}: {show.calls(**structs.asdict(calls))}.", markup=False)
         again = hints.command(config, "log", "show", result.run)
         show.out.print(f"\nRun {result.run}; `{again}` shows it again.", markup=False)
     return end(result, config)

@@ -6,11 +6,11 @@ import getpass
 import secrets
 import shlex
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
 from datetime import date
 from pathlib import Path
 from typing import Any
 
+from msgspec import structs
 from rich.text import Text
 
 from stagesync.audit.explain import find
@@ -206,7 +206,7 @@ def this_user() -> str:
 
 
 def _row(waiver: Waiver, source: str, today: date) -> dict[str, Any]:
-    facts = {name: value for name, value in asdict(waiver).items() if name in COLUMNS}
+    facts = {name: value for name, value in structs.asdict(waiver).items() if name in COLUMNS}
     scope = {name: facts[name] or "" for name in ("connection", "object", "record")}
     state = "in force" if waiver.holds_on(today) else "expired"
     return {**facts, **scope, "until": str(waiver.until), "state": state, "from": source}

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 
-@dataclass(frozen=True, kw_only=True)
-class Identity:
+class Identity(Struct, frozen=True, kw_only=True):
     """Which org or portal this is. ``key`` never changes for it (organisation id, portal id)."""
 
     crm: str
@@ -16,8 +16,7 @@ class Identity:
     url: str
 
 
-@dataclass(frozen=True, kw_only=True)
-class NativeStage:
+class NativeStage(Struct, frozen=True, kw_only=True):
     """One stage as the CRM knows it. ``value`` is what is stored in the field, ``label`` what people see.
 
     ``pipeline`` is None where the object has no pipelines. ``writable`` is False for stages that an
@@ -36,8 +35,7 @@ class NativeStage:
     probability: float | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
-class Owner:
+class Owner(Struct, frozen=True, kw_only=True):
     """A person or a queue that records belong to. ``id`` is what the owner field of a record holds; ``author`` is what
     a stage history calls the person, where that is another word; ``country`` is what the CRM says of it, in the field
     that the settings name. ``manager`` is the id of the person whom the CRM calls the owner's manager."""
@@ -53,8 +51,7 @@ class Owner:
     manager: str | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
-class FieldFacts:
+class FieldFacts(Struct, frozen=True, kw_only=True):
     """One field as it is shown to the token. ``type`` is the CRM's own word."""
 
     name: str
@@ -67,8 +64,7 @@ class FieldFacts:
     external_id: bool = False
 
 
-@dataclass(frozen=True, kw_only=True)
-class ObjectFacts:
+class ObjectFacts(Struct, frozen=True, kw_only=True):
     """One object as it is shown to the token; fields by name, those that may not be read are not there."""
 
     name: str
@@ -77,8 +73,7 @@ class ObjectFacts:
     editable: bool = False
 
 
-@dataclass(frozen=True, kw_only=True)
-class RecordType:
+class RecordType(Struct, frozen=True, kw_only=True):
     """A record type and the values of the stage field that it offers; None where the CRM does not say."""
 
     name: str
@@ -86,8 +81,7 @@ class RecordType:
     stages: tuple[str, ...] | None
 
 
-@dataclass(frozen=True, kw_only=True)
-class Service:
+class Service(Struct, frozen=True, kw_only=True):
     """How the org serves us: which versions of its API (none where it does not say), and the calls of its day.
 
     ``period`` says which day that is, ``remark`` what there is to know of the version, and ``silence`` what follows
@@ -104,8 +98,7 @@ class Service:
     calls_budget: int | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
-class Organization:
+class Organization(Struct, frozen=True, kw_only=True):
     """What an org says of itself beside its identity; None where it does not say. ``user`` is as whom we work."""
 
     user: str | None = None
@@ -113,8 +106,7 @@ class Organization:
     time_zone: str | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
-class Scopes:
+class Scopes(Struct, frozen=True, kw_only=True):
     """What the token may be used for (``given``; None where nobody says), what of the needed is ``missing``, and what
     is given ``beyond`` it. ``remedy`` says where scopes are set."""
 
@@ -124,8 +116,7 @@ class Scopes:
     remedy: str = ""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Likeness:
+class Likeness(Struct, frozen=True, kw_only=True):
     """The stage of a new org that a stage resembles, ``sure`` where the CRM itself says so; ``why`` is the reason."""
 
     value: str
@@ -133,8 +124,7 @@ class Likeness:
     why: str
 
 
-@dataclass(frozen=True, kw_only=True)
-class BlindSpot:
+class BlindSpot(Struct, frozen=True, kw_only=True):
     """What this CRM may hold without our seeing it. ``blind`` is None where nobody can tell."""
 
     subject: str
@@ -142,8 +132,7 @@ class BlindSpot:
     says: str
 
 
-@dataclass(frozen=True, kw_only=True)
-class Calls:
+class Calls(Struct, frozen=True, kw_only=True):
     """How many calls were ``made``, and how many of the ``limit`` of a day are ``used`` by everybody, if it tells."""
 
     made: int

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from enum import StrEnum
+
+from msgspec import Struct, field
 
 UNREADABLE = "?unreadable"
 
@@ -20,8 +21,7 @@ class ColumnType(StrEnum):
     DATETIME = "datetime"
 
 
-@dataclass(frozen=True, kw_only=True)
-class Table:
+class Table(Struct, frozen=True, kw_only=True):
     """A table to read, with only the columns that some rule needs.
 
     ``name`` is the CRM's own: ``Opportunity``, ``deals``, or a file's stem in an export. ``key`` is the column
@@ -44,8 +44,7 @@ class Table:
         return self.key if self.history_of is None else "record"
 
 
-@dataclass(frozen=True, kw_only=True)
-class Missing:
+class Missing(Struct, frozen=True, kw_only=True):
     """Columns of a table that cannot be read, each with the reason in words ("this token may not read it")."""
 
     table: str

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import date
 
+from msgspec import Struct
 
-@dataclass(frozen=True, kw_only=True)
-class Waiver:
+
+class Waiver(Struct, frozen=True, kw_only=True):
     """A promise not to insist on a rule.
 
     ``rule`` is a kind of finding (``premature``), one rule of it (``contradiction.close-date-passed``) or the id of

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from stagesync.model.crm import Owner
 from stagesync.policy import schema
@@ -14,8 +15,7 @@ MANY = 40
 """More names than this are not listed in a message."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class OwnerCalendar:
+class OwnerCalendar(Struct, frozen=True, kw_only=True):
     """Whose working days these are: owners by id, name or email, and those of whom the CRM names such a country."""
 
     owners: frozenset[str]
@@ -27,8 +27,7 @@ class OwnerCalendar:
         return not self.owners.isdisjoint({owner.id, owner.name, owner.email}) or owner.country in self.countries
 
 
-@dataclass(frozen=True, kw_only=True)
-class Calendars:
+class Calendars(Struct, frozen=True, kw_only=True):
     """The working days of the owners of tasks: the first that fit, else the default, else those of the definitions."""
 
     of_owners: Sequence[OwnerCalendar] = ()

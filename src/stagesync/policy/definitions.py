@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
 from datetime import date
 from functools import cached_property
 from pathlib import Path
 from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from stagesync.model.changes import Mode
 from stagesync.model.findings import Kind, Severity
@@ -36,8 +38,7 @@ RECORD_WORDS: Mapping[str, ColumnType] = dict.fromkeys(
 """What a ``when`` may ask of a record beside its evidence; an evidence item of the same name goes first."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Criterion:
+class Criterion(Struct, frozen=True, kw_only=True, dict=True):
     """A condition with its reason. ``text`` is the expression as written."""
 
     id: str
@@ -53,8 +54,7 @@ class Criterion:
         return tuple(dict.fromkeys(name.name for name in names_in(self.expression)))
 
 
-@dataclass(frozen=True, kw_only=True)
-class Rung:
+class Rung(Struct, frozen=True, kw_only=True):
     """A stage of the ladder; ``position`` counts from 0 at the bottom."""
 
     name: str
@@ -65,16 +65,14 @@ class Rung:
     terminal: bool
 
 
-@dataclass(frozen=True, kw_only=True)
-class Override:
+class Override(Struct, frozen=True, kw_only=True):
     """Another mode for the records that meet a condition on RECORD_WORDS and evidence."""
 
     when: Expression
     mode: Mode
 
 
-@dataclass(frozen=True, kw_only=True)
-class Rule:
+class Rule(Struct, frozen=True, kw_only=True):
     """What may be done about a finding. ``starts`` is the day before which a stage must not have been entered for
     anything but an audit; of ``overrides`` the first that holds decides."""
 
@@ -85,15 +83,13 @@ class Rule:
     overrides: tuple[Override, ...] = ()
 
 
-@dataclass(frozen=True, kw_only=True)
-class ScopedWaiver(Waiver):
+class ScopedWaiver(Waiver, frozen=True, kw_only=True):
     """A waiver of the definition file; ``when`` narrows it to the records that meet a condition."""
 
     when: Expression | None
 
 
-@dataclass(frozen=True, kw_only=True)
-class Definition:
+class Definition(Struct, frozen=True, kw_only=True, dict=True):
     """Stage definitions. ``digest`` is the SHA-256 of the file's text and of those it extends, in hexadecimal.
 
     ``ladders`` has the rungs of each ladder by its name; a stage stands on one ladder only. ``rules`` are by kind of

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from enum import StrEnum
+
+from msgspec import Struct
 
 LONGEST_SHOWN = 80
 PATTERN = re.compile(r"\s*([0-9]{1,5})\s+(business\s+days?|days?|hours?|weeks?|minutes?)\s*")
@@ -19,8 +20,7 @@ class Unit(StrEnum):
     BUSINESS_DAYS = "business days"
 
 
-@dataclass(frozen=True)
-class Duration:
+class Duration(Struct, frozen=True):
     """A number of minutes, hours, calendar days or business days."""
 
     count: int

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
+
+from msgspec import Struct
 
 from stagesync.model.tables import Table
 from stagesync.policy.expressions import Expression
@@ -18,15 +19,13 @@ EVERY_OTHER = "*"
 """In place of a pipeline or record type: all that are not named."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class FieldSource:
+class FieldSource(Struct, frozen=True, kw_only=True):
     """A column of the record itself."""
 
     column: str
 
 
-@dataclass(frozen=True, kw_only=True)
-class LookupSource:
+class LookupSource(Struct, frozen=True, kw_only=True):
     """A column of the one record in ``table`` whose key stands in column ``by`` of this record."""
 
     table: str
@@ -34,16 +33,14 @@ class LookupSource:
     column: str
 
 
-@dataclass(frozen=True, kw_only=True)
-class PersonAccount:
+class PersonAccount(Struct, frozen=True, kw_only=True):
     """The columns of a record with the id of its account, and with that of the account's person, blank for others."""
 
     person: str
     account: str
 
 
-@dataclass(frozen=True, kw_only=True)
-class ThroughPeople:
+class ThroughPeople(Struct, frozen=True, kw_only=True):
     """How rows belong to a record through its people: by column ``on``, or by association, they name a person, whom
     ``table`` ties to records by its columns ``person`` and ``record``. Of a ``person_account`` the person is one of
     the record's people, and a row that names the account instead of the record belongs to it too."""
@@ -56,8 +53,7 @@ class ThroughPeople:
     person_account: PersonAccount | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
-class RelatedSource:
+class RelatedSource(Struct, frozen=True, kw_only=True):
     """A figure over the rows of ``table`` that belong to the record: by column ``on``, by association, or through its
     people. A row counts once, however often it belongs. With ``empty_is_known`` a table without a row says that there
     is nothing, otherwise that nothing is captured."""
@@ -72,22 +68,19 @@ class RelatedSource:
     empty_is_known: bool
 
 
-@dataclass(frozen=True, kw_only=True)
-class LatestSource:
+class LatestSource(Struct, frozen=True, kw_only=True):
     """The largest of several."""
 
     sources: tuple[EvidenceSource, ...]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Gap:
+class Gap(Struct, frozen=True, kw_only=True):
     """Cannot be known here, and why: the item is unknown."""
 
     reason: str
 
 
-@dataclass(frozen=True, kw_only=True)
-class Blank:
+class Blank(Struct, frozen=True, kw_only=True):
     """Never has a value here, and why: the item is blank, so that criteria on it are not met."""
 
     reason: str
@@ -96,8 +89,7 @@ class Blank:
 EvidenceSource = FieldSource | LookupSource | RelatedSource | LatestSource | Gap | Blank
 
 
-@dataclass(frozen=True, kw_only=True)
-class StageHistory:
+class StageHistory(Struct, frozen=True, kw_only=True):
     """The table of past stages."""
 
     table: str
@@ -108,8 +100,7 @@ class StageHistory:
     where: Expression | None
 
 
-@dataclass(frozen=True, kw_only=True)
-class MappedObject:
+class MappedObject(Struct, frozen=True, kw_only=True):
     """One object as it is read. ``stages`` maps (pipeline or record type, native stage) to a rung or parking place:
     None where the object has neither, ``"*"`` for all that are not named, ``""`` for a blank one; ``stages_in`` looks
     them up. ``stage_lines`` says at which line and column of the file each of them stands.
@@ -150,8 +141,7 @@ class MappedObject:
         return {native: place for wanted in groups for (name, native), place in self.stages.items() if name == wanted}
 
 
-@dataclass(frozen=True, kw_only=True)
-class CrmMapping:
+class CrmMapping(Struct, frozen=True, kw_only=True):
     """A checked mapping. ``tables`` are all that must be pulled, objects first; ``own_tasks`` is (table, column).
 
     Where ``own_marked``, that column holds other texts as well, and a task is ours when our mark is in it.

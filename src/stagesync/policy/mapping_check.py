@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from typing import Literal
+
+from msgspec import structs
 
 from stagesync.model.tables import ColumnType, Table
 from stagesync.policy.definitions import Definition, read_expression
@@ -335,7 +336,7 @@ class MappingCheck:
                 message = f"the association must lead to the people of {owner}; write beside its stage: people: {via}"
                 self.document.problem((*path, word), message)
             self.associate(table, via, (*path, word), "use 'on_people' with a column")
-        return None if people is None else replace(people, on=on, via=via)
+        return None if people is None else structs.replace(people, on=on, via=via)
 
     def people(self, owner: str) -> ThroughPeople | None:
         """The people of an object, with what ties them to its records; problems are noted once for each object."""

@@ -6,16 +6,16 @@ Public holidays come from the ``holidays`` package, which is loaded where a coun
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import date, timedelta
 from functools import lru_cache
+
+from msgspec import Struct
 
 WEEKEND = frozenset((5, 6))
 """Saturday and Sunday, counting from Monday as 0."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class WorkingDays:
+class WorkingDays(Struct, frozen=True, kw_only=True):
     """A calendar. ``country`` and ``region`` are ISO 3166 codes, ``weekend`` counts Monday as 0."""
 
     country: str | None = None

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+
+from msgspec import structs
 
 from stagesync.connectors.hubspot.answers import PropertyAnswer, RowPage
 from stagesync.connectors.hubspot.faults import Refusal, ScopeMissing
@@ -47,7 +48,7 @@ class Definitions:
         known = self.properties(object_of(table))
         columns = {name: kind for name, kind in table.columns.items() if name in known}
         links = tuple(link for link in table.links if self._refusals.get(link) is None)
-        return replace(table, columns=columns, links=links)
+        return structs.replace(table, columns=columns, links=links)
 
     def missing(self, tables: Sequence[Table]) -> Sequence[Missing]:
         """Absent properties; all columns of an object that may not be read, and both ends of links to it."""

@@ -7,9 +7,10 @@ Conditions have three values as in SQL: a comparison with a blank is neither tru
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Literal as OneOf
+
+from msgspec import Struct
 
 from stagesync.model.tables import ColumnType
 
@@ -18,24 +19,21 @@ Operation = OneOf["+", "-", "*", "/"]
 IntervalUnit = OneOf["hour", "day", "week"]
 
 
-@dataclass(frozen=True)
-class Name:
+class Name(Struct, frozen=True):
     """The value of an evidence item or a column."""
 
     name: str
     type: ColumnType
 
 
-@dataclass(frozen=True)
-class Constant:
+class Constant(Struct, frozen=True):
     """A value written in the expression; a datetime is UTC."""
 
     value: str | float | int | bool | date | datetime
     type: ColumnType
 
 
-@dataclass(frozen=True)
-class Moment:
+class Moment(Struct, frozen=True):
     """``today()`` (a date in the run's time zone) or ``now()`` (UTC), shifted by a number of hours or days."""
 
     type: ColumnType
@@ -43,8 +41,7 @@ class Moment:
     unit: IntervalUnit = "day"
 
 
-@dataclass(frozen=True)
-class Arithmetic:
+class Arithmetic(Struct, frozen=True):
     """A number computed from two numbers, in floating point. What is not finite (division by zero) is blank."""
 
     operation: Operation
@@ -53,8 +50,7 @@ class Arithmetic:
     type: ColumnType
 
 
-@dataclass(frozen=True)
-class Compare:
+class Compare(Struct, frozen=True):
     """A comparison of two values of the same type."""
 
     operator: Comparison
@@ -62,59 +58,51 @@ class Compare:
     right: Value
 
 
-@dataclass(frozen=True)
-class IsIn:
+class IsIn(Struct, frozen=True):
     """The value is one of the constants."""
 
     value: Value
     options: tuple[Constant, ...]
 
 
-@dataclass(frozen=True)
-class Like:
+class Like(Struct, frozen=True):
     """The text matches the pattern: ``%`` stands for any text, ``_`` for one character; case matters."""
 
     value: Name
     pattern: str
 
 
-@dataclass(frozen=True)
-class IsBlank:
+class IsBlank(Struct, frozen=True):
     """``is null``: there is no value. True or false, never blank."""
 
     value: Name
 
 
-@dataclass(frozen=True)
-class Stated:
+class Stated(Struct, frozen=True):
     """The text says something: not blank and not a placeholder. True or false, never blank."""
 
     value: Name
 
 
-@dataclass(frozen=True)
-class Truth:
+class Truth(Struct, frozen=True):
     """A boolean value standing as a condition of its own."""
 
     value: Name
 
 
-@dataclass(frozen=True)
-class Not:
+class Not(Struct, frozen=True):
     """The opposite; of a blank, blank."""
 
     condition: Expression
 
 
-@dataclass(frozen=True)
-class And:
+class And(Struct, frozen=True):
     """All of them."""
 
     conditions: tuple[Expression, ...]
 
 
-@dataclass(frozen=True)
-class Or:
+class Or(Struct, frozen=True):
     """Any of them."""
 
     conditions: tuple[Expression, ...]
