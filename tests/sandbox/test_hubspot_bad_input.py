@@ -8,6 +8,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+from msgspec import structs
 
 from stagesync.agent.pull import check_stages
 from stagesync.errors import ConfigurationError
@@ -92,4 +93,4 @@ def test_a_label_where_a_value_belongs(office: Office, mapping: CrmMapping) -> N
     )
     stages = {"deals": office.reader.stages("deals", "dealstage")}
     with pytest.raises(ConfigurationError, match=r"hubspot\.yaml:40:11: 'Qualified To Buy' .* qualifiedtobuy"):
-        check_stages(replace(mapping, objects=(written,)), stages)
+        check_stages(structs.replace(mapping, objects=(written,)), stages)

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from msgspec import structs
 
 from stagesync.model.changes import Change, ChangeKind, TaskText
 from stagesync.model.crm import Owner
@@ -31,7 +32,7 @@ RULES = {"premature": {"mode": "suggest"}}
 TEXT = TaskText(subject="old", body="asks for evidence", due=date(2026, 2, 2), owner="ann")
 LONG_AGO = NOW - timedelta(days=30)
 TEAM = [
-    *(replace(one, manager="boss" if one.id == "ann" else None) for one in PEOPLE),
+    *(structs.replace(one, manager="boss" if one.id == "ann" else None) for one in PEOPLE),
     Owner(id="eve", name="Eve", email="eve@acme.example", active=True),
 ]
 AFTER = Escalation(after=Duration.parse("10 business days"))
@@ -106,8 +107,8 @@ def test_it_is_time_after_so_many_working_days_of_the_one_who_ended_it(
     ("case", "changed"),
     [
         ("it is not set", {"escalation": Escalation()}),
-        ("nobody is known", {"owners": [replace(one, manager=None) for one in TEAM]}),
-        ("nobody but the owner", {"owners": [replace(one, manager=one.id) for one in TEAM]}),
+        ("nobody is known", {"owners": [structs.replace(one, manager=None) for one in TEAM]}),
+        ("nobody but the owner", {"owners": [structs.replace(one, manager=one.id) for one in TEAM]}),
         ("the record is protected", {"protected": Protected(records=frozenset({"1"}))}),
         ("its owner is protected", {"protected": Protected(owners=frozenset({"Ann"}))}),
         ("the manager has no room today", {"tasks_a_day": 1, "opened_today": {"boss": 1}}),
@@ -147,7 +148,7 @@ def test_no_task_that_is_open_or_of_other_findings_is_told_of(tmp_path: Path, ta
 def test_who_the_manager_is(
     tmp_path: Path, named: list[NamedManager], owners: dict[str, str], fallback: str | None, gets: str | None
 ) -> None:
-    people = [replace(one, manager=owners.get(one.id, one.manager)) for one in TEAM]
+    people = [structs.replace(one, manager=owners.get(one.id, one.manager)) for one in TEAM]
     changes = planned(
         tmp_path, [ended()], owners=people, fallback_owner=fallback, escalation=replace(AFTER, named=named)
     )
@@ -194,7 +195,7 @@ def test_a_managers_task_stays_with_the_manager_unless_the_manager_left(
     tmp_path: Path, active: bool, to: str | None
 ) -> None:
     (change,) = planned(tmp_path, [ended()])
-    people = [replace(one, active=active) if one.id == "boss" else one for one in TEAM]
+    people = [structs.replace(one, active=active) if one.id == "boss" else one for one in TEAM]
     changes = planned(tmp_path, [ended(), manager_task(change)], owners=people, fallback_owner="eve")
     assert [(one.crm_id, one.owner, one.escalates) for one in changes] == (
         [("t2", to, "stagesync-of-ann")] if to else []

@@ -25,6 +25,7 @@ from hubspot import HubSpot
 from hubspot.crm.objects.exceptions import ApiException
 from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionError, ProxyError, ReadTimeoutError
 
+from stagesync.connectors.bodies import whole_body
 from stagesync.connectors.hubspot.answers import Granted, Undecodable, decode
 from stagesync.connectors.hubspot.connection import HubSpotConnection
 from stagesync.connectors.hubspot.faults import (
@@ -191,7 +192,7 @@ class Client:
         """The body of a 2xx; everything else is an error of ours."""
         try:
             response = send()
-            body = bytes(response.data)
+            body = whole_body(response)
             self._hear({name.lower(): value for name, value in response.headers.items()})
             return body
         except ApiException as error:

@@ -17,7 +17,7 @@ from email.utils import parsedate_to_datetime
 
 import msgspec
 import requests
-from urllib3.exceptions import MaxRetryError, NewConnectionError
+from urllib3.exceptions import HTTPError, MaxRetryError, NewConnectionError
 
 from stagesync.connectors.salesforce.limits import HEADER, api_usage
 from stagesync.errors import ConnectionFailed, CredentialsRefused, LimitReached
@@ -139,7 +139,7 @@ def unsettled(error: ConnectionFailed) -> bool:
     return isinstance(error, CutOff) or (isinstance(error, Refusal) and error.status >= 500)
 
 
-def unreachable(error: requests.RequestException, url: str) -> Unreachable:
+def unreachable(error: requests.RequestException | HTTPError, url: str) -> Unreachable:
     """What a transport error means. The text names the place and the remedy, never a header or a body."""
     reason = error.args[0] if error.args else None
     never_sent = isinstance(error, requests.ConnectTimeout) or (

@@ -33,22 +33,24 @@ _MOVES = """INSERT INTO stage_moves (connection, object, record, seq, intent, ap
 
 # Columns hold no NUL; bodies say it as JSON does, each owner once and for each finding the number of its owner.
 _SQLITE_OWNERS = r"""INSERT INTO finding_owners (owner, seq, findings)
-                    SELECT json_extract(body, path || '.values[' || one.value || ']') AS owner, seq, count(*)
+                    SELECT json_extract(told.body, told.owners || '.values[' || one.value || ']') AS owner, told.seq,
+                           count(*)
                     FROM (SELECT seq, replace(body, '\u0000', '\ufffd') AS body,
                                  CASE kind WHEN 'finding.resolved' THEN '$.gone.owner' ELSE '$.findings.owner' END
-                                 AS path
-                          FROM entries WHERE findings IS NOT NULL), json_each(body, path || '.of') AS one
+                                 AS owners
+                          FROM entries WHERE findings IS NOT NULL) AS told, json_each(told.body, told.owners || '.of')
+                         AS one
                     WHERE owner IS NOT NULL
                     GROUP BY 1, 2"""
 
 _POSTGRES_OWNERS = r"""INSERT INTO finding_owners (owner, seq, findings)
-                       SELECT told.owner -> 'values' ->> one.value::integer, told.seq, count(*)
+                       SELECT told.owners -> 'values' ->> one.value::integer, told.seq, count(*)
                        FROM (SELECT seq, replace(body, '\u0000', '\ufffd')::json #>
                                     CASE kind WHEN 'finding.resolved' THEN '{gone,owner}'::text[]
-                                    ELSE '{findings,owner}'::text[] END AS owner
+                                    ELSE '{findings,owner}'::text[] END AS owners
                              FROM entries WHERE findings IS NOT NULL) AS told,
-                            json_array_elements_text(told.owner -> 'of') AS one
-                       WHERE told.owner -> 'values' ->> one.value::integer IS NOT NULL
+                            json_array_elements_text(told.owners -> 'of') AS one
+                       WHERE told.owners -> 'values' ->> one.value::integer IS NOT NULL
                        GROUP BY 1, 2"""
 
 _SQLITE_TRIGGERS = (
