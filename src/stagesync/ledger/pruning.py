@@ -25,7 +25,6 @@ from stagesync.ledger.appending import Appender, appending
 from stagesync.ledger.chain import Draft, DroppedDigest
 from stagesync.ledger.database import Database
 from stagesync.ledger.entry import FINDING_KINDS, EntryKind, PruneOrder, Pruning
-from stagesync.ledger.portions import portions
 from stagesync.ledger.reading import KEYS, in_batches
 from stagesync.ledger.tables import (
     dropped,
@@ -205,9 +204,8 @@ def _tell_again(end: Appender, alone: bool, row: Any, places: list[int], at: str
         body = codec.CARRIED.decode(row.body)
         told = body.findings.chosen(places)
         since = [row.at if body.told is None else body.told[place] for place in places]
-    for part, findings in portions(told):
-        carried = codec.CarriedBody(findings, [None] * len(findings.record), since[part])
-        end.append([_draft(row, findings, codec.encode(carried), at)])
+    carried = codec.CarriedBody(told, [None] * len(places), since)
+    end.append([_draft(row, told, codec.encode(carried), at)])
 
 
 def _draft(row: Any, findings: Findings, body: str, at: str) -> Draft:

@@ -120,7 +120,7 @@ class Coded(Struct, Generic[T], frozen=True, gc=False):
 
     def chosen(self, places: Iterable[int]) -> Coded[T]:
         """What stands at some places, in their order."""
-        return Coded(self.values, [self.of[place] for place in places])
+        return coded(self.values[self.of[place]] for place in places)
 
 
 Words = tuple[str, str | None]
