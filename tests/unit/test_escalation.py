@@ -294,7 +294,7 @@ def test_nothing_is_planned_while_a_task_asks(tmp_path: Path) -> None:
 
 def test_a_task_says_how_to_ask(tmp_path: Path) -> None:
     judgement = judged(tmp_path, deal("1", "Offer"), rules={"premature": {"mode": "suggest"}})
-    by_field = replace(judgement, mapped=replace(judgement.mapped, waiver_request="Waiver__c"))
+    by_field = replace(judgement, mapped=structs.replace(judgement.mapped, waiver_request="Waiver__c"))
     for one, status, words in (
         (judgement, None, "leave a note on the record and tell your CRM admin"),
         (by_field, None, "write the reason into the field Waiver__c of the record"),
