@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from enum import StrEnum
-
-from msgspec import Struct
 
 LONGEST_SHOWN = 80
 PATTERN = re.compile(r"\s*([0-9]{1,5})\s+(business\s+days?|days?|hours?|weeks?|minutes?)\s*")
@@ -20,7 +19,8 @@ class Unit(StrEnum):
     BUSINESS_DAYS = "business days"
 
 
-class Duration(Struct, frozen=True):
+@dataclass(frozen=True)
+class Duration:
     """A number of minutes, hours, calendar days or business days."""
 
     count: int
