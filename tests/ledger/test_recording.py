@@ -138,7 +138,8 @@ def test_a_finding_that_comes_twice_or_from_elsewhere_is_refused(ledger: Ledger)
 
 
 def test_many_findings_are_recorded_in_chunks(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("stagesync.ledger.findings.PART", 700)  # more than one IN list, less than all
+    monkeypatch.setattr("stagesync.ledger.findings.ENTRY", 700)  # more than one IN list, less than all
+    monkeypatch.setattr("stagesync.ledger.findings.GONE", 700)
     run = begin(ledger)
     many = [finding(number) for number in range(1_500)]
     assert record(ledger, run, many).opened == 1_500

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 
@@ -88,7 +87,7 @@ def mapping() -> CrmMapping:
 def test_a_label_where_a_value_belongs(office: Office, mapping: CrmMapping) -> None:
     deals = next(one for one in mapping.objects if one.name == "deals")
     place = ("default", "Qualified To Buy")
-    written = replace(
+    written = structs.replace(
         deals, stages={**deals.stages, place: "opportunity"}, stage_lines={**deals.stage_lines, place: (40, 11)}
     )
     stages = {"deals": office.reader.stages("deals", "dealstage")}

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from datetime import timedelta
 
 import polars as pl
 import pytest
+from msgspec import structs
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -59,14 +59,14 @@ def test_every_version_of_the_api_reads_alike(office: Office, version: str) -> N
     contacts = seed(office.portal, "contacts", 1, email="a@example.com")
     office.portal.associate_many("deals", "contacts", [(int(deals[0]), int(contacts[0]))])
     reader, _ = office.again(api_version=version)
-    found = frames(reader.pull(replace(DEALS, links=("contacts",))))
+    found = frames(reader.pull(structs.replace(DEALS, links=("contacts",))))
     assert found["deals"]["amount"].to_list() == [12.5] * 3
     assert found["deals"]["hs_is_closed"].to_list() == [True] * 3
     assert found["deals~contacts"].rows() == [(deals[0], contacts[0])]
     assert reader.identity().key == "48151623"
     assert len(reader.stages("deals", "dealstage")) == 11
     assert reader.current(DEALS, deals[:1])["hs_object_id"].to_list() == deals[:1]
-    changes = reader.increments.changes(replace(DEALS, links=("contacts",)), "2026-11-20T00:00:00+00:00")
+    changes = reader.increments.changes(structs.replace(DEALS, links=("contacts",)), "2026-11-20T00:00:00+00:00")
     assert changes is not None
     (page,) = changes.pages
     assert sorted(page.rows["hs_object_id"]) == sorted(deals)
@@ -82,7 +82,7 @@ def test_pages_are_gathered_and_memory_is_bounded(office: Office) -> None:
 
 
 def test_an_empty_table_still_has_its_columns(office: Office) -> None:
-    found = frames(office.reader.pull(replace(DEALS, links=("contacts",))))
+    found = frames(office.reader.pull(structs.replace(DEALS, links=("contacts",))))
     assert found["deals"].columns == ["hs_object_id", *DEALS.columns]
     assert found["deals"].schema["amount"] == pl.Float64
     assert found["deals~contacts"].schema == {"from": pl.String, "to": pl.String}
@@ -114,7 +114,7 @@ def test_associations_of_one_record_are_paged(office: Office) -> None:
     deal, lonely = seed(office.portal, "deals", 2)
     contacts = seed(office.portal, "contacts", 55)
     office.portal.associate_many("deals", "contacts", [(int(deal), int(one)) for one in contacts])
-    links = frames(office.reader.pull(replace(DEALS, links=("contacts",))))["deals~contacts"]
+    links = frames(office.reader.pull(structs.replace(DEALS, links=("contacts",))))["deals~contacts"]
     assert sorted(links.rows()) == sorted((deal, one) for one in contacts)
     assert lonely not in links["from"].to_list()
 
@@ -137,7 +137,7 @@ def test_history_is_a_table_of_its_own(office: Office) -> None:
 
 
 def test_missing_properties_are_named_and_not_asked_for(office: Office) -> None:
-    table = replace(DEALS, columns={**DEALS.columns, "champion": TEXT})
+    table = structs.replace(DEALS, columns={**DEALS.columns, "champion": TEXT})
     (missing,) = office.reader.missing([table])
     assert dict(missing.columns) == {"champion": "this portal has no property champion on deals"}
     assert "champion" not in frames(office.reader.pull(table))["deals"].columns

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from stagesync.agent.connection import Manner
 from stagesync.connectors.base import Increments
@@ -420,8 +421,8 @@ def test_a_whole_pull_heals_everything(world: HubSpotWorld, tmp_path: Path, why:
     elif why == "old":
         agency.clock.advance(days=7)
     elif why == "column":
-        tables = [replace(one, columns=dict(list(one.columns.items())[1:])) for one in agency.mapping.tables]
-        agency.mapping = replace(agency.mapping, tables=tuple(tables))
+        tables = [structs.replace(one, columns=dict(list(one.columns.items())[1:])) for one in agency.mapping.tables]
+        agency.mapping = structs.replace(agency.mapping, tables=tuple(tables))
     else:
         agency.portal.metadata.remove_property("deals", "amount")
     agency.pull(manner)

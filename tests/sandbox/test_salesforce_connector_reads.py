@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from pathlib import Path
 
 import polars as pl
 import pytest
 import yaml
+from msgspec import structs
 
 from stagesync.errors import ConnectionFailed, CredentialsRefused, UsageError
 from stagesync.model.frames import Page
@@ -190,6 +190,6 @@ def test_without_the_key_field_nothing_is_known(org: SalesforceWorld) -> None:
 
 def test_a_number_mapped_as_a_boolean_is_unreadable_and_not_blank(org: SalesforceWorld) -> None:
     org.add_deals(2, "Prospecting")
-    table = replace(org.deals, columns={"Amount": ColumnType.BOOLEAN})
+    table = structs.replace(org.deals, columns={"Amount": ColumnType.BOOLEAN})
     (page,) = org.reader.pull(table)
     assert page.rows.get_column("Amount?unreadable").to_list() == [True, True]

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+from msgspec import structs
 
 from stagesync.agent.connection import Manner
 from stagesync.connectors.salesforce import increments
@@ -373,8 +374,8 @@ def test_a_whole_pull_heals_everything(world: SalesforceWorld, tmp_path: Path, w
         agency.clock.advance(days=7)
     elif why == "column":
         tables = agency.mapping.tables
-        shorter = [replace(one, columns=dict(list(one.columns.items())[1:])) for one in tables]
-        object.__setattr__(agency.mapping, "tables", tuple(shorter))
+        shorter = [structs.replace(one, columns=dict(list(one.columns.items())[1:])) for one in tables]
+        agency.mapping = structs.replace(agency.mapping, tables=tuple(shorter))
     else:
         agency.org.faults.hidden_fields.add(("Opportunity", "Amount"))
     agency.pull(manner)
