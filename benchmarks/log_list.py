@@ -24,7 +24,7 @@ from tempfile import TemporaryDirectory
 
 from stagesync.ledger import Ledger
 from stagesync.model.changes import Change, ChangeKind, Mode, Outcome, Result, TaskText
-from stagesync.model.findings import Batch, Cited, Findings, Kind, Severity, Told, Verdict
+from stagesync.model.findings import Batch, Cited, Findings, Kind, Severity, Told, Verdict, coded
 
 START = datetime(2026, 1, 5, 6, tzinfo=UTC)
 RUNS, OWNERS, CHANGES = 20, 500, 1_000
@@ -44,21 +44,23 @@ def owner_of(number: int) -> str:
     return f"005{OWNERS if number % 50_000 == 0 else number * 7 % (OWNERS - 1):012}AAA"
 
 
-def columns(kind: Kind, rows: Sequence[tuple[int, int]], places: Sequence[int]) -> Findings:
-    """Some findings of a rule; ``rows`` are records and how often each has changed."""
-    some = [rows[place] for place in places]
-    told = Told(
-        cited=Cited(
-            criterion="pain-stated",
-            verdict=Verdict.NOT_MET,
-            source="Pain__c",
-            ask="write down the problem in the buyer's own words",
-            because="people buy to end a pain; without one there is no deal",
-        ),
-        of=[*range(len(some))],
-        reason=[f"idle for {14 + changed} business days" for _, changed in some],
-        value=["tbd"] * len(some),
+def columns(kind: Kind, rows: Sequence[tuple[int, int]], places: Sequence[int], at_once: int) -> Iterator[Findings]:
+    """Some findings of a rule, so many at once; ``rows`` are records and how often each has changed."""
+    for start in range(0, len(places), at_once):
+        yield told(kind, [rows[place] for place in places[start : start + at_once]])
+
+
+def told(kind: Kind, some: Sequence[tuple[int, int]]) -> Findings:
+    """Findings of records, with how often each has changed."""
+    cited = Cited(
+        criterion="pain-stated",
+        verdict=Verdict.NOT_MET,
+        source="Pain__c",
+        ask="write down the problem in the buyer's own words",
+        because="people buy to end a pain; without one there is no deal",
     )
+    words = coded((f"idle for {14 + changed} business days", "tbd") for _, changed in some)
+    owners = [owner_of(number) for number, _ in some]
     return Findings(
         connection=CONNECTION,
         object=OBJECT,
@@ -66,18 +68,18 @@ def columns(kind: Kind, rows: Sequence[tuple[int, int]], places: Sequence[int]) 
         rule=str(kind),
         record=[record_of(number) for number, _ in some],
         record_name=[f"Company {number // 3} – renewal" for number, _ in some],
-        owner=[owner_of(number) for number, _ in some],
-        owner_name=[f"Owner {owner_of(number)[3:15]}" for number, _ in some],
-        severity=[Severity.MEDIUM] * len(some),
-        mode=[Mode.SUGGEST] * len(some),
-        stage=["proposal"] * len(some),
-        native_stage=["Proposal/Price Quote"] * len(some),
-        pipeline=[None] * len(some),
-        earned=["prospect"] * len(some),
+        owner=coded(owners),
+        owner_name=coded(f"Owner {owner[3:15]}" for owner in owners),
+        severity=coded([Severity.MEDIUM] * len(some)),
+        mode=coded([Mode.SUGGEST] * len(some)),
+        stage=coded(["proposal"] * len(some)),
+        native_stage=coded(["Proposal/Price Quote"] * len(some)),
+        pipeline=coded([None] * len(some)),
+        earned=coded(["prospect"] * len(some)),
         since=["2025-12-01T08:30:00Z"] * len(some),
-        since_source=["history"] * len(some),
+        since_source=coded(["history"] * len(some)),
         amount=[1_000.0 + changed for _, changed in some],
-        evidence=[told],
+        evidence=[Told(cited=cited, of=[*range(len(some))], words=words)],
     )
 
 
@@ -91,7 +93,7 @@ def batches(found: Open) -> Iterator[Batch]:
             rule=str(kind),
             records=[record_of(number) for number, _ in rows],
             essences=[hashlib.sha256(f"{kind} {number} {times}".encode()).digest() for number, times in rows],
-            some=partial(columns, kind, rows),
+            told=partial(columns, kind, rows),
         )
 
 

@@ -20,6 +20,7 @@ import stagesync.connectors.salesforce as connector
 from stagesync.agent import cycle
 from stagesync.agent.connection import Manner, silent
 from stagesync.agent.pull import pull
+from stagesync.connectors.base import Following
 from stagesync.connectors.salesforce import SalesforceConnection, connect
 from stagesync.connectors.salesforce.soql import is_one_of, portions, quoted, select
 from stagesync.mirror import Mirror
@@ -133,6 +134,16 @@ def two_runs(agent: Deployment, sandbox: Sandbox) -> None:
         sandbox.org.erase("Opportunity", last)
 
 
+def a_task_that_is_gone(agent: Deployment, sandbox: Sandbox) -> None:
+    """A task is looked for that somebody has erased."""
+    ours = sandbox.org.database.value('SELECT MAX("Id") FROM "Task" WHERE "StageSync_Key__c" IS NOT NULL')
+    sandbox.org.erase("Task", ours)
+    with agent.agent(write=False) as opened:
+        reader = opened.connections[0].reader
+        assert isinstance(reader, Following)
+        assert reader.task_states([ours]) == {}
+
+
 def look_around(agent: Deployment) -> None:
     """What `check --online` and `init` ask."""
     said = load_settings(agent.config)
@@ -186,6 +197,7 @@ def test_all_that_is_asked_of_an_org_is_soql(tmp_path: Path, asked: dict[str, No
         agent = deployment(tmp_path / "agent", sandbox)
         agent.only("salesforce")
         two_runs(agent, sandbox)
+        a_task_that_is_gone(agent, sandbox)
         look_around(agent)
         for definition, mapping in mappings():
             pull_twice(agent, load_mapping(mapping, load_definition(definition)), tmp_path / mapping.stem)

@@ -232,4 +232,6 @@ def test_a_status_that_is_not_there_is_told(still: Sandbox, deploy: Deploy) -> N
     done = agent.run("check", "--online")
     assert done.code == 2
     for place, name in (("Task", "salesforce"), ("tasks", "hubspot")):
-        assert f"{place} has no status 'Waved'; there are {OPEN[name]}, " in " ".join(done.out.split())
+        assert f"{place} has no status 'Waved'; there are {OPEN[name]}, " in " ".join(
+            done.out.replace("│", " ").split()
+        )
