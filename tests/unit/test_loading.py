@@ -457,3 +457,17 @@ def test_a_mapping_for_another_crm_is_refused(tmp_path: Path) -> None:
         ConfigurationError, match="3:30: connection 'h' is a hubspot, but its mapping is for salesforce"
     ):
         load_settings(tmp_path / "s.yaml")
+
+
+@pytest.mark.parametrize(
+    ("rule", "said"),
+    [
+        ("stalled: {move_to: nurtur}", "unknown parking place 'nurtur' (did you mean 'nurture'?)"),
+        ("premature: {move_to: nurture}", "only stalled records are parked; for 'premature' it can only be 'earned'"),
+    ],
+)
+def test_where_records_are_parked_is_checked(tmp_path: Path, rule: str, said: str) -> None:
+    words = "definition: d\nladder: [lead]\nparking: {nurture: later}\nevidence: {pain: {type: text}}\n"
+    words += "stages: {lead: {means: m}}\nrules:\n  {rule}\n".replace("{rule}", rule)
+    (problem,) = problems(tmp_path / "d.yaml", words)
+    assert problem == f"7:{rule.index('nurtur') + 3}: {said}"

@@ -29,7 +29,7 @@ from stagesync.policy.calendars import Calendars, OwnerCalendar
 from stagesync.policy.durations import Duration, Unit
 from stagesync.policy.task_texts import shipped_template
 from stagesync.policy.working_days import WorkingDays
-from tests.unit.oracle import NOW, Moment, Record, Rules, Rung
+from tests.unit.oracle import NOW, Limit, Moment, Record, Rules, Rung
 from tests.unit.worlds import OWNERS, World, definition_words, judge_words, mapping_words, tables
 
 LADDER = (
@@ -80,8 +80,9 @@ def judged(
     places: Mapping[str, str] = PLACES,
     shuffle: int | None = None,
     granted: Sequence[Waiver] = (),
+    ladder: Sequence[Rung] = LADDER,
 ) -> Judgement:
-    world = World(Rules(LADDER, {}, places), records, Moment(NOW, ZoneInfo("UTC")))
+    world = World(Rules(tuple(ladder), {}, places), records, Moment(NOW, ZoneInfo("UTC")))
     full = [
         replace(one, values={**dict.fromkeys(definition_words(world.rules)["evidence"]), **one.values})
         for one in records
@@ -709,3 +710,55 @@ def test_a_task_is_due_on_a_working_day(start: date, length: str, due: date) -> 
 def test_business_days_do_not_pass_on_a_weekend(length: str, after: timedelta, over: bool) -> None:
     thursday = datetime(2026, 3, 12, 12, tzinfo=UTC)
     assert is_over(thursday, Duration.parse(length), thursday + after, UTC_ZONE, WorkingDays()) is over
+
+
+# Where a stalled record is parked ---------------------------------------------------------------------------------
+
+PARKED = {"stalled": {"mode": "enforce", "move_to": "aside"}}
+AGEING = [rung if rung.terminal else replace(rung, age=Limit(10, "days")) for rung in LADDER]
+
+
+def stage_of_deals(value: str, *, closed: bool = False) -> NativeStage:
+    return NativeStage(pipeline=None, value=value, label=f"{value}!", position=0, closed=closed)
+
+
+def test_a_stalled_record_is_parked_where_its_rule_says(tmp_path: Path) -> None:
+    stages = {"Deal": [stage_of_deals("Working"), stage_of_deals("Lost")]}
+    planned = plan(
+        [judged(tmp_path, deal("1", "Working", pain="slow"), rules=PARKED, ladder=AGEING)], situation(stages=stages)
+    )
+    (move,) = of(ChangeKind.SET_STAGE, planned)
+    assert (dict(move.before), dict(move.after)) == ({"Stage": "Working"}, {"Stage": "Lost"})
+    assert (move.rule, move.stage_from, move.stage_to) == ("stalled", "Working!", "Lost!")
+    assert planned.changes == (move,)
+
+
+def test_nothing_is_parked_without_a_place_or_without_leave(tmp_path: Path) -> None:
+    record = deal("1", "Working", pain="slow")
+    for rule in ({"mode": "enforce"}, {"mode": "suggest", "move_to": "aside"}, {"mode": "audit", "move_to": "aside"}):
+        planned = plan([judged(tmp_path, record, rules={"stalled": rule}, ladder=AGEING)], situation())
+        assert of(ChangeKind.SET_STAGE, planned) == []
+        assert len(of(ChangeKind.OPEN_TASK, planned)) == (rule["mode"] != "audit")
+
+
+@pytest.mark.parametrize(
+    ("places", "stages", "said"),
+    [
+        (PLACES, [stage_of_deals("Lost", closed=True)], "closes the record, and only a person may do that"),
+        ({"Working": "lead", "Offer": "deal"}, [], "there is no stage for 'aside' in this pipeline"),
+    ],
+)
+def test_who_cannot_be_parked_gets_a_task(
+    tmp_path: Path, places: Mapping[str, str], stages: list[NativeStage], said: str
+) -> None:
+    judgement = judged(tmp_path, deal("1", "Working", pain="slow"), rules=PARKED, places=places, ladder=AGEING)
+    planned = plan([judgement], situation(stages={"Deal": stages}))
+    assert [change.kind for change in planned.changes] == [ChangeKind.OPEN_TASK]
+    assert [said in entry.reason for entry in planned.left_out] == [True]
+
+
+def test_who_is_moved_to_the_earned_stage_is_not_parked_too(tmp_path: Path) -> None:
+    rules = PARKED | {"premature": {"mode": "enforce"}}
+    planned = plan([judged(tmp_path, deal("1", "Offer", pain="slow"), rules=rules, ladder=AGEING)], situation())
+    (move,) = of(ChangeKind.SET_STAGE, planned)
+    assert (move.rule, dict(move.after)) == ("premature", {"Stage": "Working"})

@@ -89,7 +89,7 @@ class _Planner:
     def correct(self, judgement: Judgement, findings: Sequence[Finding], modified: datetime | None) -> None:
         move, asked = None, []
         for finding in findings:
-            if finding.kind is not Kind.PREMATURE or finding.mode is not Mode.ENFORCE:
+            if finding.mode is not Mode.ENFORCE or not _moves(judgement, finding, moved=move is not None):
                 asked.append(finding)
                 continue
             corrections = self.situation.corrections.get((finding.object, finding.record), ())
@@ -99,6 +99,8 @@ class _Planner:
             asked.append(finding)
             correction = self.correction(judgement, finding, modified, tries=between.tries if between else 0)
             if correction is not None and self.draft.added(correction):
+                if finding.kind is Kind.STALLED:  # of a parked record nobody is asked anything
+                    return
                 move = correction
         if asked:
             self.tasks.ask(judgement, asked, move)
@@ -131,13 +133,13 @@ class _Planner:
     def correction(
         self, judgement: Judgement, finding: Finding, modified: datetime | None, *, tries: int
     ) -> Change | None:
-        mapped, target = judgement.mapped, _target(judgement, finding)
+        mapped, park_in = judgement.mapped, _park_in(judgement, finding)
+        target = _target(judgement, finding) if park_in is None else _parking(judgement, finding, park_in)
         if target is None:
-            self.draft.skip(
-                finding, "there is no earlier stage in this pipeline to move the record to; a task asks instead"
-            )
+            none = "earlier stage" if park_in is None else f"stage for '{park_in}'"
+            self.draft.skip(finding, f"there is no {none} in this pipeline to move the record to; a task asks instead")
             return None
-        refusal = self.not_writable(mapped, finding.pipeline, target)
+        refusal = self.not_writable(mapped, finding.pipeline, target, parking=park_in is not None)
         if refusal is not None:
             self.draft.skip(finding, refusal)
             return None
@@ -171,7 +173,7 @@ class _Planner:
             stage_to=self.draft.label(mapped, finding.pipeline, target),
         )
 
-    def not_writable(self, mapped: MappedObject, pipeline: str | None, target: str) -> str | None:
+    def not_writable(self, mapped: MappedObject, pipeline: str | None, target: str, *, parking: bool) -> str | None:
         known = self.situation.stages.get(mapped.name, ())
         if not known:
             return None
@@ -179,8 +181,26 @@ class _Planner:
             if stage.value == target and stage.pipeline in (pipeline, None):
                 if not stage.active:
                     return f"the stage '{target}' is no longer active in the CRM"
+                if parking and stage.closed:
+                    return f"the stage '{target}' closes the record, and only a person may do that; a task asks instead"
                 return None if stage.writable else f"the stage '{target}' may not be written by an integration"
         return f"the CRM has no stage '{target}'"
+
+
+def _moves(judgement: Judgement, finding: Finding, *, moved: bool) -> bool:
+    """Whether a finding asks for another stage. A stalled record that is ``moved`` anyway begins there afresh."""
+    return finding.kind is Kind.PREMATURE or (not moved and _park_in(judgement, finding) is not None)
+
+
+def _park_in(judgement: Judgement, finding: Finding) -> str | None:
+    """The parking place for a record that is stalled, where its rule names one."""
+    return judgement.definition.rule(finding.rule).park_in if finding.kind is Kind.STALLED else None
+
+
+def _parking(judgement: Judgement, finding: Finding, place: str) -> str | None:
+    """The first listed native stage of a parking place, or None where the pipeline (or record type) has none."""
+    stages = judgement.mapped.stages_in(finding.pipeline)
+    return next((native for native, there in stages.items() if there == place and native), None)
 
 
 def _target(judgement: Judgement, finding: Finding) -> str | None:

@@ -24,7 +24,7 @@ from stagesync.policy.expressions import Expression, ExpressionError, parse
 from stagesync.policy.expressions.tree import Or, Stated, leaves
 from stagesync.policy.expressions.tree import names as names_in
 from stagesync.policy.fragments import read_definition
-from stagesync.policy.schema import DefinitionFile, EvidenceItem, StallLimits
+from stagesync.policy.schema import EARNED, DefinitionFile, EvidenceItem, StallLimits
 from stagesync.policy.validation import validate
 from stagesync.policy.working_days import WorkingDays
 
@@ -74,13 +74,15 @@ class Override(Struct, frozen=True, kw_only=True):
 
 class Rule(Struct, frozen=True, kw_only=True):
     """What may be done about a finding. ``starts`` is the day before which a stage must not have been entered for
-    anything but an audit; of ``overrides`` the first that holds decides."""
+    anything but an audit; of ``overrides`` the first that holds decides. ``park_in`` is the parking place to which
+    records are moved that are stalled."""
 
     mode: Mode = Mode.AUDIT
     grace: Duration | None = None
     severity: Severity = Severity.MEDIUM
     starts: date | None = None
     overrides: tuple[Override, ...] = ()
+    park_in: str | None = None
 
 
 class ScopedWaiver(Waiver, frozen=True, kw_only=True):
@@ -301,6 +303,12 @@ class _Check:
     def rule(self, name: str, rule: schema.Rule, known: Sequence[str]) -> Rule:
         path: KeyPath = ("rules", name)
         self.known(name, known, "kind of finding or rule", path, key=True)
+        park_in = None if rule.move_to == EARNED else rule.move_to
+        if park_in is not None and name != Kind.STALLED:
+            message = f"only stalled records are parked; for '{name}' it can only be '{EARNED}'"
+            self.document.problem((*path, "move_to"), message)
+        elif park_in is not None:
+            self.known(park_in, list(self.words.parking), "parking place", (*path, "move_to"))
         return Rule(
             mode=rule.mode,
             grace=rule.grace,
@@ -310,6 +318,7 @@ class _Check:
                 Override(when=self.when((*path, "overrides", n, "when"), override.when), mode=override.mode)
                 for n, override in enumerate(rule.overrides)
             ),
+            park_in=park_in,
         )
 
     def waiver(self, number: int, waiver: schema.Waiver, definition: Definition) -> ScopedWaiver:

@@ -102,6 +102,10 @@ class StallLimits(Strict):
     age: Length | None = None
 
 
+EARNED = "earned"
+"""What ``move_to`` says of the stage that a record has earned."""
+
+
 class Stage(Strict):
     """A rung of the ladder. On a terminal one nothing but contradictions is looked for: it states a fact."""
 
@@ -127,7 +131,11 @@ class Rule(Strict):
     """What may be done about a kind of finding, and how long after the stage was entered."""
 
     mode: Mode = Mode.AUDIT
-    move_to: Literal["earned"] = "earned"
+    move_to: Identifier = Field(
+        default=EARNED,
+        description="where 'enforce' moves a record: 'earned', to the stage that it has earned, or for stalled records "
+        "the name of a parking place",
+    )
     grace: Length | None = Field(
         default=None, description="how long after its stage was entered a record is left alone"
     )
