@@ -19,7 +19,7 @@ WORDS = """\
 <b>{{ record.name }}</b> & Co
 {% for finding in findings %}
 {% for item in finding.evidence %}
-* {{ item.ask }}
+* {{ item.ask }}: {{ item.saw }} ({{ item.source }})
 {% endfor %}
 {% endfor %}
 {% endblock %}
@@ -59,7 +59,11 @@ def test_reps_read_the_words_of_the_template(sandbox: Sandbox, deploy: Deploy) -
         escaped = "&lt;b&gt;&lt;script&gt;alert(1)&lt;/script&gt; &amp; Söhne&lt;/b&gt; &amp; Co<br>"
         assert task.body.startswith(first_line + "\n" if name == "salesforce" else escaped)
         assert "If you disagree" not in task.body
-    assert all(task.subject.startswith("Bitte prüfen: ") for made in tasks(sandbox).values() for task in made)
+    told = [task for made in tasks(sandbox).values() for task in made]
+    assert all(task.subject.startswith("Bitte prüfen: ") for task in told)
+    # What reps know of a field is its label, which only HubSpot's standard fields have in the sandbox.
+    assert any("Next Step is" in task.body and "(deals.hs_next_step)" in task.body for task in told)
+    assert not any("next_step is" in task.body or "pain is" in task.body for task in told)
 
     bring_evidence(salesforce, named["salesforce"])
     bring_evidence(hubspot, named["hubspot"])

@@ -367,7 +367,7 @@ def test_who_is_ready_is_not_asked_for_what_is_there(tmp_path: Path) -> None:
     ready = {"ready": {"mode": "suggest"}}
     (task,) = plan([judged(tmp_path, deal("1", "New", pain="slow", replies=2), rules=ready)], situation()).changes
     assert task.task is not None
-    assert "The evidence for the stage 'prospect' is there" in task.task.body
+    assert "The evidence for the stage 'Qualified' or 'Nurtured' is there" in task.task.body
     assert "write it down" not in task.task.body
 
 

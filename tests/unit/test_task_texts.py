@@ -15,6 +15,7 @@ from stagesync.errors import ConfigurationError
 from stagesync.model.changes import Mode, TaskText
 from stagesync.model.findings import Evidence, Finding, Kind, Severity, Verdict
 from stagesync.policy import task_texts
+from stagesync.policy.labels import Labels
 from stagesync.policy.task_texts import TITLES, load_template, shipped_template
 from stagesync.policy.templates import LONGEST
 
@@ -23,7 +24,9 @@ EVIDENCE = st.builds(
     Evidence,
     criterion=WORDS,
     verdict=st.sampled_from(Verdict),
-    reason=WORDS | WORDS.map("people buy to end a pain: {}; needs stated(pain)".format),
+    reason=WORDS
+    | WORDS.map("people buy to end a pain: {}; needs stated(pain)".format)
+    | WORDS.map("people buy to end a pain ({})".format),
     value=st.none() | WORDS,
     source=st.none() | WORDS,
     ask=WORDS,
@@ -59,6 +62,16 @@ def plain_subject(findings: list[Finding]) -> str:
     return f"Check the stage: {TITLES[findings[0].kind]}{more} - {name if len(name) <= 80 else name[:79] + '…'}"
 
 
+def seen_and_why(one: Evidence) -> tuple[str, str]:
+    seen = one.reason.split("; needs ")[0]
+    if one.because and not seen.startswith(one.because):
+        return seen, one.because
+    bracketed = seen[len(one.because) :].strip()
+    if one.because and bracketed.startswith("(") and bracketed.endswith(")"):
+        return bracketed[1:-1], one.because
+    return seen, ""
+
+
 def plain_body(findings: list[Finding], moved: tuple[str, str] | None) -> str:
     """The shipped words in plain Python."""
     lines: list[str] = []
@@ -67,21 +80,22 @@ def plain_body(findings: list[Finding], moved: tuple[str, str] | None) -> str:
     for finding in findings:
         if finding.kind is Kind.READY:
             lines.append(f"The evidence for the stage '{finding.earned}' is there; please move the record forward:")
-            lines += [f"- {one.reason}" for one in finding.evidence]
+            lines += [f"- {seen_and_why(one)[0]}" for one in finding.evidence]
         else:
             forward = "To move it forward again to" if moved else "For the stage"
             lines.append(
                 {
-                    Kind.PREMATURE: f"{forward} '{finding.stage}', please:",
-                    Kind.STALLED: "Nothing has moved here, please:",
+                    Kind.PREMATURE: f"{forward} '{finding.native_stage or finding.stage}', please:",
+                    Kind.STALLED: "Nothing has moved here for a while. Please:",
                 }.get(finding.kind, "Please:")
             )
             for one in finding.evidence:
                 lines.append(f"- {one.ask}")
-                if one.because and not one.reason.startswith(one.because):
-                    lines.append(f"  Why: {one.because}")
+                seen, why = seen_and_why(one)
+                if why:
+                    lines.append(f"  Why: {why}")
                 place = f" ({one.source})" if one.source else ""
-                lines.append(f"  We saw: {one.reason.split('; needs ')[0]}{place}")
+                lines.append(f"  We saw: {seen}{place}")
         lines.append("")
     if all(finding.kind is Kind.READY for finding in findings):
         lines.append("This task closes by itself then.")
@@ -98,6 +112,23 @@ def test_the_shipped_template_says_exactly_this(findings: list[Finding], moved: 
     template = shipped_template()
     assert template.subject(findings, moved) == plain_subject(findings)
     assert template.body(findings, moved) == plain_body(findings, moved)
+
+
+def test_a_rep_reads_the_labels_of_the_crm() -> None:
+    labels = Labels(
+        items={"pain": "Customer Pain", "meetings": "meetings", "next_step": "next step"},
+        places=frozenset({"Opportunity.Pain__c"}),
+        stage="Value Proposition",
+    )
+    asked = structs.replace(
+        finding().evidence[0],
+        reason="pain is 'pain is what?'; meetings is 0; next_step is blank; needs stated(pain)",
+        source="Opportunity.Pain__c, count of Event",
+    )
+    body = shipped_template().body([finding(evidence=(asked,))], labels=labels)
+    assert "For the stage 'Value Proposition', please:" in body
+    seen = "Customer Pain is 'pain is what?'; meetings is 0; next step is blank (count of Event)"
+    assert f"  We saw: {seen}\n" in body
 
 
 @pytest.mark.parametrize(

@@ -209,6 +209,7 @@ def _situation(
         task_due=agent.task_due,
         owners=pulled.owners,
         stages=pulled.stages,
+        fields=pulled.labels,
         open_tasks=tasks,
         fallback_owner=connected.fallback_owner,
         protected=agent.protected,

@@ -25,11 +25,13 @@ NOTHING: Mapping[str, Collection[str]] = {}
 
 @dataclass(frozen=True, kw_only=True)
 class Pulled:
-    """What a pull brought besides the rows, which are in the mirror. ``stages`` are by object."""
+    """What a pull brought besides the rows, which are in the mirror. ``stages`` are by object, ``labels`` of fields by
+    ``Opportunity.NextStep``."""
 
     identity: Identity
     owners: Sequence[Owner]
     stages: Mapping[str, Sequence[NativeStage]]
+    labels: Mapping[str, str]
     rows: Mapping[str, int]
 
 
@@ -59,6 +61,7 @@ def pull(
     stages = {mapped.name: reader.stages(mapped.table.name, mapped.stage_field) for mapped in mapping.objects}
     check_stages(mapping, stages)
     owners = reader.owners()
+    labels = _labels(reader, mapping)
     with mirror.replace(name, label, identity.key) as snapshot:
         snapshot.expect(mapping.tables, missing)
         told = [structs.asdict(owner) for owner in owners]
@@ -69,7 +72,17 @@ def pull(
             pulling.table(table)
         pulling.relink()
         pulling.recheck()
-    return Pulled(identity=identity, owners=owners, stages=stages, rows=dict(snapshot.rows))
+    return Pulled(identity=identity, owners=owners, stages=stages, labels=labels, rows=dict(snapshot.rows))
+
+
+def _labels(reader: Reader, mapping: CrmMapping) -> dict[str, str]:
+    """What people see for the fields of the objects, and for those of other tables with the name of the table."""
+    objects = {mapped.table.name for mapped in mapping.objects}
+    return {
+        f"{table.name}.{column}": label if table.name in objects else f"{table.name}: {label}"
+        for table in mapping.tables
+        for column, label in reader.labels(table).items()
+    }
 
 
 @dataclass

@@ -121,6 +121,9 @@ class Reader(Protocol):
     def missing(self, tables: Sequence[Table]) -> Sequence[Missing]:
         """Which of the wanted columns cannot be read, and why. They are then not asked for by ``pull``."""
 
+    def labels(self, table: Table) -> Mapping[str, str]:
+        """What people see in the CRM for the columns of a table, where it says so. Makes no call after ``missing``."""
+
     def pull(self, table: Table) -> Generator[Page, None, None]:
         """All rows of a table, page by page, with the columns that are not missing, typed as ``Table`` says.
 

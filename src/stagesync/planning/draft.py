@@ -6,9 +6,11 @@ import hashlib
 from collections.abc import Sequence
 from datetime import datetime
 
+from stagesync.audit.judgement import Judgement
 from stagesync.model.changes import Change, Ground, LeftOut
 from stagesync.model.findings import Finding
 from stagesync.planning.situation import Situation
+from stagesync.policy.labels import Labels
 from stagesync.policy.mappings import MappedObject
 
 
@@ -51,6 +53,23 @@ class Draft:
             if stage.value == native and stage.pipeline in (pipeline, None):
                 return stage.label
         return native
+
+    def labels(self, judgement: Judgement, finding: Finding) -> Labels:
+        """What a rep sees in the CRM for the fields and stages that a finding speaks of."""
+        mapped, sources = judgement.mapped, judgement.evidence.sources
+        fields = {source: self.field(source) for source in sources.values()}
+        places = [native for native, rung in mapped.stages_in(finding.pipeline).items() if rung == finding.earned]
+        earned = [str(self.label(mapped, finding.pipeline, native)) for native in places if native]
+        return Labels(
+            items={item: fields[source] or item.replace("_", " ") for item, source in sources.items()},
+            places=frozenset(source for source, label in fields.items() if label),
+            stage=self.label(mapped, finding.pipeline, finding.native_stage) or "",
+            earned="' or '".join(earned),
+        )
+
+    def field(self, source: str) -> str | None:
+        """What people see for the field that an item comes from, also where it is the largest of several."""
+        return self.situation.fields.get(source.removeprefix("max of ").removeprefix("min of "))
 
 
 def without(change: Change, reason: str) -> LeftOut:

@@ -47,7 +47,8 @@ class OpenTask:
 class Situation:
     """What planning needs to know of a connection beside its findings.
 
-    ``stages`` are the CRM's stages of today by object; ``now`` is UTC and ``today`` the date in ``time_zone``.
+    ``stages`` are the CRM's stages of today by object, ``fields`` what people see there for its fields, by
+    ``Opportunity.NextStep``; ``now`` is UTC and ``today`` the date in ``time_zone``.
     ``fallback_owner`` gets the tasks that no active person can be given. ``protected`` is never written.
     ``corrections`` are those that were applied earlier, oldest first, by object and record.
     ``tasks_a_day`` is how many tasks an owner may get in a day (None: any number), ``opened_today`` how many each has
@@ -63,6 +64,7 @@ class Situation:
     time_zone: ZoneInfo = UTC_ZONE
     owners: Sequence[Owner] = ()
     stages: Mapping[str, Sequence[NativeStage]] = field(default_factory=dict)
+    fields: Mapping[str, str] = field(default_factory=dict)
     open_tasks: Sequence[OpenTask] = ()
     fallback_owner: str | None = None
     protected: Protected = NOTHING_PROTECTED

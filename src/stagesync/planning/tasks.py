@@ -52,6 +52,7 @@ class Tasks:
             )
             return
         moved = None if move is None else (str(move.stage_from), str(move.stage_to))
+        said, labels = self.draft.situation.template, self.draft.labels(judgement, first)
         self.draft.added(
             replace(
                 self.asking(judgement, findings, ChangeKind.OPEN_TASK, owner),
@@ -61,8 +62,8 @@ class Tasks:
                 before={} if move is None else move.after,
                 stage_from=self.draft.label(judgement.mapped, first.pipeline, first.native_stage),
                 task=TaskText(
-                    subject=self.draft.situation.template.subject(findings, moved),
-                    body=self.draft.situation.template.body(findings, moved, asking=self.way_to_ask(judgement)),
+                    subject=said.subject(findings, moved, labels=labels),
+                    body=said.body(findings, moved, asking=self.way_to_ask(judgement), labels=labels),
                     due=self.due(owner, judgement),
                     owner=owner,
                 ),
@@ -91,6 +92,7 @@ class Tasks:
             whose = owner.name if owner else "nobody"
             self.draft.skip(first, f"its task was ended, and no active manager of {whose} is known (tasks.managers)")
             return
+        said, labels = self.draft.situation.template, self.draft.labels(judgement, first)
         change = replace(
             self.asking(judgement, findings, ChangeKind.OPEN_TASK, manager.id),
             key=change_key("escalate", task.key),
@@ -99,8 +101,8 @@ class Tasks:
             stage_from=self.draft.label(judgement.mapped, first.pipeline, first.native_stage),
             escalates=task.key,
             task=TaskText(
-                subject=self.draft.situation.template.subject(findings, ended=ended),
-                body=self.draft.situation.template.body(findings, ended=ended),
+                subject=said.subject(findings, ended=ended, labels=labels),
+                body=said.body(findings, ended=ended, labels=labels),
                 due=self.due(manager.id, judgement),
                 owner=manager.id,
             ),
@@ -173,12 +175,12 @@ class Tasks:
         other = not set(keys) & set(task.findings)
         if same or other or task.text is None or task.crm_id is None or task.tells_of_a_move or task.refused:
             return
-        first, said = findings[0], self.draft.situation.template
+        first, said, labels = findings[0], self.draft.situation.template, self.draft.labels(judgement, findings[0])
         self.retold.add(task.key or str(task.crm_id))
         owner = (None if task.ended else self.next_owner(task, first.owner)) or task.text.owner
         subject, body = (
-            said.subject(findings, ended=ended),
-            said.body(findings, ended=ended, asking=self.way_to_ask(judgement)),
+            said.subject(findings, ended=ended, labels=labels),
+            said.body(findings, ended=ended, asking=self.way_to_ask(judgement), labels=labels),
         )
         text = replace(task.text, subject=subject, body=body, owner=owner)
         self.draft.added(

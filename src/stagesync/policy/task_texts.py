@@ -16,6 +16,7 @@ from stagesync.errors import ConfigurationError, Problem
 from stagesync.model.changes import Mode, TaskText
 from stagesync.model.findings import Evidence, Finding, Kind, Severity, Verdict
 from stagesync.policy.document import problems_error
+from stagesync.policy.labels import NO_LABELS, Labels
 from stagesync.policy.templates import Blocks, Shape, TooMuch, read_blocks
 
 SHIPPED = Path(__file__).with_name("task.j2")
@@ -30,10 +31,11 @@ TITLES = {
     Kind.READY: "ready for the next stage",
 }
 _EVIDENCE: Shape = dict.fromkeys(
-    ("criterion", "verdict", "ask", "because", "why", "reason", "saw", "value", "source"),
+    ("criterion", "verdict", "ask", "because", "why", "reason", "saw", "value", "source", "beside"),
 )
 _FINDING: Shape = {
-    **dict.fromkeys(("kind", "rule", "title", "severity", "stage", "native_stage", "pipeline", "earned", "since")),
+    **dict.fromkeys(("kind", "rule", "title", "severity", "stage", "native_stage", "stage_label", "pipeline")),
+    **dict.fromkeys(("earned", "earned_label", "since")),
     "evidence": [_EVIDENCE],
 }
 _RECORD: Shape = dict.fromkeys(("id", "name", "object", "connection", "owner", "amount"))
@@ -98,10 +100,17 @@ class TaskTemplate:
     digest: str
     shipped: TaskTemplate | None = None
 
-    def subject(self, findings: Sequence[Finding], moved: Moved = None, ended: Ended | None = None) -> str:
+    def subject(
+        self,
+        findings: Sequence[Finding],
+        moved: Moved = None,
+        ended: Ended | None = None,
+        labels: Labels = NO_LABELS,
+    ) -> str:
         """One line: the most important thing, and whether there is more. For the manager of one who ``ended`` a task,
         if anybody did."""
-        text = self._said("subject" if ended is None else "manager_subject", _values(findings, moved, ended))
+        block = "subject" if ended is None else "manager_subject"
+        text = self._said(block, _values(findings, moved, ended, labels=labels))
         lines = text.splitlines()
         return text if len(lines) < 2 else " ".join(line.strip() for line in lines)
 
@@ -111,9 +120,11 @@ class TaskTemplate:
         moved: Moved = None,
         ended: Ended | None = None,
         asking: Asking = TELLING,
+        labels: Labels = NO_LABELS,
     ) -> str:
         """Plain text; for the manager of one who ``ended`` a task, if anybody did."""
-        return self._said("body" if ended is None else "manager_body", _values(findings, moved, ended, asking))
+        block = "body" if ended is None else "manager_body"
+        return self._said(block, _values(findings, moved, ended, asking, labels))
 
     def closed(self, text: TaskText, *, there: bool, waived: bool = False) -> TaskText:
         """The text of a task that StageSync closes: what it said, and why it is closed."""
@@ -184,7 +195,11 @@ def _line_of(source: str, block: str) -> int:
 
 
 def _values(
-    findings: Sequence[Finding], moved: Moved, ended: Ended | None = None, asking: Asking = TELLING
+    findings: Sequence[Finding],
+    moved: Moved,
+    ended: Ended | None = None,
+    asking: Asking = TELLING,
+    labels: Labels = NO_LABELS,
 ) -> dict[str, object]:
     first = findings[0]
     of_managers = {} if ended is None else {"ended": {**asdict(ended), "day": ended.day.isoformat()}}
@@ -198,7 +213,7 @@ def _values(
             "owner": first.owner_name or first.owner or "",
             "amount": first.amount,
         },
-        "findings": [_told(finding) for finding in findings],
+        "findings": [_told(finding, labels) for finding in findings],
         "asked": any(finding.kind is not Kind.READY for finding in findings),
         "waiver": {"status": asking.status or "", "field": asking.field or ""},
         "moved": moved is not None,
@@ -211,7 +226,7 @@ def _refusal(why: Refused) -> dict[str, object]:
     return {**asdict(why), "day": why.day.isoformat()}
 
 
-def _told(finding: Finding) -> dict[str, object]:
+def _told(finding: Finding, labels: Labels) -> dict[str, object]:
     return {
         "kind": finding.kind.value,
         "rule": finding.rule,
@@ -219,26 +234,41 @@ def _told(finding: Finding) -> dict[str, object]:
         "severity": finding.severity.value,
         "stage": finding.stage,
         "native_stage": finding.native_stage,
+        "stage_label": labels.stage or finding.native_stage or finding.stage,
         "pipeline": finding.pipeline,
         "earned": finding.earned,
+        "earned_label": labels.earned or finding.earned,
         "since": finding.since.date().isoformat() if finding.since else "",
-        "evidence": [_seen(evidence) for evidence in finding.evidence],
+        "evidence": [_seen(evidence, labels) for evidence in finding.evidence],
     }
 
 
-def _seen(evidence: Evidence) -> dict[str, object]:
+def _seen(evidence: Evidence, labels: Labels) -> dict[str, object]:
+    saw, why = _saw(evidence)
     return {
         "criterion": evidence.criterion,
         "verdict": evidence.verdict.value,
         "ask": evidence.ask,
         "because": evidence.because,
-        # A contradiction's reason begins with its because; the condition itself is for admins.
-        "why": "" if evidence.reason.startswith(evidence.because) else evidence.because,
+        "why": why,
         "reason": evidence.reason,
-        "saw": evidence.reason.partition("; needs ")[0],
+        "saw": labels.said(saw),
         "value": evidence.value or "",
         "source": evidence.source or "",
+        "beside": labels.beside(evidence.source or ""),
     }
+
+
+def _saw(evidence: Evidence) -> tuple[str, str]:
+    """What was seen, without the condition, which is for admins, and why it matters, each thing once.
+
+    A contradiction's reason begins with its because, and has what was seen in brackets.
+    """
+    saw, because = evidence.reason.partition("; needs ")[0], evidence.because
+    if not because or not saw.startswith(because):
+        return saw, because
+    facts = saw.removeprefix(because).strip()
+    return (facts[1:-1], because) if facts[:1] == "(" and facts[-1:] == ")" else (saw, "")
 
 
 def _samples(block: str) -> Iterator[Mapping[str, object]]:

@@ -64,6 +64,10 @@ class ExportReader:
         found = [Missing(table=table.name, columns=self._absent(table)) for table in tables]
         return [missing for missing in found if missing.columns]
 
+    def labels(self, table: Table) -> Mapping[str, str]:  # noqa: ARG002
+        """None: headers are all that there is."""
+        return {}
+
     def pull(self, table: Table) -> Generator[Page, None, None]:
         """All rows; a table with a file yields one page at least, so that its columns are known to be there."""
         path = self._folder.file(table.name)

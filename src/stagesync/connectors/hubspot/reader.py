@@ -125,6 +125,11 @@ class HubSpotReader:
         """The definitions of an object's properties by name; none when it cannot be read."""
         return self._definitions.properties(object_name)
 
+    def labels(self, table: Table) -> Mapping[str, str]:
+        """Those of the properties; the past values of one have none."""
+        known = {} if table.history_of is not None else self.properties(table.name)
+        return {name: known[name].label for name in table.columns if name in known and known[name].label}
+
     def pull(self, table: Table) -> Generator[Page, None, None]:
         """All records, about 2,000 to a page, each page followed by the associations of its records.
 

@@ -56,6 +56,10 @@ class SalesforceReader:
         resolved = [self._schema.resolve(table) for table in tables]
         return [Missing(table=one.table.name, columns=one.missing) for one in resolved if one.missing]
 
+    def labels(self, table: Table) -> Mapping[str, str]:
+        """Those that describe shows to this user, in the user's language."""
+        return {column.name: column.label for column in self._schema.resolve(table).columns if column.label}
+
     def pull(self, table: Table) -> Generator[Page, None, None]:
         """All rows, page by page; an empty table gives one empty page, an unreadable one none.
 

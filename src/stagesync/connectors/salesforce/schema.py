@@ -49,6 +49,8 @@ class Column:
     type: ColumnType
     path: tuple[str, ...]
     kind: str
+    label: str = ""
+    """What people see: ``Next Step``, and for a field of a parent ``Account: Employees``."""
     drifts: bool = False
     """Whether the value changes without a write to its record: a formula, or what depends on the day or the user."""
 
@@ -157,7 +159,8 @@ class Schema:
         if field is None:
             return f"{here.name} has no field {leaf}, or this user may not read it"
         drifts = field.calculated or field.name in DRIFTING
-        return Column(name=name, type=kind, path=(*path, field.name), kind=field.type, drifts=drifts)
+        label = f"{here.label or here.name}: {field.label}" if path and field.label else field.label
+        return Column(name=name, type=kind, path=(*path, field.name), kind=field.type, label=label, drifts=drifts)
 
 
 def _is_name(name: str) -> bool:

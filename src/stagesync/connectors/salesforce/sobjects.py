@@ -43,6 +43,7 @@ class SObject(msgspec.Struct, frozen=True, dict=True):
 
     name: str
     fields: tuple[Field, ...]
+    label: str = ""
     queryable: bool = True
     createable: bool = False
     updateable: bool = False
