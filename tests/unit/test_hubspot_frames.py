@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stagesync.connectors.hubspot.answers import PastValue, Row
+from stagesync.connectors.hubspot.answers import AskedRow, PastValue, asked_page, decode
 from stagesync.connectors.hubspot.frames import history_frame, link_frame, record_frame, typed
 from stagesync.model.frames import POLARS
 from stagesync.model.tables import ColumnType, Table
@@ -105,7 +105,9 @@ def test_each_text_is_read_or_blank_or_unreadable(texts: list[str | None]) -> No
 
 def test_a_record_frame_has_the_key_first_and_each_column_of_the_table() -> None:
     table = Table(name="deals", key="hs_object_id", columns={"amount": ColumnType.NUMBER, "pain": ColumnType.TEXT})
-    rows = [Row(id=7, properties={"amount": "x", "pain": None}), Row(id="8", properties={"amount": "2"})]
+    first = '{"id": 7, "properties": {"amount": "x", "pain": null, "other": 1}}'
+    body = f'{{"results": [{first}, {{"id": "8", "properties": {{"amount": "2"}}}}]}}'.encode()
+    rows = decode(body, asked_page(("pain", "amount"))).results
     assert record_frame(table, rows).to_dicts() == [
         {"hs_object_id": "7", "amount": None, "pain": None, "amount?unreadable": True},
         {"hs_object_id": "8", "amount": 2.0, "pain": None, "amount?unreadable": False},
@@ -120,7 +122,7 @@ def test_history_is_one_row_for_each_past_value() -> None:
         PastValue(value="b", timestamp="2026-11-20T12:00:00Z", source_type="CRM_UI", source_id="userId:7"),
         PastValue(value="", timestamp="2026-11-19T12:00:00.000Z", source_type="IMPORT"),
     ]
-    frame = history_frame(table, [Row(id="1", properties_with_history={"dealstage": past}), Row(id="2")])
+    frame = history_frame(table, [AskedRow(id="1", properties_with_history={"dealstage": past}), AskedRow(id="2")])
     assert frame.to_dicts() == [
         {"record": "1", "dealstage": "b", "at": datetime(2026, 11, 20, 12, tzinfo=UTC), "by": "CRM_UI:userId:7"},
         {"record": "1", "dealstage": None, "at": datetime(2026, 11, 19, 12, tzinfo=UTC), "by": "IMPORT"},

@@ -16,7 +16,7 @@ from msgspec import structs
 
 from stagesync.audit.evidence import EvidenceFrame, Tables, gather
 from stagesync.audit.masks import Frame
-from stagesync.connectors.hubspot.answers import PastValue, Row
+from stagesync.connectors.hubspot.answers import AskedRow, PastValue
 from stagesync.connectors.hubspot.frames import history_frame
 from stagesync.model.tables import UNREADABLE, ColumnType
 from stagesync.policy.definitions import load_definition
@@ -71,8 +71,8 @@ def in_hubspot(past: Sequence[object]) -> EvidenceFrame:
     moments = [day.isoformat() + "T23:59:00Z" if isinstance(day, date) else day for day in past]
     entries = [PastValue(value=value, timestamp=f"2026-01-0{n + 1}T00:00:00Z") for n, value in enumerate(moments)]
     rows = [
-        Row(id="1", properties={}, properties_with_history={"closedate": entries[::-1]}),
-        Row(id="2", properties={}, properties_with_history={"closedate": [PastValue(value="2026-01-01")]}),
+        AskedRow(id="1", properties_with_history={"closedate": entries[::-1]}),
+        AskedRow(id="2", properties_with_history={"closedate": [PastValue(value="2026-01-01")]}),
     ]
     return gathered(HUBSPOT, "deals", history_frame(table, rows))
 

@@ -8,7 +8,10 @@ fields are skipped, so a newer server does not break an older StageSync.
 from __future__ import annotations
 
 import json
-from typing import Any, TypeVar
+from collections.abc import Mapping
+from functools import lru_cache
+from types import GenericAlias
+from typing import Any, ClassVar, TypeVar, cast
 
 import msgspec
 
@@ -49,6 +52,25 @@ class Row(_Answer):
 
     id: str | int
     properties: dict[str, Any] = {}
+
+
+class Values(msgspec.Struct, gc=False):
+    """The values of the properties that were asked for, in slots: they are read and turned into columns in half the
+    time that dictionaries take."""
+
+    places: ClassVar[Mapping[str, int]] = {}
+
+    def get(self, name: str) -> Any:
+        """The value of a property; None where it is null or absent, or was not asked for."""
+        place = self.places.get(name)
+        return None if place is None else msgspec.structs.astuple(self)[place]
+
+
+class AskedRow(_Answer):
+    """One record, with nothing but what was asked for; :func:`asked_row` makes the class to read it with."""
+
+    id: str | int
+    properties: Values = msgspec.field(default_factory=Values)
     properties_with_history: dict[str, list[PastValue]] = {}
 
 
@@ -90,7 +112,7 @@ class Rejection(_Answer):
 class RowPage(_Answer):
     """A page of a list."""
 
-    results: list[Row]
+    results: list[AskedRow]
     paging: Paging | None = None
 
 
@@ -102,8 +124,14 @@ class SearchPage(_Answer):
     paging: Paging | None = None
 
 
+class ReadBatch(_Answer):
+    """Records that were asked for by id, in no particular order; absent ones are in a 207's errors."""
+
+    results: list[AskedRow]
+
+
 class BatchAnswer(_Answer):
-    """The answer to a batch, 200 or 207; results are in no particular order, absent ids are in ``errors``."""
+    """The answer to a batch that writes, 200 or 207; results are in no particular order, absent ids in ``errors``."""
 
     results: list[Row]
     errors: list[Rejection] = []
@@ -301,6 +329,30 @@ class TokenRefusal(msgspec.Struct):
         """HubSpot's own words."""
         said = (self.status or self.error, self.message or self.error_description)
         return ": ".join(part for part in said if part) or "no reason given"
+
+
+@lru_cache(maxsize=64)
+def asked_row(names: tuple[str, ...]) -> type[AskedRow]:
+    """The class of rows that have these properties."""
+    slots = [(f"slot{place}", Any, msgspec.field(name=name, default=None)) for place, name in enumerate(names)]
+    places = {"places": {name: place for place, name in enumerate(names)}}
+    values = msgspec.defstruct("Values", slots, bases=(Values,), namespace=places, gc=False)
+    properties = ("properties", values, msgspec.field(default_factory=values))
+    return cast("type[AskedRow]", msgspec.defstruct("AskedRow", [properties], bases=(AskedRow,), gc=False))
+
+
+@lru_cache(maxsize=64)
+def asked_page(names: tuple[str, ...]) -> type[RowPage]:
+    """The class of pages of such rows."""
+    results = ("results", GenericAlias(list, (asked_row(names),)))
+    return cast("type[RowPage]", msgspec.defstruct("RowPage", [results], bases=(RowPage,), kw_only=True))
+
+
+@lru_cache(maxsize=64)
+def asked_batch(names: tuple[str, ...]) -> type[ReadBatch]:
+    """The class of batches of such rows."""
+    results = ("results", GenericAlias(list, (asked_row(names),)))
+    return cast("type[ReadBatch]", msgspec.defstruct("ReadBatch", [results], bases=(ReadBatch,)))
 
 
 def decode(body: bytes, shape: type[T]) -> T:

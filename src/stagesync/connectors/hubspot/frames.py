@@ -4,7 +4,7 @@ All values are strings or null: booleans "true" / "false", numbers ("0.2"), date
 milliseconds, and milliseconds since 1970 in some old properties (``salesforcelastsynctime``). Source:
 https://developers.hubspot.com/docs/guides/api/crm/properties, read 2026-11-21.
 
-Decoding goes through one list of strings for each property rather than through polars' JSON reader, which
+Decoding goes through one sequence of strings for each property rather than through polars' JSON reader, which
 turns half an emoji into a NUL character and fails on a value that is no string. It costs 21 µs a record of 26
 properties, JSON included (measured 2026-11-21), while HubSpot hands out 1,900 records a second at most.
 """
@@ -16,8 +16,9 @@ from functools import lru_cache
 from typing import Any, assert_never
 
 import polars as pl
+from msgspec.structs import astuple
 
-from stagesync.connectors.hubspot.answers import PastValue, Row
+from stagesync.connectors.hubspot.answers import AskedRow, PastValue
 from stagesync.model.frames import POLARS
 from stagesync.model.tables import UNREADABLE, ColumnType, Table
 
@@ -33,19 +34,22 @@ _LATEST_MS = 253_402_300_799_999  # 9999-12-31
 _LARGEST_EXACT = 2.0**53  # above it, a float no longer holds every integer
 
 
-def record_frame(table: Table, rows: Sequence[Row]) -> pl.DataFrame:
+def record_frame(table: Table, rows: Sequence[AskedRow]) -> pl.DataFrame:
     """One row for each record: the key, then the columns of ``table``, unreadable companions at the end.
 
     The key column holds the id of the record's envelope, whether or not it was asked for as a property.
     """
-    values: dict[str, list[Any]] = {table.key: [str(row.id) for row in rows]}
+    places = rows[0].properties.places if rows else {}
+    slots = list(zip(*(astuple(row.properties) for row in rows), strict=True))
+    absent = (None,) * len(rows)
+    values: dict[str, Sequence[Any]] = {table.key: [str(row.id) for row in rows]}
     for name in table.columns:
         if name != table.key:
-            values[name] = [row.properties.get(name) for row in rows]
+            values[name] = slots[places[name]] if name in places else absent
     return typed(values, {table.key: ColumnType.TEXT, **table.columns})
 
 
-def history_frame(table: Table, rows: Sequence[Row]) -> pl.DataFrame:
+def history_frame(table: Table, rows: Sequence[AskedRow]) -> pl.DataFrame:
     """One row for each past value of ``table.history_of``: record, value, ``before`` (the value until then, null for
     the first that HubSpot still has; only where ``table`` asks for it), ``at`` (UTC) and ``by``.
 

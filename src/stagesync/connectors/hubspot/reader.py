@@ -9,17 +9,24 @@ import polars as pl
 
 from stagesync.connectors.hubspot.answers import (
     Account,
+    AskedRow,
     OwnerAnswer,
     OwnerPage,
     Pipelines,
-    Row,
     TokenInfo,
 )
 from stagesync.connectors.hubspot.definitions import Definitions, Known, asked, object_of
 from stagesync.connectors.hubspot.faults import Refusal, ScopeMissing, refusals_told
 from stagesync.connectors.hubspot.frames import ID, history_frame, link_frame, record_frame
 from stagesync.connectors.hubspot.increments import HubSpotIncrements
-from stagesync.connectors.hubspot.records import list_records, pieces, read_associations, read_followed, read_records
+from stagesync.connectors.hubspot.records import (
+    list_query,
+    list_records,
+    pieces,
+    read_associations,
+    read_followed,
+    read_records,
+)
 from stagesync.connectors.hubspot.stages import PIPELINE_FIELDS, option_stages, pipeline_stages
 from stagesync.connectors.hubspot.task_states import task_states
 from stagesync.connectors.hubspot.tasks import find_by_key, find_by_marker, has_unique_key
@@ -31,7 +38,6 @@ from stagesync.model.tables import Missing, Table
 from stagesync.model.tasks import TaskState
 
 PAGE = 100
-HISTORY_PAGE = 50
 WITH_TASKS = ("contacts", "companies", "deals", "leads")
 """The objects with stages whose records people have tasks about."""
 PAGES_GATHERED = 20  # 2,000 records: from there on the audit's cost per record no longer falls
@@ -156,19 +162,16 @@ class HubSpotReader:
     def _pull_history(self, table: Table, known: Known) -> Iterator[Page]:
         if table.history_of not in known:
             return
-        query: dict[str, str | int] = {"limit": HISTORY_PAGE, "properties": ID}
-        query["propertiesWithHistory"] = str(table.history_of)
-        for rows in _gathered(list_records(self._transport, object_of(table), query)):
+        for rows in _gathered(list_records(self._transport, object_of(table), [ID], [table.history_of])):
             yield Page(table=table.name, rows=history_frame(table, rows))
 
-    def _rows(self, table: Table) -> Iterator[list[Row]]:
+    def _rows(self, table: Table) -> Iterator[list[AskedRow]]:
         """Pages of a list; with too many properties for a URL, of ids that are then read by POST."""
         names = asked(table)
-        query: dict[str, str | int] = {"limit": PAGE, "properties": ",".join(names)}
-        if len(urlencode(query)) <= LONGEST_QUERY:
-            yield from list_records(self._transport, table.name, query)
+        if len(urlencode(list_query(names))) <= LONGEST_QUERY:
+            yield from list_records(self._transport, table.name, names)
             return
-        for rows in list_records(self._transport, table.name, {"limit": PAGE, "properties": ID}):
+        for rows in list_records(self._transport, table.name, [ID]):
             yield read_records(self._transport, table.name, [str(row.id) for row in rows], names)
 
     def current(self, table: Table, ids: Sequence[str]) -> pl.DataFrame:
@@ -223,6 +226,6 @@ def _owner(answer: OwnerAnswer, *, active: bool) -> Owner:
     )
 
 
-def _gathered(pages: Iterator[list[Row]]) -> Iterator[list[Row]]:
+def _gathered(pages: Iterator[list[AskedRow]]) -> Iterator[list[AskedRow]]:
     for piece in pieces(pages, PAGES_GATHERED):
         yield [row for page in piece for row in page]

@@ -7,21 +7,21 @@ from itertools import islice
 from typing import Any, TypeVar
 
 from stagesync.connectors.hubspot.answers import (
+    AskedRow,
     AssociationAnswer,
     AssociationRow,
-    BatchAnswer,
     Properties,
     PropertyAnswer,
-    Row,
-    RowPage,
     SearchPage,
+    asked_batch,
+    asked_page,
 )
 from stagesync.connectors.hubspot.frames import ID
 from stagesync.connectors.hubspot.transport import ReadTransport, Request
 from stagesync.errors import ConnectionFailed
 
-BATCH = 100  # inputs of batch/read, batch/update, batch/upsert
-HISTORY_BATCH = 50  # inputs of batch/read with past values
+BATCH = 100  # records of a list's page; inputs of batch/read, batch/update, batch/upsert
+HISTORY_BATCH = 50  # the same with past values
 SEARCH_PAGE = 200
 ASSOCIATION_BATCH = 1000  # inputs of associations batch/read
 
@@ -38,17 +38,25 @@ def pieces(items: Iterable[T], size: int) -> Iterator[list[T]]:
         yield piece
 
 
-def list_records(transport: ReadTransport, object_name: str, query: Mapping[str, str | int]) -> Iterator[list[Row]]:
-    """All records of an object, page by page, strongly consistent and without search's cap of 10,000.
+def list_query(properties: Sequence[str], history: Sequence[str] = ()) -> dict[str, str | int]:
+    """What a list asks for. A page has 100 records at most, 50 with history.
 
-    Source: https://developers.hubspot.com/docs/api-reference/crm-objects, read 2026-11-21. ``limit`` is 100
-    at most, 50 with history.
+    Source: https://developers.hubspot.com/docs/api-reference/crm-objects, read 2026-11-21.
     """
+    query: dict[str, str | int] = {"limit": HISTORY_BATCH if history else BATCH, "properties": ",".join(properties)}
+    return {**query, "propertiesWithHistory": ",".join(history)} if history else query
+
+
+def list_records(
+    transport: ReadTransport, object_name: str, properties: Sequence[str], history: Sequence[str] = ()
+) -> Iterator[list[AskedRow]]:
+    """All records of an object, page by page, strongly consistent and without search's cap of 10,000."""
+    shape, query = asked_page(tuple(properties)), list_query(properties, history)
     after: dict[str, str] = {}
     mark, steps, until = "", 0, 1
     while True:
         request = Request(path=transport.paths.list, names={"object": object_name}, query={**query, **after})
-        page = transport.ask(RowPage, request)
+        page = transport.ask(shape, request)
         yield page.results
         if page.paging is None or page.paging.next is None:
             return
@@ -98,13 +106,14 @@ def read_records(
     *,
     key: str | None = None,
     history: Sequence[str] = (),
-) -> list[Row]:
+) -> list[AskedRow]:
     """These records as they are now, in no particular order; absent ones are left out (HTTP 207).
 
     ``key`` names a property with unique values that ``ids`` are values of, ``history`` properties whose past values
     are wanted. Strongly consistent, unlike search. A merged record comes as the one that it became, with its id.
     """
-    found: list[Row] = []
+    shape = asked_batch(tuple(properties))
+    found: list[AskedRow] = []
     for piece in pieces(dict.fromkeys(ids), HISTORY_BATCH if history else BATCH):
         body: dict[str, Any] = {
             "inputs": [{"id": value} for value in piece],
@@ -114,13 +123,13 @@ def read_records(
         if key is not None:
             body["idProperty"] = key
         request = Request(path=transport.paths.batch_read, names={"object": object_name}, body=body)
-        found += transport.ask(BatchAnswer, request).results
+        found += transport.ask(shape, request).results
     return found
 
 
 def read_followed(
     transport: ReadTransport, object_name: str, ids: Iterable[str], properties: Sequence[str]
-) -> dict[str, Row]:
+) -> dict[str, AskedRow]:
     """These records as they are now, by the id asked for; one that was merged is the record that it became.
 
     Absent ones are left out. A merged record names those that it was made of.
@@ -131,7 +140,7 @@ def read_followed(
     return found | {str(row.id): row for row in rows if str(row.id) in wanted}
 
 
-def former_ids(row: Row) -> Iterator[str]:
+def former_ids(row: AskedRow) -> Iterator[str]:
     """The ids of records that this one was made of; HubSpot lists them with semicolons, some with a time behind."""
     for name in MERGED:
         parts = str(row.properties.get(name) or "").split(";")

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from html import unescape
-from typing import Any
 
 import msgspec
 
+from stagesync.connectors.hubspot.answers import Values
 from stagesync.connectors.hubspot.records import BATCH, pieces, read_records
 from stagesync.connectors.hubspot.tasks import BODY, COMPLETED, STATUS
 from stagesync.connectors.hubspot.transport import ReadTransport, Request
@@ -59,7 +59,7 @@ def _archived(transport: ReadTransport, ids: Sequence[str]) -> list[Archived]:
     return found
 
 
-def _live(held: Mapping[str, Any]) -> TaskState:
+def _live(held: Values) -> TaskState:
     open_ = TaskState(status=held.get(STATUS), body=_plain(str(held.get(BODY) or "")))
     if open_.status != COMPLETED:
         return open_

@@ -13,7 +13,7 @@ from collections.abc import Collection, Iterable, Mapping
 from datetime import UTC, datetime, time
 from html import escape
 
-from stagesync.connectors.hubspot.answers import Row
+from stagesync.connectors.hubspot.answers import AskedRow
 from stagesync.connectors.hubspot.records import known_properties, read_associations, read_records, search_ids
 from stagesync.connectors.hubspot.transport import ReadTransport
 from stagesync.model.changes import Change, TaskText
@@ -142,7 +142,7 @@ def html(text: str) -> str:
     return "<br>".join(escape(text).splitlines())
 
 
-def _marked(rows: Iterable[Row], keys: Collection[str]) -> dict[str, str]:
+def _marked(rows: Iterable[AskedRow], keys: Collection[str]) -> dict[str, str]:
     escaped = {escape(key): key for key in keys}
     return {
         escaped[name]: str(row.id)
