@@ -240,7 +240,7 @@ def _moves(standing: Standing) -> Iterator[pl.DataFrame]:
         standing.past,
         working=standing.working,
         written=standing.written,
-        now=standing.frame.now,
+        frame=standing.frame,
     )
     yield _findings(standing, found.regressed, Kind.REGRESSED, detail=pl.col("said"))
     yield _findings(standing, found.skipped, Kind.SKIPPED, detail=pl.col("said"))

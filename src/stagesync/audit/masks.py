@@ -111,6 +111,11 @@ def stated(column: pl.Expr, placeholders: frozenset[str], pasted: Collection[str
     return says.fill_null(value=False)
 
 
+def day_of(column: str, frame: Frame) -> pl.Expr:
+    """The day on which a moment (UTC) was where the audit is made, in text."""
+    return pl.col(column).dt.convert_time_zone(str(frame.time_zone)).dt.strftime("%Y-%m-%d")
+
+
 def moment(at: datetime) -> pl.Expr:
     """A moment as a constant. From a number, since polars makes a table of one row to hold a datetime (0.2 ms)."""
     return pl.lit((at - EPOCH) // timedelta(microseconds=1), dtype=pl.Int64).cast(POLARS[ColumnType.DATETIME])

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from stagesync.audit.masks import Frame, day_of, moment
 from stagesync.audit.scope import PARKED
 from stagesync.policy.definitions import Definition
 from stagesync.policy.mappings import EVERY_OTHER, MappedObject
@@ -41,7 +41,7 @@ def find(
     *,
     working: Mask,
     written: Mapping[str, str],
-    now: datetime,
+    frame: Frame,
 ) -> Moves:
     """What the past of the ``working`` records says; ``past`` is what ``history.steps`` gives.
 
@@ -53,10 +53,9 @@ def find(
     moves = _moves(past, working) if past.height else past
     if not moves.height:
         return Moves(regressed=NOTHING, skipped=NOTHING)
-    believed = pl.col("at") <= pl.lit(now).cast(MOMENT)
     return Moves(
-        regressed=_regressed(moves.filter(believed & _last()), records, written, names),
-        skipped=_skipped(moves, _mapped_rungs(mapped, records, names), records, believed, names),
+        regressed=_regressed(moves.filter(_believed(frame) & _last()), records, written, names, frame),
+        skipped=_skipped(moves, _mapped_rungs(mapped, records, names), records, names, frame),
     )
 
 
@@ -80,18 +79,20 @@ def _last() -> pl.Expr:
 
 
 def _regressed(
-    last: pl.DataFrame, records: pl.DataFrame, written: Mapping[str, str], names: Sequence[str]
+    last: pl.DataFrame, records: pl.DataFrame, written: Mapping[str, str], names: Sequence[str], frame: Frame
 ) -> pl.DataFrame:
     back = last.filter(pl.col("came_from") > pl.col("position"))
     if written:
         ours = records["record"].gather(back["row"]).replace_strict(written, default=None, return_dtype=pl.String)
         back = back.filter(back["stage"].ne_missing(ours))
-    words = pl.format("moved back from '{}' to '{}'{}", _named("came_from", names), _named("position", names), _when())
+    words = pl.format(
+        "moved back from '{}' to '{}'{}", _named("came_from", names), _named("position", names), _when(frame)
+    )
     return back.select("row", pl.col("at").alias("since"), words.alias("said"))
 
 
 def _skipped(
-    moves: pl.DataFrame, mapped: Mask, records: pl.DataFrame, believed: pl.Expr, names: Sequence[str]
+    moves: pl.DataFrame, mapped: Mask, records: pl.DataFrame, names: Sequence[str], frame: Frame
 ) -> pl.DataFrame:
     """``mapped`` says for each record and rung whether the mapping has a native stage for it."""
     row, position = moves["row"].to_numpy(), moves["position"].to_numpy()
@@ -110,7 +111,7 @@ def _skipped(
     jumped: Mask = np.logical_or.reduce(missed, axis=1)
     asked = pl.Series(climb & jumped[row])
     higher = (pl.col("came_from") != PARKED) & (pl.col("position") > pl.col("came_from"))
-    up = moves.filter(believed & asked & higher)
+    up = moves.filter(_believed(frame) & asked & higher)
     # Missed rungs below each rung, so that a difference counts those between two.
     below = np.pad(np.cumsum(missed, axis=1), ((0, 0), (1, 0)))
     who, low, high = (up[name].to_numpy() for name in ("row", "came_from", "position"))
@@ -122,7 +123,7 @@ def _skipped(
         _named("came_from", names),
         _named("position", names),
         _listed(left_out & in_jump, names),
-        _when(),
+        _when(frame),
         pl.format("; left out before: {}", pl.col("before")).fill_null(""),
     )
     before = jumps.select(_listed(left_out & ~in_jump, names).alias("before")).to_series()
@@ -149,9 +150,14 @@ def _named(column: str, names: Sequence[str]) -> pl.Expr:
     return pl.col(column).replace_strict(dict(enumerate(names)), default=None, return_dtype=pl.String)
 
 
-def _when() -> pl.Expr:
+def _believed(frame: Frame) -> pl.Expr:
+    """Whether a step lies in the past."""
+    return pl.col("at") <= moment(frame.now)
+
+
+def _when(frame: Frame) -> pl.Expr:
     by = pl.format(" by {}", pl.col("by")).fill_null("")
-    return pl.format(" on {}{}", pl.col("at").dt.strftime("%Y-%m-%d"), by)
+    return pl.format(" on {}{}", day_of("at", frame), by)
 
 
 def _listed(chosen: Mask, names: Sequence[str]) -> pl.Expr:

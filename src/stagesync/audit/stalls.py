@@ -9,7 +9,7 @@ from datetime import UTC, date, datetime, time, timedelta
 import polars as pl
 
 from stagesync.audit.evidence import EvidenceFrame
-from stagesync.audit.masks import Frame, moment
+from stagesync.audit.masks import Frame, day_of, moment
 from stagesync.model.tables import UNREADABLE
 from stagesync.policy.definitions import ACTIVITY, Definition
 from stagesync.policy.durations import Duration, Unit
@@ -66,7 +66,7 @@ def find(definition: Definition, records: pl.DataFrame, evidence: EvidenceFrame,
         .select("row", "quiet", "active", "since", "since_source", "which")
         .collect()
     )
-    said = (pl.when(pl.col("which") == n).then(limit.words) for n, limit in enumerate(limits))
+    said = (pl.when(pl.col("which") == n).then(limit.words(frame)) for n, limit in enumerate(limits))
     return Stalled(rows=rows, words=pl.coalesce(pl.lit(None, dtype=pl.String), *said))
 
 
@@ -76,13 +76,12 @@ class _Limit:
     idle: bool
     length: Duration
 
-    @property
-    def words(self) -> pl.Expr:
+    def words(self, frame: Frame) -> pl.Expr:
         length = pl.lit(str(self.length))
         if self.idle:
-            last = pl.col("active").dt.strftime("%Y-%m-%d").fill_null("never")
+            last = day_of("active", frame).fill_null("never")
             return pl.format("no activity for more than {} (last: {})", length, last)
-        since = pl.col("since").dt.strftime("%Y-%m-%d")
+        since = day_of("since", frame)
         return pl.format("in the same stage for more than {} (since {}, by {})", length, since, pl.col("since_source"))
 
 
