@@ -21,6 +21,7 @@ from stagesync.audit.verdicts import Conditions, Verdicts, conditions_of, verdic
 from stagesync.audit.words import Population
 from stagesync.model.crm import Owner
 from stagesync.model.findings import Scope, Verdict
+from stagesync.model.tables import UNREADABLE
 from stagesync.model.waivers import Waiver
 from stagesync.policy.definitions import ACTIVITY, Definition
 from stagesync.policy.mappings import CrmMapping, MappedObject
@@ -304,11 +305,12 @@ def _not_judged(
             asked = [other for other in working if other >= rung.position]
             records = int((open_ & position.is_in(asked)).sum())
             if records:
-                said = evidence_for(criterion, Verdict.UNKNOWN, {}, evidence.unknown, evidence.sources)
+                marred = {item + UNREADABLE: True for item in evidence.unreadable}
+                said = evidence_for(criterion, Verdict.UNKNOWN, marred, evidence.unknown, evidence.sources)
                 result.append(NotJudged(criterion=criterion.id, reason=said.reason, records=records))
     idle = [rung.position for rung in definition.rungs if rung.stalls_after.idle and not rung.terminal]
     quiet = int((position.is_in(idle) & stalls.unknown_activity(evidence)).sum()) if idle else 0
     if quiet:
-        reason = f"{ACTIVITY} is unknown: {evidence.unknown.get(ACTIVITY, 'a value cannot be read')}"
+        reason = f"{ACTIVITY} is unknown: {evidence.unknown.get(ACTIVITY, 'it cannot be read')}"
         result.append(NotJudged(criterion="stalled (idle)", reason=reason, records=quiet))
     return result

@@ -30,7 +30,9 @@ def evidence_for(
     unknowns = [item for item in criterion.items if item in unknown]
     known = [(item, shown(values.get(item))) for item in criterion.items if item not in unknown]
     if verdict is Verdict.UNKNOWN:
-        reason = "; ".join(f"{item} is unknown: {unknown[item]}" for item in unknowns) or "a value cannot be read"
+        said = [f"{item} is unknown: {unknown[item]}" for item in unknowns]
+        said += [f"{item} cannot be read" for item in criterion.items if values.get(item + UNREADABLE)]
+        reason = "; ".join(said) or "a value cannot be read"
     else:
         said = [_said(item, value, values) for item, value in known]
         if verdict is Verdict.NOT_MET or not said:

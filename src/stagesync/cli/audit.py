@@ -182,6 +182,8 @@ def _broken_rows(reader: ExportReader) -> None:
             show.err.print(f"  {problem}", markup=False, soft_wrap=True)
         if total > SHOWN_PROBLEMS:
             show.err.print(f"  and {total - SHOWN_PROBLEMS:,} more", markup=False)
+    for said in reader.remarks:
+        show.err.print(f"stagesync: {said}", markup=False, soft_wrap=True)
 
 
 def _failing(found: Ranked, fail_on: FailOn) -> int:

@@ -55,7 +55,7 @@ def money(amount: float | None) -> str:
     """An amount without decimals, an absurd one in short; a dash for none. The currency is the record's own."""
     if amount is None:
         return "-"
-    return f"{amount:,.0f}" if abs(amount) < ABSURD else f"{amount:.2g}"
+    return f"{round(amount) or 0:,}" if abs(amount) < ABSURD else f"{amount:.2g}"  # and not -0
 
 
 @contextmanager

@@ -29,7 +29,8 @@ class Table(Struct, frozen=True, kw_only=True):
     well (HubSpot); they come as a table named ``<name>~<link>`` with the text columns ``from`` and ``to``.
     ``history_of`` is set for a table of past values of one property (HubSpot's ``deals.history``, or
     ``deals.closedate.history`` for another property of the same object): it names the property; the columns are then
-    ``record``, that property, ``before`` (its value until then), ``at`` and ``by``.
+    ``record``, that property, ``before`` (its value until then), ``at`` and ``by``. ``headers`` names, for columns
+    that an export has under another header, that header.
     """
 
     name: str
@@ -37,6 +38,7 @@ class Table(Struct, frozen=True, kw_only=True):
     columns: Mapping[str, ColumnType]
     links: tuple[str, ...] = ()
     history_of: str | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def record(self) -> str:

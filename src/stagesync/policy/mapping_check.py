@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Literal
 
 from msgspec import structs
@@ -25,6 +26,7 @@ from stagesync.policy.mapped import (
     StageHistory,
     ThroughPeople,
 )
+from stagesync.policy.own_columns import NAME, OwnColumns
 from stagesync.policy.schema import (
     COMPANIONS,
     KINDS,
@@ -52,6 +54,7 @@ class MappingCheck:
         self.places = [rung.name for rung in definition.rungs] + list(definition.parking)
         self.links: dict[str, list[str]] = {}
         self.people_of: dict[str, ThroughPeople | None] = {}
+        self.own: dict[str, OwnColumns] = {}
 
     def mapping(self) -> CrmMapping:
         words, document = self.words, self.document
@@ -117,26 +120,50 @@ class MappingCheck:
         evidence = self.evidence(name, mapped, path)
         self.people(name)
         stage = mapped.stage
-        return MappedObject(
+        own = self.own_columns(table, mapped, path)
+        text, moment = ColumnType.TEXT, ColumnType.DATETIME
+        names = (mapped.name,) if isinstance(mapped.name, str) else tuple(mapped.name)
+        read = MappedObject(
             name=name,
-            table=Table(name=table, key=self.key(mapped), columns=self.columns(mapped, evidence)),
-            display_name=(mapped.name,) if isinstance(mapped.name, str) else tuple(mapped.name),
-            owner=mapped.owner,
-            created=mapped.created,
-            modified=mapped.modified,
-            amount=mapped.amount,
-            currency=mapped.currency,
-            skip=mapped.skip,
-            waiver_request=mapped.waiver_request,
-            stage_field=stage.field,
-            pipeline_field=stage.pipeline,
-            record_type_field=stage.record_type,
+            table=Table(name=table, key=own.key, columns={}),
+            display_name=tuple(own.read(column, text, *NAME) for column in names),
+            owner=own.optional(mapped.owner, text, "owner"),
+            currency=own.optional(mapped.currency, text, "currency"),
+            waiver_request=own.optional(mapped.waiver_request, text, "waiver_request"),
+            created=own.optional(mapped.created, moment, "created"),
+            modified=own.optional(mapped.modified, moment, "modified"),
+            amount=own.optional(mapped.amount, ColumnType.NUMBER, "amount"),
+            stage_field=own.read(stage.field, text, "stage", "field"),
+            pipeline_field=own.optional(stage.pipeline, text, "stage", "pipeline"),
+            record_type_field=own.optional(stage.record_type, text, "stage", "record_type"),
+            entered=own.optional(stage.entered, moment, "stage", "entered"),
+            skip={own.read(column, ColumnType.BOOLEAN, "skip", column): why for column, why in mapped.skip.items()},
             stages=self.stages(mapped, path),
             stage_lines=self.stage_lines(mapped, path),
             history=self.history(mapped, path),
-            entered=stage.entered,
-            evidence=evidence,
+            evidence=own.evidence(evidence, self.definition.vocabulary),
         )
+        for column in _person_account_columns(mapped):
+            own.read(column, text, "people", "person_account")
+        return structs.replace(read, table=Table(name=table, key=own.key, columns=own.types, headers=own.headers))
+
+    def own_columns(self, table: str, mapped: ObjectMapping, path: KeyPath) -> OwnColumns:
+        """What is read of an object's table: for other objects of the same table too, and for what counts its rows."""
+        key = self.key(mapped)
+        if table not in self.own:
+            counted = {column: kind for column, kind in self.words.tables.get(table, {}).items() if column != key}
+            self.own[table] = OwnColumns(
+                document=self.document,
+                path=path,
+                key=key,
+                files=self.words.crm == "export",
+                types=counted,
+                asked_by=dict.fromkeys(counted, ("tables", table)),
+            )
+        if self.own[table].key != key:
+            message = f"'{table}' has the key '{self.own[table].key}' for another object; a table has one"
+            self.document.problem((*path, "key"), message)
+        return replace(self.own[table], path=path)
 
     def key(self, mapped: ObjectMapping) -> str:
         return mapped.key or KEYS[self.words.crm]
@@ -390,39 +417,11 @@ class MappingCheck:
         self.document.problem(path, message)
         return False
 
-    def columns(self, mapped: ObjectMapping, evidence: Mapping[str, EvidenceSource]) -> dict[str, ColumnType]:
-        text, moment = ColumnType.TEXT, ColumnType.DATETIME
-        names = [mapped.name] if isinstance(mapped.name, str) else mapped.name
-        columns: dict[str, ColumnType] = dict.fromkeys(names, text)
-        for column, kind in (
-            (mapped.owner, text),
-            (mapped.currency, text),
-            (mapped.waiver_request, text),
-            (mapped.created, moment),
-            (mapped.modified, moment),
-            (mapped.amount, ColumnType.NUMBER),
-            (mapped.stage.field, text),
-            (mapped.stage.pipeline, text),
-            (mapped.stage.record_type, text),
-            (mapped.stage.entered, moment),
-            *((column, ColumnType.BOOLEAN) for column in mapped.skip),
-            *((column, text) for column in _person_account_columns(mapped)),
-        ):
-            if column is not None:
-                columns[column] = kind  # noqa: PERF403  (later entries may widen an earlier one)
-        for item, source in evidence.items():
-            for column, kind in _own_columns(source, self.definition.vocabulary[item]):
-                columns.setdefault(column, kind)
-        columns.pop(self.key(mapped), None)
-        return columns
-
     def tables(self, objects: Sequence[MappedObject]) -> Iterator[Table]:
         """Objects first, then the tables around them; a table that is both is read once, with all its columns."""
         by_object = {mapped.table.name: mapped.table for mapped in objects}
         for name, table in by_object.items():
-            extra = {column: kind for column, kind in self.words.tables.get(name, {}).items() if column != table.key}
-            links = tuple(self.links.get(name, ()))
-            yield Table(name=name, key=table.key, columns={**extra, **table.columns}, links=links)
+            yield structs.replace(table, links=tuple(self.links.get(name, ())))
         for name, columns in self.words.tables.items():
             if name not in by_object:
                 yield self.related_table(name, columns)
@@ -440,14 +439,3 @@ def _person_account_columns(mapped: ObjectMapping) -> Iterator[str]:
     words = mapped.people.person_account if isinstance(mapped.people, PeopleTable) else None
     if words is not None:
         yield from (words.person, words.account)
-
-
-def _own_columns(source: EvidenceSource, kind: ColumnType) -> Iterator[tuple[str, ColumnType]]:
-    match source:
-        case FieldSource(column=column):
-            yield column, kind
-        case LookupSource(by=by):
-            yield by, ColumnType.TEXT
-        case LatestSource(sources=sources):
-            for part in sources:
-                yield from _own_columns(part, kind)

@@ -23,11 +23,15 @@ BOOLEANS: Mapping[str, bool] = {
     **dict.fromkeys(("false", "0", "no", "n", "f"), False),
 }
 EARLY = 1_000
+WHOLE = 1e15
+"""Below it a float holds every whole number."""
 RANGE = {
     ColumnType.DATE: (date.min, date.max),
     ColumnType.DATETIME: (datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)),
 }
 """The years 1 to 9999; a year 0 or 20,000 is a slip, and no day."""
+FIRST_OF_FOUR = 1_000
+"""The first year that has four digits without being filled up with zeros."""
 PLAIN = (ColumnType.NUMBER, ColumnType.INTEGER)
 GROUPS = " '’\u00a0\u202f"  # thousands may stand apart by spaces of any width and apostrophes (Switzerland)
 MONEY = r"\p{Sc}|\b(?:EUR|USD|GBP|CHF|JPY|CAD|AUD|NZD|SEK|NOK|DKK|PLN|CZK|HUF|INR|BRL|MXN|ZAR|SGD|CNY)\b"
@@ -98,7 +102,20 @@ def _values(filled: pl.Series, kind: ColumnType, style: ExportFormat) -> pl.Seri
                 return plain
     if kind in RANGE:
         value = pl.when(value.is_between(*RANGE[kind])).then(value)
-    return filled.to_frame().select(value.alias(filled.name)).to_series()
+    read = filled.to_frame().select(value.alias(filled.name)).to_series()
+    return _of_whole_years(filled, read) if kind in RANGE and filled.dtype == pl.String else read
+
+
+def _of_whole_years(text: pl.Series, read: pl.Series) -> pl.Series:
+    """Days and moments without those of which strptime read ``31.12.25`` with ``%Y`` as a day of the year 25."""
+    early = read.dt.year() < FIRST_OF_FOUR
+    if not early.any():
+        return read
+    year = pl.col("read").dt.to_string("%Y")
+    sure = (~early).alias("sure") | pl.DataFrame({"text": text, "read": read}).select(
+        pl.col("text").str.contains(year, literal=True)
+    ).to_series()
+    return pl.DataFrame({"read": read, "sure": sure}).select(pl.when("sure").then("read").alias(read.name)).to_series()
 
 
 def _read(text: pl.Expr, kind: ColumnType, style: ExportFormat) -> pl.Expr:
@@ -175,16 +192,24 @@ def _in_zone(naive: pl.Expr, style: ExportFormat) -> pl.Expr:
 def _native(column: pl.Expr, dtype: pl.DataType, kind: ColumnType, style: ExportFormat) -> pl.Expr:
     """A column that is typed already (Parquet)."""
     match kind:
+        case ColumnType.TEXT if dtype.is_float():
+            # A column of whole numbers in which one is blank is written as 10.0 by some; the stage is 10.
+            whole = (column == column.floor()) & (column.abs() < WHOLE)
+            return (
+                pl.when(whole)
+                .then(column.cast(pl.Int64, strict=False).cast(pl.String))
+                .otherwise(column.cast(pl.String))
+            )
         case ColumnType.TEXT:
-            return column.cast(pl.String, strict=False) if not dtype.is_nested() else pl.lit(None, dtype=pl.String)
+            return column.cast(pl.String, strict=False)
         case ColumnType.NUMBER if dtype.is_numeric():
             value = column.cast(pl.Float64, strict=False)
             return pl.when(value.is_finite()).then(value)
         case ColumnType.INTEGER if dtype.is_numeric():
             whole = column.cast(pl.Int64, strict=False)
             return pl.when(whole.cast(pl.Float64) == column.cast(pl.Float64)).then(whole)
-        case ColumnType.BOOLEAN if dtype == pl.Boolean or dtype.is_integer():
-            return pl.when(column.cast(pl.Int64).is_in([0, 1])).then(column.cast(pl.Boolean))
+        case ColumnType.BOOLEAN if dtype == pl.Boolean or dtype.is_numeric():
+            return pl.when(column.cast(pl.Float64).is_in([0.0, 1.0])).then(column.cast(pl.Float64).cast(pl.Boolean))
         case ColumnType.DATE | ColumnType.DATETIME if isinstance(dtype, pl.Date | pl.Datetime):
             return _native_time(column, dtype, kind, style)
     return pl.lit(None, dtype=POLARS[kind])

@@ -52,6 +52,12 @@ class Lines:
             raise csv.Error(f"a quotation mark is not closed within {MOST_LINES:,} lines")
         return line if isinstance(line, str) else line.decode("utf-8", "surrogateescape")
 
+    def ended(self) -> bool:
+        """Whether no line is left."""
+        if not self._again and (line := self._readline(self._longest)):
+            self._again.append(line)
+        return not self._again
+
     def next_row(self) -> None:
         """A row begins."""
         self.seen.clear()
@@ -67,9 +73,11 @@ class Lines:
 def rows(lines: Lines, width: int, delimiter: str, problems: Problems, stop: int | None = None) -> Iterator[list[str]]:
     """Rows of the right width, until the first row that begins at ``stop`` or later.
 
-    A row of several lines that makes no sense costs only its first line: its quotation mark may be a slip.
+    A row of several lines that makes no sense costs only its first line: its quotation mark may be a slip. Lines of
+    one cell after a blank line are held: the report of a CRM may end in its name and "Do Not Distribute".
     """
     csv.field_size_limit(LONGEST_LINE)
+    after_blank = bool(problems.held)
     while stop is None or lines.position < stop:
         lines.next_row()
         first = lines.number + 1
@@ -80,13 +88,30 @@ def rows(lines: Lines, width: int, delimiter: str, problems: Problems, stop: int
         except csv.Error as error:
             fault = str(error)
         if row is None:
+            problems.end()
             return
+        if fault is not None and after_blank and row and _is_footer(row):
+            problems.hold(first, fault)
+            continue
         if fault is not None:
+            problems.release()
             problems.add(first, fault)
             lines.again_but_first()
-        elif row and len(row) >= width:
+            after_blank = False
+            continue
+        after_blank = not any(row)
+        if not after_blank:
+            problems.release()
+        if row and len(row) >= width:
             problems.good += 1
             yield row[:width]
+    if lines.ended():
+        problems.end()
+
+
+def _is_footer(row: list[str]) -> bool:
+    """Whether a row has one cell alone."""
+    return bool(row[0].strip()) and not any(cell.strip() for cell in row[1:])
 
 
 def _fault(row: list[str], width: int) -> str | None:

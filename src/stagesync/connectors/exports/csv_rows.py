@@ -58,7 +58,7 @@ class CsvFile:
         with _text(path, style) as text:
             lines = Lines(text.readline, path.name, longest=LONGEST_HEADER)
             try:
-                header = next(csv.reader(lines, delimiter=style.delimiter), [])
+                header = _header(lines, style)
             except csv.Error as error:
                 raise ConfigurationError(f"{path.name}: the header cannot be read ({error})") from error
         names = tuple(name.strip() for name in header)
@@ -80,7 +80,7 @@ class CsvFile:
         if not self.simple:
             with _text(self.path, self.style) as text:
                 lines = Lines(text.readline, self.path.name)
-                next(csv.reader(lines, delimiter=self.style.delimiter), None)
+                _header(lines, self.style)
                 yield from self._careful(lines, None, wanted, problems)
             return
         with self.path.open("rb") as raw:
@@ -103,6 +103,7 @@ class CsvFile:
                 return _Place(lines.position, lines.number)
             at += len(block)
             line += block.count(b"\n")
+            problems.release()
             problems.good += page.height
             yield page
         return None
@@ -133,6 +134,14 @@ class CsvFile:
         some = rows(lines, len(self.columns), self.style.delimiter, problems, stop)
         while page := list(islice(some, ROWS)):
             yield _page(page, wanted)
+
+
+def _header(lines: Lines, style: ExportFormat) -> list[str]:
+    """The cells of the first row. ``sep=;`` above it is a word to a spreadsheet."""
+    header = next(csv.reader(lines, delimiter=style.delimiter), [])
+    if style.delimiter.join(header) == f"sep={style.delimiter}":
+        header = next(csv.reader(lines, delimiter=style.delimiter), [])
+    return header
 
 
 def _page(some: list[list[str]], wanted: Mapping[str, int]) -> pl.DataFrame:

@@ -11,17 +11,21 @@ import msgspec
 import polars as pl
 
 from stagesync.connectors.exports.format import ExportFormat
+from stagesync.connectors.exports.nested import at, paths, text_of
 from stagesync.connectors.exports.problems import Problems
 from stagesync.errors import ConfigurationError
 
 ROWS = 50_000
 LOOKED_AT = 10_000
 LONGEST_LINE = 16 * 2**20
+MOST_KEYS = 100_000
+WHOLE = 1e15
+"""Below it a float holds every whole number."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class JsonFile:
-    """A file of JSON lines; its columns are the keys of its first ten thousand lines."""
+    """A file of JSON lines; its columns are the keys of its first ten thousand lines, ``custom.pain`` in objects."""
 
     path: Path
     style: ExportFormat
@@ -33,7 +37,11 @@ class JsonFile:
         unread = Problems(file=path.name)
         keys: dict[str, None] = {}
         for row in islice(_objects(path, unread), LOOKED_AT):
-            keys.update(dict.fromkeys(row))
+            keys.update(dict.fromkeys(paths(row)))
+            if len(keys) > MOST_KEYS:
+                raise ConfigurationError(
+                    f"{path.name} is no table: its rows have more than {MOST_KEYS:,} different keys"
+                )
         if not keys and unread.total:
             raise ConfigurationError(f"{path.name} is not JSON lines: {unread.shown[0].what}")
         return cls(path=path, style=style, columns=tuple(keys))
@@ -43,7 +51,7 @@ class JsonFile:
         rows = _objects(self.path, problems)
         while some := list(islice(rows, ROWS)):
             yield pl.DataFrame(
-                [pl.Series(name, [self._text(row.get(name)) for row in some], dtype=pl.String) for name in columns]
+                [pl.Series(name, [self._text(at(row, name)) for row in some], dtype=pl.String) for name in columns]
             )
 
     def _text(self, value: object) -> str | None:
@@ -52,9 +60,11 @@ class JsonFile:
                 return value
             case bool():
                 return "true" if value else "false"
+            case float() if value.is_integer() and abs(value) < WHOLE:
+                return str(int(value))  # 10.0 is how some write the stage 10
             case int() | float():
                 return str(value).replace(".", self.style.decimal)
-        return msgspec.json.encode(value).decode()
+        return text_of(value)
 
 
 def _objects(path: Path, problems: Problems) -> Iterator[dict[str, object]]:

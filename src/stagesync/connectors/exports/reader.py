@@ -12,6 +12,7 @@ from stagesync.connectors.exports.cells import typed
 from stagesync.connectors.exports.folder import ExportFile, Folder, open_file
 from stagesync.connectors.exports.format import ExportFormat
 from stagesync.connectors.exports.problems import Problems, RowProblem
+from stagesync.connectors.exports.remarks import Unread, said_of_footer, said_of_headers
 from stagesync.errors import ConfigurationError, ConnectionFailed
 from stagesync.model.crm import Identity, NativeStage, Owner
 from stagesync.model.frames import POLARS, Page
@@ -34,6 +35,7 @@ class ExportReader:
         self._style = style
         self._files: dict[Path, ExportFile] = {}
         self._passes: dict[str, Problems] = {}
+        self._remarks: dict[str, list[str]] = {}
         _check(style)
 
     @property
@@ -45,6 +47,11 @@ class ExportReader:
     def unreadable(self) -> Mapping[str, int]:
         """How many rows of each table were left out; tables without such rows are not named."""
         return {table: one.total for table, one in self._passes.items() if one.total}
+
+    @property
+    def remarks(self) -> Sequence[str]:
+        """What else was not read or may be meant otherwise, in words: cells, headers that stand twice, footers."""
+        return [said for one in self._remarks.values() for said in one]
 
     def identity(self) -> Identity:
         """An export is known by the name of its folder."""
@@ -75,16 +82,25 @@ class ExportReader:
             return
         file = self._file(path)
         headers = _headers(file.columns)
-        wanted = {name: kind for name, kind in _wanted(table).items() if name.lower() in headers}
+        wanted = {name: kind for name, kind in _wanted(table).items() if _header(table, name) in headers}
+        stand = {name: headers[_header(table, name)] for name in wanted}
         problems = self._passes[table.name] = Problems(file=path.name)
+        unread = Unread()
         any_page = False
         try:
-            for raw in file.pages([headers[name.lower()] for name in wanted], problems):
+            for raw in file.pages(list(dict.fromkeys(stand.values())), problems):
                 any_page = True
-                named = raw.rename({headers[name.lower()]: name for name in wanted})
-                yield Page(table=table.name, rows=typed(named, wanted, self._style))
+                named = _not_blank(raw.select(pl.col(header).alias(name) for name, header in stand.items()))
+                rows = typed(named, wanted, self._style)
+                unread.note(named, rows, wanted)
+                yield Page(table=table.name, rows=rows)
         except OSError as error:
             raise ConnectionFailed(f"{path.name} cannot be read: {error.strerror}") from error
+        self._remarks[table.name] = [
+            *said_of_headers(path.name, file.columns, list(stand.values())),
+            *said_of_footer(path.name, problems.footer),
+            *unread.said(path.name, table, self._style),
+        ]
         if not any_page:
             schema = {name: POLARS[kind] for name, kind in wanted.items()}
             yield Page(table=table.name, rows=pl.DataFrame(schema=schema))
@@ -109,7 +125,11 @@ class ExportReader:
         headers = _headers(self._file(path).columns)
         if not headers:
             return dict.fromkeys(_wanted(table), f"{path.name} is empty")
-        return {name: f"{path.name} has no column {name}" for name in _wanted(table) if name.lower() not in headers}
+        return {
+            name: f"{path.name} has no column {table.headers.get(name, name)}"
+            for name in _wanted(table)
+            if _header(table, name) not in headers
+        }
 
     def _file(self, path: Path) -> ExportFile:
         if path not in self._files:
@@ -119,6 +139,23 @@ class ExportReader:
 
 def _wanted(table: Table) -> dict[str, ColumnType]:
     return {table.key: ColumnType.TEXT, **table.columns}
+
+
+def _not_blank(raw: pl.DataFrame) -> pl.DataFrame:
+    """The rows in which a cell that is read says something; spreadsheets leave rows of nothing below their tables."""
+    says = [_says(name, kind) for name, kind in raw.schema.items()]
+    # Mostly every row has what its first column asks for: its id.
+    return raw if raw.select(says[0].all()).item() else raw.filter(pl.any_horizontal(says))
+
+
+def _says(name: str, kind: pl.DataType) -> pl.Expr:
+    says = pl.col(name).is_not_null()
+    return says & (pl.col(name).str.strip_chars() != "") if kind == pl.String else says
+
+
+def _header(table: Table, name: str) -> str:
+    """Under which header a column stands, in lower case."""
+    return table.headers.get(name, name).lower()
 
 
 def _schema(table: Table) -> dict[str, pl.DataType]:
