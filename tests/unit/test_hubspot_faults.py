@@ -11,11 +11,13 @@ import pytest
 from stagesync.connectors.hubspot.answers import Properties, Rejection, RowPage, Undecodable, asked_page, decode
 from stagesync.connectors.hubspot.faults import (
     BadStatus,
+    DayUsedUp,
     Fault,
     OutcomeUnknown,
     PortalMoving,
     Refusal,
     ScopeMissing,
+    TokenExpired,
     meaning,
 )
 from stagesync.errors import ConnectionFailed, CredentialsRefused
@@ -34,19 +36,42 @@ def test_call_limits_are_waited_for(policy: str, pause: float) -> None:
     assert (fault.pause, fault.landed) == (pause, False)
 
 
-def test_a_used_up_day_is_not_waited_for() -> None:
-    error = of(429, {"policyName": "DAILY"})
-    assert isinstance(error, ConnectionFailed)
+@pytest.mark.parametrize("body", [{"policyName": "DAILY"}, {"message": "You have reached your daily limit."}])
+def test_a_used_up_day_is_not_waited_for(body: dict[str, str]) -> None:
+    error = of(429, body)
+    assert isinstance(error, DayUsedUp)
     assert "midnight" in str(error)
+
+
+@pytest.mark.parametrize(
+    ("message", "pause"),
+    [("You have reached your secondly limit.", 1.0), ("You have reached your ten_secondly_rolling limit.", 4.0)],
+)
+def test_a_limit_without_a_name_is_known_by_its_message(message: str, pause: float) -> None:
+    fault = of(429, {"message": message})
+    assert isinstance(fault, Fault)
+    assert fault.pause == pause
+
+
+def test_a_401_that_does_not_say_why_may_be_of_a_token_that_ended() -> None:
+    assert isinstance(of(401, b"<html>"), TokenExpired)
+    assert type(of(401, {"category": "INVALID_AUTHENTICATION"})) is CredentialsRefused
 
 
 def test_retry_after_is_honoured_up_to_a_minute() -> None:
     fault = of(503, b"<html>", retry_after="86400")
     assert isinstance(fault, Fault)
     assert fault.pause == 60.0
-    odd = of(503, b"", retry_after="Wed, 21 Oct 2026 07:28:00 GMT")
-    assert isinstance(odd, Fault)
-    assert odd.pause is None
+    date = "Wed, 21 Oct 2026 07:28:00 GMT"
+    for headers, pause in [
+        ({"retry_after": date, "date": "Wed, 21 Oct 2026 07:27:40 GMT"}, 20.0),
+        ({"retry_after": date, "date": "Thu, 22 Oct 2026 00:00:00 GMT"}, 0.0),
+        ({"retry_after": date}, None),
+        ({"retry_after": "soon", "date": date}, None),
+    ]:
+        odd = of(503, b"", **headers)
+        assert isinstance(odd, Fault)
+        assert odd.pause == pause
 
 
 @pytest.mark.parametrize("status", [500, 502, 503, 504, 521, 522, 523, 524, 525, 526])
@@ -72,7 +97,7 @@ def test_a_moving_portal_is_neither_retried_nor_blamed_on_the_credentials() -> N
 
 @pytest.mark.parametrize("status", [401, 530])
 def test_bad_tokens(status: int) -> None:
-    assert type(of(status, b"error code: 1000")) is CredentialsRefused
+    assert isinstance(of(status, b"error code: 1000"), CredentialsRefused)
 
 
 def test_a_missing_scope_is_named() -> None:

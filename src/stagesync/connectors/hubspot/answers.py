@@ -15,6 +15,9 @@ from typing import Any, ClassVar, TypeVar, cast
 
 import msgspec
 
+ABSENT = ("NOT_FOUND", "NO_ASSOCIATIONS", "VALIDATION_ERROR")
+"""Words of categories that tell of ids without a record, and of records without what was asked for."""
+
 T = TypeVar("T")
 
 
@@ -42,9 +45,9 @@ class PastValue(_Answer):
     """One entry of a property's history, newest first in the list."""
 
     value: Any = None
-    timestamp: str | None = None
+    timestamp: str | int | None = None
     source_type: str | None = None
-    source_id: str | None = None
+    source_id: str | int | None = None
 
 
 class Row(_Answer):
@@ -79,7 +82,7 @@ class Detail(_Answer):
 
     message: str | None = None
     code: str | None = None
-    context: dict[str, list[str]] | None = None
+    context: dict[str, Any] | None = None
 
 
 class Rejection(_Answer):
@@ -89,8 +92,14 @@ class Rejection(_Answer):
     category: str | None = None
     policy_name: str | None = None
     correlation_id: str | None = None
-    context: dict[str, list[str]] | None = None
+    context: dict[str, Any] | None = None
     errors: list[Detail] | None = None
+
+    @property
+    def of_absence(self) -> bool:
+        """Whether it says that something is not there, as far as it says what it is."""
+        category = self.category or ABSENT[0]
+        return any(word in category for word in ABSENT)
 
     def words(self) -> str:
         """HubSpot's own words. The details say more than the message, whose list is JSON within JSON."""
@@ -99,14 +108,16 @@ class Rejection(_Answer):
 
     def named(self) -> frozenset[str]:
         """What the error names: among other things the ids of rows, in a list that is not always called alike."""
-        contexts = [self.context, *(detail.context for detail in self.errors or ())]
-        return frozenset(value for found in contexts if found for values in found.values() for value in values)
+        return frozenset(text for found in self._contexts() for said in found.values() for text in _texts(said))
 
     def scopes(self) -> tuple[str, ...]:
         """The scopes that are said to be missing."""
-        contexts = [self.context, *(detail.context for detail in self.errors or ())]
-        names = (name for found in contexts if found for name in found.get("requiredGranularScopes", ()))
-        return tuple(dict.fromkeys(names))
+        named = (_texts(found.get("requiredGranularScopes", ())) for found in self._contexts())
+        return tuple(dict.fromkeys(name for names in named for name in names))
+
+    def _contexts(self) -> list[dict[str, Any]]:
+        found = [self.context, *(detail.context for detail in self.errors or ())]
+        return [one for one in found if one]
 
 
 class RowPage(_Answer):
@@ -128,6 +139,7 @@ class ReadBatch(_Answer):
     """Records that were asked for by id, in no particular order; absent ones are in a 207's errors."""
 
     results: list[AskedRow]
+    errors: list[Rejection] = []
 
 
 class BatchAnswer(_Answer):
@@ -161,6 +173,7 @@ class AssociationAnswer(_Answer):
     """Associations of many records; a record without any is absent or in a 207's errors."""
 
     results: list[AssociationRow]
+    errors: list[Rejection] = []
 
 
 class Made(_Answer):
@@ -194,7 +207,7 @@ class AssociationLabels(_Answer):
 class StageAnswer(_Answer):
     """A stage of a pipeline. The values of ``metadata`` are strings: "false" is not false in Python."""
 
-    id: str
+    id: str | int
     label: str = ""
     display_order: int = 0
     archived: bool = False
@@ -205,7 +218,7 @@ class StageAnswer(_Answer):
 class PipelineAnswer(_Answer):
     """A pipeline with its stages."""
 
-    id: str
+    id: str | int
     label: str = ""
     display_order: int = 0
     archived: bool = False
@@ -261,7 +274,7 @@ class OwnerAnswer(_Answer):
     type: str | None = None
     first_name: str | None = None
     last_name: str | None = None
-    user_id_including_inactive: int | None = None
+    user_id_including_inactive: str | int | None = None
 
 
 class OwnerPage(_Answer):
@@ -274,7 +287,7 @@ class OwnerPage(_Answer):
 class Account(_Answer):
     """Which portal a token belongs to."""
 
-    portal_id: int
+    portal_id: str | int
     ui_domain: str = "app.hubspot.com"
     time_zone: str | None = None
     account_type: str | None = None
@@ -304,7 +317,7 @@ class Disposition(_Answer):
 class TokenInfo(_Answer):
     """What a private app's token is good for."""
 
-    hub_id: int
+    hub_id: str | int
     scopes: list[str] = []
 
 
@@ -352,26 +365,44 @@ def asked_page(names: tuple[str, ...]) -> type[RowPage]:
 def asked_batch(names: tuple[str, ...]) -> type[ReadBatch]:
     """The class of batches of such rows."""
     results = ("results", GenericAlias(list, (asked_row(names),)))
-    return cast("type[ReadBatch]", msgspec.defstruct("ReadBatch", [results], bases=(ReadBatch,)))
+    return cast("type[ReadBatch]", msgspec.defstruct("ReadBatch", [results], bases=(ReadBatch,), kw_only=True))
 
 
 def decode(body: bytes, shape: type[T]) -> T:
     """Read JSON as ``shape``; raises :class:`Undecodable`.
 
     HubSpot cuts texts by UTF-16 units, which can leave half of an emoji. Python's own reader takes such a
-    text; the half becomes a question mark.
+    text; the half becomes a question mark. And a field may be null where it could be absent: it says as much.
     """
     try:
         return msgspec.json.decode(body, type=shape)
-    except msgspec.ValidationError as error:
-        raise Undecodable(str(error)) from error
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        return _decode_leniently(body, shape)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        return _decode_leniently(body, shape, error)
 
 
-def _decode_leniently(body: bytes, shape: type[T]) -> T:
+def unread(answer: ReadBatch | AssociationAnswer) -> str:
+    """What an answer to a reading says of records that are there and did not come; empty where all came."""
+    return "; ".join(dict.fromkeys(error.words() for error in answer.errors if not error.of_absence))
+
+
+def _decode_leniently(body: bytes, shape: type[T], error: Exception) -> T:
     try:
-        plain = json.dumps(json.loads(body), ensure_ascii=False).encode("utf-8", "replace")
-        return msgspec.json.decode(plain, type=shape)
-    except (ValueError, RecursionError, msgspec.DecodeError) as error:
+        plain = json.dumps(_stated(json.loads(body)), ensure_ascii=False).encode("utf-8", "replace")
+    except (ValueError, RecursionError):
         raise Undecodable(f"{len(body)} bytes that are not the JSON that was promised") from error
+    try:
+        return msgspec.json.decode(plain, type=shape)
+    except msgspec.DecodeError as still:
+        raise Undecodable(str(still)) from still
+
+
+def _stated(value: Any) -> Any:
+    """JSON without fields that are null."""
+    if isinstance(value, dict):
+        return {name: _stated(item) for name, item in value.items() if item is not None}
+    return [_stated(item) for item in value] if isinstance(value, list) else value
+
+
+def _texts(said: Any) -> list[str]:
+    """A list of texts, where HubSpot says one, or says something else."""
+    return [str(each) for each in (said if isinstance(said, (list, tuple)) else [said])]

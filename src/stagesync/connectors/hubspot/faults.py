@@ -6,10 +6,12 @@ https://developers.hubspot.com/docs/developer-tooling/platform/usage-guidelines,
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from email.utils import parsedate_to_datetime
 
 import msgspec
 
@@ -125,7 +127,7 @@ def meaning(place: str, answer: BadStatus) -> Exception:
 
 
 def _limited(place: str, rejection: Rejection, answer: BadStatus) -> Exception:
-    policy = rejection.policy_name or ""
+    policy = _policy(rejection)
     if policy == DAILY:
         return DayUsedUp(
             f"{place}: the portal has used up its API calls for today (HTTP 429, DAILY); the count starts again at "
@@ -140,6 +142,16 @@ def _limited(place: str, rejection: Rejection, answer: BadStatus) -> Exception:
     return Fault(error, landed=False, pause=_asked(answer) or pause, name=name)
 
 
+def _policy(rejection: Rejection) -> str:
+    """The name of the limit; where there is none the message tells: "You have reached your daily limit."."""
+    if rejection.policy_name:
+        return rejection.policy_name.upper()
+    words = (rejection.message or "").lower()
+    if "daily" in words:
+        return DAILY
+    return SECONDLY if re.search(r"(?<!ten[_ ])secondly", words) else ""
+
+
 def _unauthorised(place: str, status: int, rejection: Rejection) -> CredentialsRefused:
     if status == 403:
         scopes = ", ".join(rejection.scopes())
@@ -149,7 +161,9 @@ def _unauthorised(place: str, status: int, rejection: Rejection) -> CredentialsR
         )
     if rejection.category == "EXPIRED_AUTHENTICATION":
         return TokenExpired(f"{place}: the access token has expired; put a new one in its place")
-    return CredentialsRefused(
+    # Without a category it may have expired as well: an app asks for another one once.
+    kind = TokenExpired if status == 401 and rejection.category is None else CredentialsRefused
+    return kind(
         f"{place}: HubSpot refused the access token (HTTP {status}); check that it is whole, belongs to this "
         "portal and was not revoked"
     )
@@ -171,14 +185,21 @@ def _token_words(body: bytes) -> str:
 
 
 def _asked(answer: BadStatus) -> float | None:
-    """``Retry-After`` in seconds, capped; HubSpot does not always send it and never as a date."""
+    """``Retry-After`` in seconds, capped; HubSpot does not always send it."""
     seconds = _retry_after(answer)
     return None if seconds is None else min(seconds, LONGEST_PAUSE_SECONDS)
 
 
 def _retry_after(answer: BadStatus) -> float | None:
+    """In seconds, or until a date by the clock of who answered."""
     text = answer.headers.get("retry-after", "")
-    return float(text) if text.isdecimal() and text.isascii() else None
+    if text.isdecimal() and text.isascii():
+        return float(text)
+    try:
+        until, now = (parsedate_to_datetime(one) for one in (text, answer.headers.get("date", "")))
+        return max((until - now).total_seconds(), 0.0)
+    except (ValueError, TypeError):
+        return None
 
 
 def _until(answer: BadStatus) -> str:

@@ -136,7 +136,8 @@ def _before(entries: Sequence[PastValue]) -> list[Any]:
 def _source(entry: PastValue) -> str | None:
     if entry.source_type and entry.source_id:
         return f"{entry.source_type}:{entry.source_id}"
-    return entry.source_type or entry.source_id
+    said = entry.source_type or entry.source_id
+    return str(said) if said else None
 
 
 def _stated(text: pl.Series) -> pl.Series:

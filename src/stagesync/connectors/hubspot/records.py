@@ -12,9 +12,11 @@ from stagesync.connectors.hubspot.answers import (
     AssociationRow,
     Properties,
     PropertyAnswer,
+    ReadBatch,
     SearchPage,
     asked_batch,
     asked_page,
+    unread,
 )
 from stagesync.connectors.hubspot.frames import ID
 from stagesync.connectors.hubspot.transport import ReadTransport, Request
@@ -78,7 +80,7 @@ def search_ids(
     nor records that come and go meanwhile lose a row. The index may lag behind: an id may be gone, or a newer state
     not be found yet.
     """
-    last = int(after or 0)
+    last, mark = int(after or 0), ""
     while True:
         above = {"propertyName": ID, "operator": "GT", "value": str(last)}
         body = {
@@ -86,16 +88,34 @@ def search_ids(
             "sorts": [{"propertyName": ID, "direction": "ASCENDING"}],
             "properties": [ID],
             "limit": SEARCH_PAGE,
+            **({"after": mark} if mark else {}),
         }
         request = Request(path=transport.paths.search, names={"object": object_name}, body=body, search=True)
         page = transport.ask(SearchPage, request)
-        ids = sorted({int(row.id) for row in page.results})
-        yield [str(each) for each in ids]
-        if len(page.results) < SEARCH_PAGE or page.total == len(page.results):
+        ids = [int(row.id) for row in page.results]
+        yield [str(each) for each in sorted(set(ids))]
+        following = _following(page)
+        if _is_last(page, following):
             return
-        if ids[0] <= last:
+        if (ids and min(ids) <= last) or (not ids and following == mark):
             raise ConnectionFailed(f"{transport.place}: the search of {object_name} repeats itself; try again later")
-        last = ids[-1]
+        if ids != sorted(ids):
+            raise ConnectionFailed(f"{transport.place}: the search of {object_name} is not in the order asked for")
+        last, mark = (ids[-1], "") if ids else (last, following)
+
+
+def _is_last(page: SearchPage, following: str) -> bool:
+    """Whether nothing comes after a page. A page may hold fewer records than asked for, or none, and not be the last:
+    HubSpot sets its own limits, and what was deleted a moment ago leaves gaps."""
+    if following:
+        return False
+    if not page.results:
+        return True
+    return len(page.results) < SEARCH_PAGE if page.total is None else page.total <= len(page.results)
+
+
+def _following(page: SearchPage) -> str:
+    return str(page.paging.next.after) if page.paging is not None and page.paging.next is not None else ""
 
 
 def read_records(
@@ -113,18 +133,36 @@ def read_records(
     are wanted. Strongly consistent, unlike search. A merged record comes as the one that it became, with its id.
     """
     shape = asked_batch(tuple(properties))
-    found: list[AskedRow] = []
+    found: dict[str, AskedRow] = {}
     for piece in pieces(dict.fromkeys(ids), HISTORY_BATCH if history else BATCH):
-        body: dict[str, Any] = {
-            "inputs": [{"id": value} for value in piece],
-            "properties": list(properties),
-            "propertiesWithHistory": list(history),
-        }
+        body: dict[str, Any] = {"properties": list(properties), "propertiesWithHistory": list(history)}
         if key is not None:
             body["idProperty"] = key
-        request = Request(path=transport.paths.batch_read, names={"object": object_name}, body=body)
-        found += transport.ask(shape, request).results
-    return found
+        answer = _batch(transport, object_name, shape, piece, body)
+        found |= {str(row.id): row for row in answer.results}
+        if key is None and (untold := _untold(answer, piece)):
+            found |= {str(row.id): row for row in _batch(transport, object_name, shape, untold, body).results}
+    return list(found.values())
+
+
+def _batch(
+    transport: ReadTransport, object_name: str, shape: type[ReadBatch], ids: Sequence[str], body: Mapping[str, Any]
+) -> ReadBatch:
+    inputs = {"inputs": [{"id": value} for value in ids], **body}
+    request = Request(path=transport.paths.batch_read, names={"object": object_name}, body=inputs)
+    return transport.ask(shape, request, unread)
+
+
+def _untold(answer: ReadBatch, ids: Sequence[str]) -> list[str]:
+    """Records that an answer neither holds nor says to be absent: they may have been left out, and are asked for once
+    more. A merged one comes under the id of another."""
+    came = {str(row.id) for row in answer.results}
+    if came.issuperset(ids):
+        return []
+    absent = {name for error in answer.errors for name in error.named()}
+    untold = [each for each in ids if each not in came and each not in absent]
+    nameless = any(not error.named() for error in answer.errors)
+    return [] if nameless or len(untold) <= len(came - set(ids)) else untold
 
 
 def read_followed(
@@ -156,10 +194,14 @@ def read_associations(
         inputs: list[dict[str, str]] = [{"id": value} for value in piece]
         while inputs:
             request = Request(path=transport.paths.associations_read, names=names, body={"inputs": inputs})
-            answer = transport.ask(AssociationAnswer, request)
+            answer = transport.ask(AssociationAnswer, request, unread)
             for row in answer.results:
                 yield from ((str(row.source.id), str(end.to_object_id)) for end in row.to)
-            inputs = [more for row in answer.results if (more := _next_input(row))]
+            more = [following for row in answer.results if (following := _next_input(row))]
+            if any(each in inputs for each in more):
+                what = f"the associations of {source} with {target} repeat themselves"
+                raise ConnectionFailed(f"{transport.place}: {what}; try again later")
+            inputs = more
 
 
 def read_properties(transport: ReadTransport, object_name: str) -> dict[str, PropertyAnswer]:
@@ -174,6 +216,6 @@ def known_properties(transport: ReadTransport, object_name: str) -> dict[str, Pr
 
 
 def _next_input(row: AssociationRow) -> dict[str, str] | None:
-    if row.paging is None or row.paging.next is None or not row.to:
+    if row.paging is None or row.paging.next is None:
         return None
     return {"id": str(row.source.id), "after": str(row.paging.next.after)}

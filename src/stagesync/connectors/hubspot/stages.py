@@ -41,8 +41,8 @@ def _order(display_order: int) -> float:
 def _stage(pipeline: PipelineAnswer, stage: StageAnswer, position: int) -> NativeStage:
     closed = _is_closed(stage)
     return NativeStage(
-        pipeline=pipeline.id,
-        value=stage.id,
+        pipeline=str(pipeline.id),
+        value=str(stage.id),
         label=stage.label,
         position=position,
         closed=closed,

@@ -6,6 +6,7 @@ client repeats nothing.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
 from typing import TypeVar
 
@@ -17,6 +18,7 @@ from stagesync.connectors.hubspot.answers import Undecodable, decode
 from stagesync.connectors.hubspot.client import Client, Request
 from stagesync.connectors.hubspot.faults import Fault, OutcomeUnknown
 from stagesync.connectors.hubspot.paths import PATHS
+from stagesync.errors import ConnectionFailed
 from stagesync.model.crm import Calls
 
 __all__ = ["Client", "ReadTransport", "Request", "WriteTransport"]
@@ -40,12 +42,21 @@ class ReadTransport:
         self.place = client.place
         self.paths = PATHS[client.connection.api_version]
 
-    def ask(self, shape: type[T], request: Request) -> T:
-        """Read. Repeated after every fault that may pass, cut-off answers too.
+    def ask(self, shape: type[T], request: Request, unread: Callable[[T], str] | None = None) -> T:
+        """Read. Repeated after every fault that may pass, cut-off answers too, and where ``unread`` says what of the
+        answer could not be read.
 
         Raises :class:`Refusal` (4xx), ``CredentialsRefused``, ``ConnectionFailed``.
         """
-        return self._repeated(shape, request, always=True)
+
+        def once() -> T:
+            answer = self._decoded(shape, self._client.call(request))
+            if unread is not None and (said := unread(answer)):
+                failed = ConnectionFailed(f"{self.place}: HubSpot could not read all that was asked for: {said}")
+                raise Fault(failed, landed=False, name="unread")
+            return answer
+
+        return self._repeated(once, always=True)
 
     @property
     def server_time(self) -> datetime | None:
@@ -72,10 +83,7 @@ class ReadTransport:
         """Give connections back."""
         self._client.close()
 
-    def _repeated(self, shape: type[T], request: Request, *, always: bool) -> T:
-        def once() -> T:
-            return self._decoded(shape, self._client.call(request))
-
+    def _repeated(self, once: Callable[[], T], *, always: bool) -> T:
         policy = Retrying(
             stop=stop_after_attempt(ATTEMPTS) | stop_after_delay(PATIENCE_SECONDS),
             wait=_pause,
@@ -106,7 +114,7 @@ class WriteTransport(ReadTransport):
         After a fault that may have carried it out it is repeated only when ``idempotent``; else it is an
         :class:`OutcomeUnknown`, as it is when the repeats run out.
         """
-        return self._repeated(shape, request, always=idempotent)
+        return self._repeated(lambda: self._decoded(shape, self._client.call(request)), always=idempotent)
 
 
 _BACK_OFF = wait_exponential(multiplier=0.5, max=20)

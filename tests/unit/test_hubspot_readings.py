@@ -1,0 +1,209 @@
+"""A portal may page and spell its answers, and leave gaps in them, in many ways: all comes once, or it is a failure."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from typing import Any, cast
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from stagesync.connectors.hubspot.answers import (
+    BatchAnswer,
+    OwnerPage,
+    Pipelines,
+    Properties,
+    Undecodable,
+    asked_row,
+    decode,
+)
+from stagesync.connectors.hubspot.connection import HubSpotConnection
+from stagesync.connectors.hubspot.frames import history_frame
+from stagesync.connectors.hubspot.records import read_associations, read_records, search_ids
+from stagesync.connectors.hubspot.stages import pipeline_stages
+from stagesync.connectors.hubspot.transport import Client, ReadTransport, Request
+from stagesync.errors import ConnectionFailed
+from stagesync.model.tables import ColumnType, Table
+
+Answer = Callable[[Request], Any]
+
+
+class Wire:
+    """A client whose portal is a function of the request."""
+
+    connection = HubSpotConnection(connection="crm", access_token="t")
+    lately, place, server_time = None, "crm", None
+
+    def __init__(self, answer: Answer) -> None:
+        self._answer = answer
+        self.calls = 0
+
+    def call(self, request: Request) -> bytes:
+        self.calls += 1
+        return json.dumps(self._answer(request)).encode()
+
+    def sleep(self, _seconds: float) -> None:
+        pass
+
+
+def over(answer: Answer) -> tuple[ReadTransport, Wire]:
+    wire = Wire(answer)
+    return ReadTransport(cast(Client, wire)), wire
+
+
+def found(transport: ReadTransport) -> list[int]:
+    return [int(each) for page in search_ids(transport, "deals", ()) for each in page]
+
+
+@given(
+    ids=st.sets(st.integers(1, 10**6), max_size=700),
+    most=st.sampled_from([1, 3, 100, 199, 200]),
+    says=st.sets(st.sampled_from(["total", "more", "blank"])),
+)
+def test_a_search_that_gives_fewer_than_asked_for_loses_nothing(ids: set[int], most: int, says: set[str]) -> None:
+    """Pages are as long as the portal likes, or empty; a total tells what is left, or a mark that something is."""
+    ids = set(sorted(ids)[: most * 40])
+    blank, more = "blank" in says, "more" in says or "blank" in says or ("total" not in says and most < 200)
+
+    def answer(request: Request) -> Any:
+        body = request.body or {}
+        above = int(body["filterGroups"][0]["filters"][-1]["value"])
+        left = sorted(one for one in ids if one > above)
+        page = left[:most] if not blank or body.get("after") else []
+        told: dict[str, Any] = {"results": [{"id": one if one % 2 else str(one)} for one in page]}
+        told |= {"total": len(left)} if "total" in says else {}
+        return told | ({"paging": {"next": {"after": "0x"}}} if more and len(page) < len(left) else {"paging": None})
+
+    transport, wire = over(answer)
+    assert found(transport) == sorted(ids)
+    if not ids or (len(ids) <= most and not blank and len(ids) < 200):
+        assert wire.calls == 1
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        {"results": [{"id": "3"}, {"id": "1"}], "total": 9},
+        {"results": [], "paging": {"next": {"after": "2"}}},
+        {"results": [{"id": "1"}], "total": 9},
+    ],
+)
+def test_a_search_that_cannot_be_followed_is_a_failure(page: Any) -> None:
+    """Out of order, without an end, or the same again and again."""
+    with pytest.raises(ConnectionFailed, match=r"^crm: the search of deals"):
+        found(over(lambda _request: page)[0])
+
+
+def row(record: str) -> dict[str, Any]:
+    return {"id": record, "properties": {"a": record}}
+
+
+def read(answer: Answer) -> tuple[list[str], int]:
+    transport, wire = over(answer)
+    return [str(one.id) for one in read_records(transport, "deals", ["1", "2", "3"], ["a"])], wire.calls
+
+
+def asked(request: Request) -> list[str]:
+    return [one["id"] for one in (request.body or {})["inputs"]]
+
+
+def test_a_row_that_an_answer_leaves_out_without_a_word_is_asked_for_once_more() -> None:
+    assert read(lambda request: {"results": [row(one) for one in asked(request)[-2:]]}) == (["2", "3", "1"], 2)
+
+
+def test_a_row_that_is_said_to_be_absent_is_not_asked_for_again() -> None:
+    absent = {"category": "OBJECT_NOT_FOUND", "message": "gone", "context": {"ids": ["1"]}}
+    assert read(lambda _request: {"results": [row("3"), row("2")], "errors": [absent]}) == (["3", "2"], 1)
+    nameless = {"category": "OBJECT_NOT_FOUND", "message": "some are gone"}
+    assert read(lambda _request: {"results": [row("3"), row("2")], "errors": [nameless]}) == (["3", "2"], 1)
+
+
+def test_a_row_that_comes_twice_or_under_another_id_is_one_row() -> None:
+    assert read(lambda _request: {"results": [row("9"), row("2"), row("3"), row("2")]}) == (["9", "2", "3"], 1)
+
+
+LOST = {"status": "error", "category": "INTERNAL_ERROR", "message": "oops", "context": {"ids": ["1"]}}
+
+
+def test_a_row_that_could_not_be_read_is_not_called_gone() -> None:
+    answers = [{"results": [row("2"), row("3")], "errors": [LOST]}, {"results": [row("1"), row("2"), row("3")]}]
+    assert read(lambda _request: answers.pop(0)) == (["1", "2", "3"], 2)
+    with pytest.raises(ConnectionFailed, match="could not read all that was asked for: oops"):
+        read(lambda _request: {"results": [row("2"), row("3")], "errors": [LOST]})
+
+
+def linked(answer: Answer) -> list[tuple[str, str]]:
+    return list(read_associations(over(answer)[0], "deals", "contacts", ["1", "2"]))
+
+
+def test_pages_of_associations_may_be_empty_and_go_on() -> None:
+    def answer(request: Request) -> Any:
+        results = []
+        for one in (request.body or {})["inputs"]:
+            start = int(one.get("after", 0))
+            ends = [] if start == 1 else [{"toObjectId": 70 + start}]
+            following = {"next": {"after": str(start + 1)}} if start < 3 else None
+            results.append({"from": {"id": int(one["id"])}, "to": ends, "paging": following})
+        return {"results": results}
+
+    assert linked(answer) == [(one, f"{70 + start}") for start in (0, 2, 3) for one in ("1", "2")]
+
+
+@pytest.mark.parametrize("said", ["OBJECT_NOT_FOUND", "NO_ASSOCIATIONS_FOUND", None])
+def test_a_record_without_associations_may_be_told_as_an_error(said: str | None) -> None:
+    none = {"category": said, "message": "none", "context": {"fromObjectId": ["1"]}}
+    assert linked(
+        lambda _request: {"results": [{"from": {"id": 2}, "to": [{"toObjectId": "7"}]}], "errors": [none]}
+    ) == [("2", "7")]
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        {"results": [], "errors": [LOST]},
+        {"results": [{"from": {"id": "1"}, "to": [], "paging": {"next": {"after": "same"}}}]},
+    ],
+)
+def test_associations_that_cannot_be_read_are_not_called_none(page: Any) -> None:
+    with pytest.raises(ConnectionFailed):
+        linked(lambda _request: page)
+
+
+def text(value: Any) -> bytes:
+    return json.dumps(value).encode()
+
+
+def test_null_says_no_more_than_absence() -> None:
+    named: Sequence[str] = ("label", "type", "options", "calculated", "modificationMetadata", "archived")
+    properties = {"results": [{"name": "amount", **dict.fromkeys(named)}], "paging": None}
+    (amount,) = decode(text(properties), Properties).results
+    assert (amount.options, amount.calculated, amount.modification_metadata.read_only_value) == ([], False, False)
+    batch = decode(text({"results": [{"id": 7, "properties": None}, row("8")], "errors": None}), BatchAnswer)
+    assert [one.properties for one in batch.results] == [{}, {"a": "8"}]
+    with pytest.raises(Undecodable, match="results"):
+        decode(text({"results": None}), BatchAnswer)
+
+
+def test_ids_are_numbers_or_texts() -> None:
+    stages = [{"id": 139663273, "label": None, "displayOrder": None, "metadata": {"isClosed": True, "probability": 1}}]
+    pipelines = decode(text({"results": [{"id": 139663272, "stages": stages}]}), Pipelines).results
+    (stage,) = pipeline_stages(pipelines)
+    assert (stage.pipeline, stage.value, stage.closed, stage.won) == ("139663272", "139663273", True, True)
+    owners = {"results": [{"id": 5, "userIdIncludingInactive": "7"}]}
+    assert decode(text(owners), OwnerPage).results[0].user_id_including_inactive == "7"
+
+
+def test_past_values_may_have_numbers_for_times_and_sources() -> None:
+    past = [{"value": "won", "timestamp": 1_730_000_000_000, "sourceType": "INTEGRATION", "sourceId": 2311}]
+    made = decode(text({"id": 1, "propertiesWithHistory": {"dealstage": past}}), asked_row(("a",)))
+    table = Table(name="deals.history", key="record", columns={"by": ColumnType.TEXT}, history_of="dealstage")
+    (read_row,) = history_frame(table, [made]).rows(named=True)
+    assert (read_row["by"], read_row["at"].year) == ("INTEGRATION:2311", 2024)
+
+
+@pytest.mark.parametrize("context", [{"ids": ["2"]}, {"ids": [2]}, {"ids": 2}, {"id": "2", "line": None}])
+def test_what_an_error_names_may_be_a_list_or_not(context: dict[str, Any]) -> None:
+    answer = decode(text({"results": [], "errors": [{"message": "no", "context": context}]}), BatchAnswer)
+    assert "2" in answer.errors[0].named()
