@@ -186,7 +186,7 @@ def test_what_moves_a_date_is_brought_by_the_next_pull(
 ) -> None:
     agency = Agency(world, tmp_path, seed)
     for module, name in (("records", "SEARCH_PAGE"), ("records", "BATCH"), ("records", "ASSOCIATION_BATCH")):
-        monkeypatch.setattr(f"stagesync.connectors.hubspot.{module}.{name}", agency.random.choice([2, 3, 200]))
+        monkeypatch.setattr(f"stagesync.connectors.hubspot.{module}.{name}", agency.random.choice([2, 3, 100]))
     monkeypatch.setattr(increments, "READ_AT_ONCE", agency.random.choice([3, 2_000]))
     agency.portal.association_page_size = agency.random.choice([1, 500])
     lag = agency.portal.faults.search_lag_seconds = agency.random.choice([0, 5, 599])
