@@ -36,6 +36,7 @@ def export_reader(folder: Path, mapping: CrmMapping) -> ExportReader:
         yes=tuple(words.yes),
         no=tuple(words.no),
         blank_is_false=words.blank_is_false,
+        several=words.several,
     )
     return ExportReader(folder, style)
 

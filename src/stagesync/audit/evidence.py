@@ -12,6 +12,7 @@ from operator import or_
 
 import polars as pl
 
+from stagesync.audit import several
 from stagesync.audit.masks import Frame, met
 from stagesync.model.changes import OWN_MARK
 from stagesync.model.frames import POLARS
@@ -178,7 +179,8 @@ class _Gatherer:
         doubts = [self.ties(source, rows.with_columns(pl.lit(None).alias(VALUE)))["record"] for rows in unsure]
         if source.people is not None:
             people = self.tables.rows[source.people.table]
-            doubts += [rows[source.people.record] for rows in _unsure(people, source.people.person)]
+            records = (rows.select(record=source.people.record) for rows in _unsure(people, source.people.person))
+            doubts += [self.each(named, "record")["record"] for named in records]
         if not doubts:
             return None
         return self.keys["record"].is_in(pl.concat(doubts).drop_nulls().unique().implode())
@@ -235,8 +237,11 @@ class _Gatherer:
         if source.via or (people and people.via):
             used.append(self.mapping.table(source.table).key)
         self.require(source.table, *used)
+        if source.on is not None:
+            self.refuse_several(source.table, source.on)
         if people is not None:
             self.require(people.table, people.person, people.record)
+            self.refuse_several(people.table, people.record)
         rows = self.tables.rows[source.table]
         if self.mapping.own_tasks and self.mapping.own_tasks[0] == source.table:
             self.require(*self.mapping.own_tasks)
@@ -249,14 +254,15 @@ class _Gatherer:
         """Pairs of ``record`` and ``value``: each of these rows with each record to which it belongs, once."""
         people = source.people
         if people is None and source.on is not None:
-            return rows.select(pl.col(source.on).alias("record"), pl.col(VALUE).alias("value")).drop_nulls("record")
+            pairs = rows.select(pl.col(source.on).alias("record"), pl.col(VALUE).alias("value"))
+            return self.each(pairs, "record").drop_nulls("record")
         rows = rows.with_row_index(ROW)
         ways = []
         if source.on is not None or source.via is not None:
             ways.append(self.named(source, rows, source.on, source.via).rename({"named": "record"}))
         if people is not None:
             table = self.tables.rows[people.table]
-            persons = table.select(named=people.person, record=people.record).drop_nulls()
+            persons = self.each(table.select(named=people.person, record=people.record), "named", "record").drop_nulls()
             accounts = self.person_accounts(people)
             persons = pl.concat([persons, accounts]).unique()
             if source.on is not None and accounts.height:
@@ -279,10 +285,24 @@ class _Gatherer:
         """These rows with what they name by a column or by an association: row number, ``value`` and ``named``."""
         value = pl.col(VALUE).alias("value")
         if on is not None:
-            return rows.select(ROW, value, named=on).drop_nulls("named")
+            return self.each(rows.select(ROW, value, named=on), "named").drop_nulls("named")
         keyed = rows.select(ROW, value, pl.col(self.mapping.table(source.table).key).alias("from"))
         links = self.links(source, via).select("from", named="to")
         return keyed.join(links, on="from").drop("from").drop_nulls("named")
+
+    def each(self, pairs: pl.DataFrame, *columns: str) -> pl.DataFrame:
+        """The pairs with a row for each id, where an export has several in a cell of these columns."""
+        mark = self.mapping.export.several
+        return several.each(pairs, mark, *columns) if mark is not None else pairs
+
+    def refuse_several(self, table: str, column: str) -> None:
+        """Raise where cells of an export name several records, and the mapping does not say what stands between."""
+        if self.mapping.crm == "export" and self.mapping.export.several is None and table in self.tables.rows:
+            found = several.undeclared(self.tables.rows[table][column], self.keys["record"])
+            if found is not None:
+                cell, mark = found
+                remedy = f"write 'several: \"{mark}\"' under 'export' in the mapping"
+                raise _NotKnown(f"{table}.{column} has several ids in a cell, such as '{cell[:40]}'; {remedy}")
 
     def links(self, source: RelatedSource, via: str | None) -> pl.DataFrame:
         table = f"{source.table}~{via}"

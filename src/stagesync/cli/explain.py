@@ -1,4 +1,4 @@
-"""``stagesync explain`` and ``stagesync list``: from the mirror, so that no CRM is asked."""
+"""``stagesync explain`` and ``stagesync list``: from the mirror, so that no CRM is asked, or from exports."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import csv
 import io
 import json
 import sys
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from pathlib import Path
 
@@ -23,18 +23,71 @@ from stagesync.audit.explain import explain as explain_record
 from stagesync.audit.history import names_of, past_stages
 from stagesync.audit.judgement import Judgement
 from stagesync.audit.masks import Frame
-from stagesync.cli import show
-from stagesync.cli.options import Format
+from stagesync.cli import exported, show
+from stagesync.cli.options import Exports, Format
 from stagesync.errors import IncompleteError, UsageError
 from stagesync.mirror import Mirror
 from stagesync.model.counting import counted
 from stagesync.model.crm import Owner
 from stagesync.model.findings import Finding, Kind, Verdict
+from stagesync.policy.definitions import Definition
 from stagesync.policy.document import nearest
+from stagesync.policy.mappings import CrmMapping
 from stagesync.settings import Settings, load_settings
 from stagesync.wiring import granted_waivers, stages_written, stops, utc_now
 
 MARKS = {Verdict.MET: ("+", "green"), Verdict.NOT_MET: ("-", "red"), Verdict.UNKNOWN: ("?", "yellow")}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Known:
+    """What was judged by one definition, and by connection what it was judged by. ``stops`` says why rules stopped for
+    a record, ``may_be`` says why a record may be missing."""
+
+    definition: Definition
+    judgements: Sequence[Judgement]
+    frame: Frame
+    mapping: Callable[[str], CrmMapping]
+    tables: Callable[[str], Tables]
+    owners: Callable[[str], Sequence[Owner]]
+    stops: Callable[[Explanation], Sequence[str]]
+    may_be: Sequence[str] = ()
+
+
+def pulled(config: Path) -> Known:
+    """What was last pulled from the CRMs of the settings, as of now."""
+    settings = load_settings(config)
+    mirror = Mirror(settings.mirror_folder)
+
+    def tables(connection: str) -> Tables:
+        rows, missing = mirror.read(connection)
+        return Tables(rows=rows, missing=missing)
+
+    return Known(
+        definition=settings.definition,
+        judgements=judged_from_mirror(settings),
+        frame=Frame(now=utc_now(), time_zone=settings.time_zone),
+        mapping=settings.mappings.__getitem__,
+        tables=tables,
+        owners=lambda connection: _owners(mirror, connection),
+        stops=lambda one: stops(settings, one),
+        may_be=("newer than the last pull",),
+    )
+
+
+def in_exports(source: Exports) -> Known:
+    """What stands in a folder of exports, as of their day."""
+    export = exported.read(source)
+    exported.tell_unread(export.reader)
+    return Known(
+        definition=export.definition,
+        judgements=export.judgements(),
+        frame=export.frame,
+        mapping=lambda _: export.mapping,
+        tables=lambda _: export.tables,
+        owners=lambda _: export.reader.owners(),
+        stops=lambda _: (),
+    )
 
 
 def judged_from_mirror(settings: Settings) -> list[Judgement]:
@@ -65,26 +118,23 @@ def _owners(mirror: Mirror, connection: str) -> list[Owner]:
     return [Owner(**owner) for owner in mirror.facts(connection).get("owners", ())]
 
 
-def explain(config: Path, wanted: str, output: Format) -> int:
+def explain(known: Known, wanted: str, output: Format) -> int:
     """One record, or all that have the name."""
-    settings = load_settings(config)
-    judgements = judged_from_mirror(settings)
-    found = find(judgements, wanted)
+    found = find(list(known.judgements), wanted)
     if not found:
         left_out = ", ".join(
             f"{count:,} {judgement.mapped.name} ({reason})"
-            for judgement in judgements
+            for judgement in known.judgements
             for reason, count in judgement.scope.skipped.items()
         )
-        raise UsageError(
-            f"no judged record has the id or the name '{wanted}'; it may be newer than the last pull"
-            + (f", or among those that were left out: {left_out}" if left_out else "")
-        )
-    explanations = [one for judgement, record in found if (one := _explained(settings, judgement, record)) is not None]
+        may_be = [*known.may_be, *([f"among those that were left out: {left_out}"] if left_out else ())]
+        perhaps = f"; it may be {', or '.join(may_be)}" if may_be else ""
+        raise UsageError(f"no judged record has the id or the name '{wanted}'{perhaps}")
+    explanations = [one for judgement, record in found if (one := _explained(known, judgement, record)) is not None]
     match output:
         case Format.JSON:
             documents = [
-                {**to_builtins(one, builtin_types=(date, datetime)), "stopped": stops(settings, one)}
+                {**to_builtins(one, builtin_types=(date, datetime)), "stopped": list(known.stops(one))}
                 for one in explanations
             ]
             sys.stdout.write(json.dumps(documents, ensure_ascii=False, indent=2, default=str) + "\n")
@@ -92,36 +142,29 @@ def explain(config: Path, wanted: str, output: Format) -> int:
             for number, one in enumerate(explanations):
                 if number:
                     show.out.print()
-                _tell(one)
-                for said in stops(settings, one):
+                _tell(one, known.frame)
+                for said in known.stops(one):
                     show.out.print(Text(f"Stopped: {said}"), soft_wrap=True)
         case _:
             raise UsageError(f"an explanation is shown as table or json, not as {output}")
     return 0
 
 
-def _explained(settings: Settings, judgement: Judgement, record: str) -> Explanation | None:
-    mirror = Mirror(settings.mirror_folder)
-    rows, missing = mirror.read(judgement.connection)
-    frame = Frame(now=utc_now(), time_zone=settings.time_zone)
-    known = ages(
-        judgement,
-        record,
-        mapping=settings.mappings[judgement.connection],
-        tables=Tables(rows=rows, missing=missing),
-        frame=frame,
-    )
-    frame = replace(frame, placeholders=judgement.definition.placeholders)
-    past = past_stages(judgement.mapped, rows, frame)
-    names = names_of(past["by"], _owners(mirror, judgement.connection)) if past is not None else {}
-    return explain_record(judgement, record, known, past, names)
+def _explained(known: Known, judgement: Judgement, record: str) -> Explanation | None:
+    tables = known.tables(judgement.connection)
+    aged = ages(judgement, record, mapping=known.mapping(judgement.connection), tables=tables, frame=known.frame)
+    frame = replace(known.frame, placeholders=judgement.definition.placeholders)
+    past = past_stages(judgement.mapped, tables.rows, frame)
+    names = names_of(past["by"], known.owners(judgement.connection)) if past is not None else {}
+    return explain_record(judgement, record, aged, past, names)
 
 
-def _tell(one: Explanation) -> None:
+def _tell(one: Explanation, frame: Frame) -> None:
+    since = one.since.astimezone(frame.time_zone) if one.since else None
     lines = [
         f"{one.record_name}",
         f"{one.connection} {one.object} {one.record}, owned by {one.owner or 'nobody'}",
-        f"stands on '{one.stage}' ({one.native_stage})" + (f" since {one.since:%Y-%m-%d}" if one.since else ""),
+        f"stands on '{one.stage}' ({one.native_stage})" + (f" since {since:%Y-%m-%d}" if since else ""),
         _earned(one),
         f"last activity: {f'{one.last_activity:%Y-%m-%d %H:%M} UTC' if one.last_activity else 'none known'}",
     ]
@@ -217,14 +260,13 @@ def _criterion(evidence: Explained) -> None:
         show.out.print(Text(f"      to mend it: {evidence.ask}", style="dim"), soft_wrap=True)
 
 
-def list_earned(config: Path, wanted: str, output: Format, limit: int) -> int:
+def list_earned(known: Known, wanted: str, output: Format, limit: int) -> int:
     """The records whose surely earned stage is this one."""
-    settings = load_settings(config)
-    names = [rung.name for rung in settings.definition.rungs]
+    names = [rung.name for rung in known.definition.rungs]
     stage = wanted if wanted in names else wanted.removesuffix("s")
     if stage not in names:
-        raise UsageError(f"'{wanted}' is no stage of '{settings.definition.name}'{nearest(wanted, names)}")
-    rows = [row for judgement in judged_from_mirror(settings) for row in _earners(judgement, stage)]
+        raise UsageError(f"'{wanted}' is no stage of '{known.definition.name}'{nearest(wanted, names)}")
+    rows = [row for judgement in known.judgements for row in _earners(judgement, stage)]
     columns = ("connection", "object", "record", "name", "owner", "native_stage", "stands_on", "amount")
     match output:
         case Format.JSON:

@@ -12,7 +12,6 @@ from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
-from zoneinfo import ZoneInfo
 
 import polars as pl
 from msgspec import structs
@@ -21,7 +20,6 @@ from rich.table import Table
 from rich.text import Text
 
 from stagesync import report
-from stagesync.agent.exports import export_reader, unusable
 from stagesync.audit.engine import judge
 from stagesync.audit.evidence import Tables
 from stagesync.audit.history import past_stages
@@ -29,10 +27,9 @@ from stagesync.audit.impact import GAINED, LOST, UNCHANGED, Hindsight, compared,
 from stagesync.audit.judgement import Judgement
 from stagesync.audit.masks import Frame
 from stagesync.audit.money import one_currency
-from stagesync.cli import show
-from stagesync.cli.audit import fitting_mapping, newest_moment, read_export
+from stagesync.cli import exported, show
 from stagesync.cli.options import Format, moment_of
-from stagesync.errors import ConfigurationError, IncompleteError, UsageError
+from stagesync.errors import IncompleteError, UsageError
 from stagesync.mirror import Mirror
 from stagesync.model.counting import counted
 from stagesync.model.crm import Owner
@@ -135,19 +132,12 @@ def _mirrored(definitions: tuple[Definition, Definition], options: Options) -> I
 
 
 def _exported(definitions: tuple[Definition, Definition], options: Options) -> list[Source]:
-    folder = options.source
-    if folder is None or not folder.is_dir():
-        raise UsageError(f"{folder} is not a folder of exported files")
-    given = moment_of(options.as_of) if options.as_of else None
-    mappings = _both(options.mapping or fitting_mapping(folder, definitions[0]).file, definitions)
+    folder = exported.the_folder(options.source)
+    mappings = _both(options.mapping or exported.fitting_mapping(folder, definitions[0]).file, definitions)
     both = structs.replace(mappings[0], tables=tuple(_tables_of_both(*mappings)))
-    if both.crm != "export":
-        raise UsageError(f"{both.file} is a mapping for {both.crm}; --from takes a mapping with `crm: export`")
-    reader = export_reader(folder, both)
-    if said := unusable(reader, both):
-        raise ConfigurationError(f"{folder} cannot be judged with the mapping '{both.name}':\n" + "\n".join(said))
-    name, tables = read_export(reader, both)
-    frame = Frame(now=given or newest_moment(both, tables), time_zone=ZoneInfo(both.export.time_zone))
+    reader, tables, frame = exported.read_by(folder, both, options.as_of)
+    exported.tell_unread(reader)
+    name = reader.identity().name
     return [Source(name=name, mappings=mappings, tables=tables, owners=reader.owners(), frame=frame)]
 
 
@@ -159,7 +149,10 @@ def _both(file: Path, definitions: tuple[Definition, Definition]) -> tuple[CrmMa
 def _tables_of_both(old: CrmMapping, new: CrmMapping) -> Iterator[TableToRead]:
     """What either of the two needs; the tables of a mapping do not depend on the definitions, their columns do."""
     for table in old.tables:
-        yield structs.replace(table, columns={**new.table(table.name).columns, **table.columns})
+        other = new.table(table.name)
+        yield structs.replace(
+            table, columns={**other.columns, **table.columns}, headers={**other.headers, **table.headers}
+        )
 
 
 def _side(definition: Definition, number: int, sources: Sequence[Source]) -> Side:

@@ -12,7 +12,7 @@ import typer
 from typer.core import TyperGroup
 
 from stagesync import __version__
-from stagesync.cli.options import DEFAULT_CONFIG, Crm, Exported, FailOn, Format, Grouping, PlanFormat
+from stagesync.cli.options import DEFAULT_CONFIG, Crm, Exported, FailOn, Format, Grouping, PlanFormat, exports_of
 from stagesync.cli.output import outlive_the_reader
 from stagesync.errors import Interrupted, StageSyncError
 
@@ -63,6 +63,24 @@ Config = Annotated[Path, typer.Option("--config", "-c", help="The settings file.
 FormatOption = Annotated[Format, typer.Option("--format", "-f", help="How to report.")]
 Full = Annotated[
     bool, typer.Option("--full", help="Read everything from the CRMs, not only what changed since the last time.")
+]
+From = Annotated[
+    Path | None, typer.Option("--from", help="Take a folder of exports instead of the CRMs; no credentials.")
+]
+MappingOption = Annotated[
+    Path | None,
+    typer.Option("--mapping", help="The mapping of the export; found by itself when one of config/mappings fits."),
+]
+DefinitionsOption = Annotated[
+    Path | None,
+    typer.Option("--definitions", help="The stage definitions to judge an export by; `recommended` if left out."),
+]
+AsOf = Annotated[
+    str | None,
+    typer.Option(
+        "--as-of",
+        help="Judge an export as of this day or moment (ISO); that of its mapping, or its newest date, if left out.",
+    ),
 ]
 Limit = Annotated[int, typer.Option("--limit", min=0, help="How many rows to show; 0 shows all.")]
 
@@ -255,19 +273,10 @@ def json_schema(
 @app.command()
 def audit(  # noqa: PLR0917  (typer passes options by name)
     config: Config = DEFAULT_CONFIG,
-    source: Annotated[
-        Path | None, typer.Option("--from", help="Audit a folder of exports instead of the CRMs; no credentials.")
-    ] = None,
-    mapping: Annotated[
-        Path | None, typer.Option(help="The mapping of the export; found by itself when one of config/mappings fits.")
-    ] = None,
-    definitions: Annotated[
-        Path | None, typer.Option(help="The stage definitions to judge an export by; `recommended` if left out.")
-    ] = None,
-    as_of: Annotated[
-        str | None,
-        typer.Option(help="Judge an export as of this day or moment (ISO); its newest date if left out."),
-    ] = None,
+    source: From = None,
+    mapping: MappingOption = None,
+    definitions: DefinitionsOption = None,
+    as_of: AsOf = None,
     output: FormatOption = Format.TABLE,
     fail_on: Annotated[FailOn, typer.Option(help="Exit with 1 when there is a finding this severe.")] = FailOn.NONE,
     limit: Limit = 40,
@@ -277,23 +286,28 @@ def audit(  # noqa: PLR0917  (typer passes options by name)
     from stagesync.cli import audit as command
 
     options = command.Options(output=output, fail_on=fail_on, limit=limit, full=full)
-    if source is not None:
-        code = command.audit_export(source, mapping=mapping, definitions=definitions, as_of=as_of, options=options)
-    else:
-        code = command.audit_connections(config, options)
+    exports = exports_of(source, mapping=mapping, definitions=definitions, as_of=as_of)
+    code = command.audit_connections(config, options) if exports is None else command.audit_export(exports, options)
     raise typer.Exit(code)
 
 
 @app.command()
-def explain(
+def explain(  # noqa: PLR0917  (typer passes options by name)
     record: Annotated[str, typer.Argument(help="A record's id in its CRM, or its name.")],
     config: Config = DEFAULT_CONFIG,
+    source: From = None,
+    mapping: MappingOption = None,
+    definitions: DefinitionsOption = None,
+    as_of: AsOf = None,
     output: FormatOption = Format.TABLE,
 ) -> None:
-    """Why a record is judged as it is, by the last pull: every criterion with verdict, value, source and age."""
+    """Why a record is judged as it is, by the last pull or an export: every criterion with verdict, value, source and
+    age."""
     from stagesync.cli import explain as command
 
-    raise typer.Exit(command.explain(config, record, output))
+    exports = exports_of(source, mapping=mapping, definitions=definitions, as_of=as_of)
+    known = command.pulled(config) if exports is None else command.in_exports(exports)
+    raise typer.Exit(command.explain(known, record, output))
 
 
 @app.command()
@@ -344,15 +358,11 @@ def impact(  # noqa: PLR0917  (typer passes options by name)
     old: Annotated[Path, typer.Argument(metavar="OLD", help="The definitions as they are.")],
     new: Annotated[Path, typer.Argument(metavar="NEW", help="The definitions as they would be.")],
     config: Config = DEFAULT_CONFIG,
-    source: Annotated[
-        Path | None, typer.Option("--from", help="Judge a folder of exports instead of what was last pulled.")
-    ] = None,
-    mapping: Annotated[
-        Path | None, typer.Option(help="The mapping of the export; found by itself when one of config/mappings fits.")
-    ] = None,
+    source: From = None,
+    mapping: MappingOption = None,
     as_of: Annotated[
         str | None,
-        typer.Option(help="Judge as of this day or moment (ISO); now, or an export's newest date, if left out."),
+        typer.Option(help="Judge as of this day or moment (ISO); now, or an export's own day, if left out."),
     ] = None,
     output: FormatOption = Format.TABLE,
     limit: Limit = 40,
@@ -365,16 +375,22 @@ def impact(  # noqa: PLR0917  (typer passes options by name)
 
 
 @app.command("list")
-def list_stage(
+def list_stage(  # noqa: PLR0917  (typer passes options by name)
     stage: Annotated[str, typer.Argument(help="A stage of the ladder; a plural does too.")],
     config: Config = DEFAULT_CONFIG,
+    source: From = None,
+    mapping: MappingOption = None,
+    definitions: DefinitionsOption = None,
+    as_of: AsOf = None,
     output: FormatOption = Format.TABLE,
     limit: Limit = 40,
 ) -> None:
-    """Who has earned a stage, whatever the field says: by the evidence that was last pulled."""
+    """Who has earned a stage, whatever the field says: by the evidence that was last pulled, or of an export."""
     from stagesync.cli import explain as command
 
-    raise typer.Exit(command.list_earned(config, stage, output, limit))
+    exports = exports_of(source, mapping=mapping, definitions=definitions, as_of=as_of)
+    known = command.pulled(config) if exports is None else command.in_exports(exports)
+    raise typer.Exit(command.list_earned(known, stage, output, limit))
 
 
 @app.command()

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime, time
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, tzinfo
 from enum import StrEnum
 from pathlib import Path
 
@@ -65,13 +66,36 @@ class FailOn(StrEnum):
     HIGH = "high"
 
 
-def moment_of(text: str, *, option: str = "--as-of", begins: bool = False) -> datetime:
-    """The moment (UTC) that an option names: a day's end (its beginning, if it ``begins``), or an ISO moment, in UTC
-    unless it says otherwise."""
+@dataclass(frozen=True, kw_only=True)
+class Exports:
+    """Which exports to judge by what, as the options of a command name them; what is None is found."""
+
+    folder: Path
+    mapping: Path | None
+    definitions: Path | None
+    as_of: str | None
+
+
+def exports_of(
+    folder: Path | None, *, mapping: Path | None, definitions: Path | None, as_of: str | None
+) -> Exports | None:
+    """The exports that the options of a command name; None where --from names none. Raises UsageError for options that
+    would then mean nothing."""
+    if folder is not None:
+        return Exports(folder=folder, mapping=mapping, definitions=definitions, as_of=as_of)
+    for option, value in {"--mapping": mapping, "--definitions": definitions, "--as-of": as_of}.items():
+        if value is not None:
+            raise UsageError(f"{option} is for exports; give their folder with --from")
+    return None
+
+
+def moment_of(text: str, *, option: str = "--as-of", begins: bool = False, zone: tzinfo = UTC) -> datetime:
+    """The moment (UTC) that an option names: a day's end (its beginning, if it ``begins``) in a time zone, or an ISO
+    moment, in UTC unless it says otherwise."""
     clock = time.min if begins else time.max.replace(microsecond=0)
     try:
         if len(text) == len("2026-01-31"):
-            moment = datetime.combine(date.fromisoformat(text), clock, tzinfo=UTC)
+            moment = datetime.combine(date.fromisoformat(text), clock, tzinfo=zone)
         else:
             moment = datetime.fromisoformat(text)
     except ValueError:

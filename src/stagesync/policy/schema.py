@@ -450,6 +450,12 @@ class ExportFormat(Strict):
     yes: list[str] = Field(default=[], description="words for true, beside true, yes, y, t and 1")
     no: list[str] = Field(default=[], description="words for false, beside false, no, n, f and 0")
     blank_is_false: Flag = False
+    several: Annotated[str, StringConstraints(min_length=1, max_length=1, strip_whitespace=False)] | None = Field(
+        default=None, description="what stands between several ids in one cell, such as ;"
+    )
+    as_of: Day | None = Field(
+        default=None, description="the day of the export; without it, its newest date. --as-of goes first"
+    )
 
 
 class MappingFile(Strict):

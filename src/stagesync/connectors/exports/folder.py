@@ -71,7 +71,7 @@ def open_file(path: Path, style: ExportFormat) -> ExportFile:
     try:
         match path.suffix.lower():
             case ".parquet":
-                return ParquetFile.open(path)
+                return ParquetFile.open(path, style)
             case ".jsonl" | ".ndjson":
                 return JsonFile.open(path, style)
         return CsvFile.open(path, style)

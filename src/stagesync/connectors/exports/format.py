@@ -13,7 +13,7 @@ class ExportFormat:
     ``time_zone`` is an IANA name: moments without an offset are in it. ``empty`` are texts that mean blank, beside
     the empty cell itself, ``yes`` and ``no`` texts that mean true and false, beside the English ones; case and
     surrounding space do not matter. ``blank_is_false`` reads a blank boolean as
-    false, as Salesforce's own exports mean it.
+    false, as Salesforce's own exports mean it. ``several`` stands between the ids in a cell that names several.
     """
 
     delimiter: str = ","
@@ -26,3 +26,4 @@ class ExportFormat:
     yes: tuple[str, ...] = ()
     no: tuple[str, ...] = ()
     blank_is_false: bool = False
+    several: str | None = None

@@ -64,7 +64,7 @@ class JsonFile:
                 return str(int(value))  # 10.0 is how some write the stage 10
             case int() | float():
                 return str(value).replace(".", self.style.decimal)
-        return text_of(value)
+        return text_of(value, self.style.several)
 
 
 def _objects(path: Path, problems: Problems) -> Iterator[dict[str, object]]:

@@ -9,9 +9,16 @@ import msgspec
 DEEPEST = 8
 
 
-def text_of(value: object) -> str | None:
-    """A list or an object as JSON; None for an empty one, which is blank."""
-    return msgspec.json.encode(value).decode() if value else None
+def text_of(value: object, several: str | None) -> str | None:
+    """A list or an object as JSON; None for an empty one, which is blank.
+
+    Where the export says what stands between several ids, a list of ids is what a cell of a CSV file would be.
+    """
+    if not value:
+        return None
+    if several is not None and isinstance(value, list) and all(isinstance(one, str | int) for one in value):
+        return several.join(map(str, value))
+    return msgspec.json.encode(value).decode()
 
 
 def paths(row: Mapping[str, object], *, above: str = "", depth: int = 1) -> Iterator[str]:

@@ -10,6 +10,7 @@ from pathlib import Path
 import polars as pl
 
 from stagesync.connectors.exports.cells import BROKEN
+from stagesync.connectors.exports.format import ExportFormat
 from stagesync.connectors.exports.nested import text_of
 from stagesync.connectors.exports.problems import Problems
 from stagesync.errors import ConfigurationError
@@ -22,6 +23,7 @@ class ParquetFile:
     """A Parquet file. A damaged one cannot be read in part. A field of a struct is a column too: ``props.pain``."""
 
     path: Path
+    style: ExportFormat
     schema: Mapping[str, pl.DataType]
 
     @property
@@ -36,10 +38,10 @@ class ParquetFile:
         return {**dict(inner), **own}
 
     @classmethod
-    def open(cls, path: Path) -> ParquetFile:
+    def open(cls, path: Path, style: ExportFormat) -> ParquetFile:
         """Read the schema. Raises ConfigurationError for a file that is not Parquet or is damaged."""
         try:
-            return cls(path=path, schema=pl.scan_parquet(path, glob=False).collect_schema())
+            return cls(path=path, style=style, schema=pl.scan_parquet(path, glob=False).collect_schema())
         except pl.exceptions.PolarsError as error:
             raise ConfigurationError(f"{path.name} is not a whole Parquet file; export it again") from error
 
@@ -51,7 +53,7 @@ class ParquetFile:
             for start in range(0, height, ROWS):
                 page = wanted.slice(start, ROWS).collect()
                 problems.good += page.height
-                yield page.with_columns(_plain(column) for column in page.iter_columns())
+                yield page.with_columns(_plain(column, self.style) for column in page.iter_columns())
         except pl.exceptions.PolarsError as error:
             raise ConfigurationError(f"{self.path.name} is damaged; export it again") from error
 
@@ -64,14 +66,14 @@ def _fields(name: str, place: pl.Expr, kind: object) -> Iterator[tuple[str, pl.E
         yield from _fields(path, inner, one.dtype)
 
 
-def _plain(column: pl.Series) -> pl.Series:
+def _plain(column: pl.Series, style: ExportFormat) -> pl.Series:
     """A column as it would stand in a text file, if its type is none of a cell: categories, bytes, lists, structs."""
     if column.dtype in (pl.Categorical, pl.Enum):
         return column.cast(pl.String)
     if column.dtype == pl.Binary:
         return pl.Series(column.name, [_decoded(value) for value in column.to_list()], dtype=pl.String)
     if column.dtype.is_nested():
-        texts = [text_of(value) for value in column.to_list()]
+        texts = [text_of(value, style.several) for value in column.to_list()]
         return pl.Series(column.name, texts, dtype=pl.String)
     return column
 

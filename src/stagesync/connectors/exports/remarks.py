@@ -54,7 +54,7 @@ def _read_as(kind: ColumnType, style: ExportFormat) -> str:
         case ColumnType.DATE | ColumnType.DATETIME:
             return f"dates are read as {_listed(style.dates)}, moments as {_listed(style.datetimes)}"
         case ColumnType.NUMBER | ColumnType.INTEGER:
-            return f"the decimal mark is '{style.decimal}'"
+            return f"the decimal mark is '{style.decimal}'; a currency may stand beside it, no % and no other word"
         case ColumnType.BOOLEAN:
             return f"yes is {_listed(('true', *style.yes))}, no is {_listed(('false', *style.no))}"
         case ColumnType.TEXT:
