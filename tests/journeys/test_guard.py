@@ -4,17 +4,23 @@ pass."""
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from threading import Event
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
+from structlog.testing import capture_logs
 
 from stagesync.agent import brake, cycle
 from stagesync.agent.connection import Agent
+from stagesync.agent.daemon import Daemon
 from stagesync.agent.running import Override, RunResult
 from stagesync.errors import RefusedError
 from stagesync.ledger import EntryKind
 from stagesync.model.changes import ChangeKind, Result
+from stagesync.policy.durations import Duration, Unit
 from stagesync.sandbox.server import Sandbox
+from stagesync.settings import Schedule
 
 from .conftest import Deploy
 from .deployment import Deployment
@@ -48,10 +54,33 @@ def test_a_freeze_stops_a_run_and_an_override_is_on_record(sandbox: Sandbox, dep
     # A plan says the same and is no failure of the plan.
     assert [one.limit for one in run(agent, write=False).refusals] == [one.limit for one in refused.refusals]
 
+    # A daemon that is refused is well, and says so on its page and in its log.
+    daemon = Daemon(
+        open_agent=agent.agent,
+        schedule=Schedule(every=Duration(1, Unit.HOURS)),
+        host="127.0.0.1",
+        port=0,
+        time_zone=ZoneInfo("UTC"),
+        stop=Event(),
+    )
+    with capture_logs() as logged:
+        daemon.tick()
+    beat = daemon.heartbeat
+    assert (beat.healthy, beat.exit_code, beat.refused) == (True, 4, ("guard.stage_changes", "guard.freeze 'audit'"))
+    told = [event for event in logged if event["event"] == "plan_refused"]
+    assert [(event["limit"], event["allowed"]) for event in told] == [
+        ("guard.stage_changes", 1),
+        ("guard.freeze 'audit'", 0),
+    ]
+    (finished,) = (event for event in logged if event["event"] == "run_finished")
+    assert finished["judged"] == sum(scope.evaluated for scope in refused.scopes) > 0
+    assert (finished["planned"], finished["outcomes"]) == (len(refused.plan.changes), {})
+
     passed = run(agent, override=Override(by="Ana", reason="the board asked for it"))
 
     assert passed.exit_code == 0
     assert [one.limit for one in passed.overridden] == [one.limit for one in refused.refusals]
+    assert "overridden: guard.stage_changes" in agent.run("log", "show").out
     assert {outcome.result for outcome in passed.applied or ()} == {Result.APPLIED}
     with agent.ledger() as ledger:
         (entry,) = ledger.entries(kind=EntryKind.GUARD_OVERRIDDEN)
@@ -86,6 +115,7 @@ def test_a_pause_stops_everybody_between_two_batches(sandbox: Sandbox, deploy: D
     assert tasks(sandbox) == {}
     with agent.ledger() as ledger:
         assert ledger.run("last").result == "refused"
+    assert "refused: writing is paused since" in agent.run("log", "show").out
     paused = run(agent, override=Override(by="Ana", reason="please"))
     assert [one.limit for one in paused.refusals] == ["pause"]
     assert (paused.exit_code, state(sandbox)) == (4, half)

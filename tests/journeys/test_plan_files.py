@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from html import unescape
 from pathlib import Path
 from threading import Event
 from typing import Any
@@ -273,6 +274,26 @@ def test_each_form_shows_every_row(made: Planned, capsys: pytest.CaptureFixture[
             text = shown(output, group)
             assert all(change.key in text for change in made.changes)
             assert "seen with the team" in text
+            assert all(entry.reason in unescape(text) for entry in made.document.left_out)
+
+
+def test_what_would_be_signed_can_be_shown_before(made: Planned, capsys: pytest.CaptureFixture[str]) -> None:
+    task = made.of(ChangeKind.OPEN_TASK)[0]
+    assert task.task is not None
+    for output in (PlanFormat.TABLE, PlanFormat.HTML, PlanFormat.CSV):
+        only = ["kind=open-task"]
+        command.show_file(made.file, output=output, group=None, limit=0, only=only, without=[task.key], texts=True)
+        text = unescape(capsys.readouterr().out)
+        assert {one.key for one in made.changes if one.key in text} == {
+            one.key for one in made.of(ChangeKind.OPEN_TASK) if one.key != task.key
+        }
+    # What a rep would read, before anybody signs it.
+    for output in (PlanFormat.TABLE, PlanFormat.HTML):
+        command.show_file(made.file, output=output, group=None, limit=0, only=[task.key], texts=True)
+        text = unescape(capsys.readouterr().out)
+        assert all(line in text for line in task.task.body.splitlines())
+    with pytest.raises(UsageError, match="always whole"):
+        command.show_file(made.file, output=PlanFormat.JSON, group=None, limit=0, only=[task.key])
 
 
 HOSTILE = '<script>alert("x")</script> & [a](b) | `c`'
@@ -306,3 +327,14 @@ def test_the_commands_one_after_another(sandbox: Sandbox, deploy: Deploy) -> Non
     done = agent.run("apply", "plan.json")
     assert (done.code, done.out) == (4, "")
     assert "applied already" in done.err
+    assert "are not approved" in done.err
+    with agent.ledger() as ledger:
+        (refused, applied, made) = ledger.runs()
+    shown = agent.run("log", "show", applied.id).out
+    assert f"the plan of run {made.id}: " in shown
+    assert "rows approved by Ana" in shown
+    assert "refused: plan.json: all " in agent.run("log", "show", refused.id).out
+    lines = agent.run("log", "list").out.splitlines()
+    assert [line for line in lines if "finding" in line] == [line for line in lines if made.id in line]
+    (line,) = agent.run("log", "list", "--kind", "plan.approved").out.splitlines()[1:]
+    assert line.split("Z  ")[1].endswith("rows approved by Ana")

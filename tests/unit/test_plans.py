@@ -195,6 +195,23 @@ def test_rows_are_chosen_by_what_a_person_sees(only: list[str], without: list[st
     assert "".join(one.key for one in chosen(ROWS, only, without)) == keys
 
 
+@pytest.mark.parametrize(
+    ("term", "meant"),
+    [("rule=prematur", "premature"), ("owner=anna lima", "Ana Lima"), ("deal3", "Deal 3"), ("rul=premature", "rule")],
+)
+def test_the_nearest_right_term_is_told(term: str, meant: str) -> None:
+    with pytest.raises(UsageError, match=f"did you mean '{meant}'"):
+        chosen(ROWS, [term], [])
+
+
+def test_a_plan_says_how_much_of_what_and_the_money_of_each_currency() -> None:
+    task = row("4", kind=ChangeKind.OPEN_TASK, amount=9.0, before={}, after={})
+    rows = [row("1", amount=1200.0, currency="EUR"), row("2", amount=-30.0, currency="USD"), task]
+    (_, said, money) = plan_views.heading(document(Plan(changes=tuple(rows))))
+    assert said.startswith("3 changes (1 task to open, 2 stages to correct), 0 approved.")
+    assert money == "The stages are of deals worth 1,200 EUR and 30 USD."
+
+
 @pytest.mark.parametrize("term", ["owner=Zoe", "rule=prematur", "4", "", "=", "colour=red"])
 def test_a_term_that_means_nothing_is_an_error(term: str) -> None:
     for only, without in (([term], []), ([], [term])):

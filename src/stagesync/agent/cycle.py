@@ -70,7 +70,8 @@ def _observe_all(agent: Agent, begun: Running, *, unattended: bool) -> list[Plan
         except StageSyncError as error:
             # The other connections are not to wait for this one; the exit code and the ledger say that it failed.
             result.errors[connected.name] = error
-            log.error("connection_failed", connection=connected.name, kind=type(error).__name__)
+            kind, reason = type(error).__name__, str(error)
+            log.error("connection_failed", connection=connected.name, kind=kind, reason=reason)
     return plans
 
 

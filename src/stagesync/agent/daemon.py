@@ -41,7 +41,8 @@ STOP_SECONDS = 30.0
 
 @dataclass
 class Heartbeat:
-    """What the daemon last did. Times are UTC; ``exit_code`` and ``failure`` are of the last run."""
+    """What the daemon last did. Times are UTC; ``exit_code``, ``failure`` and the limits by which it was ``refused``
+    are of the last run."""
 
     started: datetime
     running: bool = False
@@ -49,6 +50,7 @@ class Heartbeat:
     last_good: datetime | None = None
     exit_code: int | None = None
     failure: str | None = None
+    refused: tuple[str, ...] = ()
 
     @property
     def healthy(self) -> bool:
@@ -110,12 +112,13 @@ class Daemon:
     def tick(self) -> None:
         """One run; whatever goes wrong is in the log and in the heartbeat, and the daemon lives on."""
         beat = self.heartbeat
-        beat.running, beat.last_run = True, datetime.now(UTC)
+        beat.running, beat.last_run, beat.refused = True, datetime.now(UTC), ()
         try:
             with self._open_agent() as agent:
                 result = cycle.run(agent, command="daemon", write=True, unattended=True)
             beat.exit_code = result.exit_code
             beat.failure = "; ".join(str(error) for error in result.errors.values()) or None
+            beat.refused = tuple(refusal.limit for refusal in result.refusals)
         except Interrupted as stopped:
             log.info("run_interrupted", reason=str(stopped))
         except Busy as busy:
@@ -144,6 +147,7 @@ class Daemon:
                 "last_good_run": beat.last_good.isoformat() if beat.last_good else None,
                 "exit_code": beat.exit_code,
                 "failure": beat.failure,
+                "refused": beat.refused,
             }
             status = 200 if beat.healthy else 503
             return Response(json.dumps(document) + "\n", status_code=status, media_type="application/json")

@@ -163,8 +163,10 @@ def apply_file(agent: Agent, file: Path, override: Override | None = None) -> Ru
         done = _done(agent.ledger, document.sha256)
         rows = [change for change in approved if change.key not in done]
         if not rows:
+            others = counted(len(document.changes) - len(approved), "other is", "others are")
             raise RefusedError(
-                f"{file}: all {len(approved)} approved rows were applied already, by run {done.popitem()[1]}"
+                f"{file}: all {len(approved)} approved rows were applied already, by run {done.popitem()[1]}; "
+                f"{others} not approved"
             )
         begun.result.plan = Plan(changes=tuple(rows))
         text = f"{len(rows)} approved rows of {len(document.changes)} are applied"

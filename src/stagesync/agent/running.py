@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field
@@ -128,7 +129,7 @@ def running(
         run_id = agent.ledger.start_run(command=command, at=as_of, facts={**agent.facts, **(facts or {})})
         result = RunResult(run=run_id, as_of=as_of)
         log.info("run_started", run=run_id, command=command)
-        ending, code = "interrupted", Interrupted.exit_code
+        ending, code, reason = "interrupted", Interrupted.exit_code, ""
         try:
             yield Running(result=result, hold=hold)
             for name, error in result.errors.items():
@@ -137,16 +138,16 @@ def running(
                 )
             ending, code = result.ending, result.exit_code
         except StageSyncError as error:
-            ending, code = _ending(error), error.exit_code
+            ending, code, reason = _ending(error), error.exit_code, str(error)
             raise
-        except Exception:
-            ending = "failed"
+        except Exception as error:
+            ending, reason = "failed", f"{type(error).__name__}: {error}"
             raise
         finally:
             result.calls = {connected.name: calls for connected in agent.connections if (calls := connected.calls)}
-            summary = {"exit_code": code, **_summary(result)}
+            summary = {"exit_code": code, **_summary(result), **({"ended_by": reason} if reason else {})}
             agent.ledger.finish_run(run_id, at=agent.clock(), result=ending, facts=summary)
-            log.info("run_finished", run=run_id, result=ending, exit_code=code)
+            log.info("run_finished", run=run_id, result=ending, exit_code=code, **_numbers(result))
 
 
 def guarded(
@@ -165,6 +166,9 @@ def guarded(
     """
     result = run.result
     result.refusals = _refusals(agent, result, scopes)
+    for refusal in result.refusals:
+        told = {"limit": refusal.limit, "wanted": refusal.wanted, "allowed": refusal.allowed}
+        log.warning("plan_refused", run=result.run, **told)
     if run.hold is None:
         return
     _tell_of_stops(agent, result)
@@ -259,9 +263,6 @@ def _summary(result: RunResult) -> Mapping[str, object]:
         }
         for judgement in result.judgements
     ]
-    outcomes: dict[str, int] = {}
-    for outcome in result.applied or ():
-        outcomes[outcome.result] = outcomes.get(outcome.result, 0) + 1
     return {
         "as_of": result.as_of.isoformat(),
         "scope": scope,
@@ -269,9 +270,25 @@ def _summary(result: RunResult) -> Mapping[str, object]:
         "settled": result.settled,
         "stopped": [f"{one.connection} {one.object} {one.record}: {one.reason}" for one in result.stopped],
         "waiver_requests": result.requests,
-        "outcomes": outcomes,
+        "outcomes": _outcomes(result),
         "calls": {name: structs.asdict(calls) for name, calls in result.calls.items()},
         "refusals": [refusal.message for refusal in result.refusals],
         "overridden": [refusal.limit for refusal in result.overridden],
         "errors": {name: str(error) for name, error in result.errors.items()},
+    }
+
+
+def _outcomes(result: RunResult) -> Mapping[str, int]:
+    return Counter(str(outcome.result) for outcome in result.applied or ())
+
+
+def _numbers(result: RunResult) -> Mapping[str, object]:
+    """How much a run saw and did, for the log: numbers alone."""
+    scopes = result.scopes
+    return {
+        "in_scope": sum(scope.in_scope for scope in scopes),
+        "judged": sum(scope.evaluated for scope in scopes),
+        "findings": sum(judgement.findings.height for judgement in result.judgements),
+        "planned": len(result.plan.changes),
+        "outcomes": dict(_outcomes(result)),
     }

@@ -19,6 +19,7 @@ from stagesync.cli import hints, show
 from stagesync.cli.options import moment_of
 from stagesync.errors import IncompleteError, UsageError
 from stagesync.model.changes import ChangeKind, Plan
+from stagesync.report import plan_views
 from stagesync.sandbox.company.answers import read_answers
 from stagesync.sandbox.process import SandboxFailed, SandboxProcess
 from stagesync.settings import load_settings, shipped_configuration
@@ -122,7 +123,7 @@ def _tell(agent: Agent, sandbox: SandboxProcess, config: Path) -> None:
     show.heading("6. Run again: is anything left to do?")
     again = _run(agent, "run", write=True)
     if again.plan.changes:
-        raise IncompleteError(f"a second run still plans {show.plan_counts(again.plan)}")
+        raise IncompleteError(f"a second run still plans {plan_views.counts(again.plan.changes)}")
     corrected = sum(change.kind is ChangeKind.SET_STAGE for change in applied.plan.changes)
     left = sum(judgement.findings.height for judgement in again.judgements)
     show.out.print(f"Nothing. The {corrected} corrected stages stand; {left} findings wait for their owners.")
@@ -163,7 +164,9 @@ def _excerpt(plan: Plan) -> None:
             of_kind = [one for one in plan.changes if one.kind is kind and one.connection == connection]
             some += sorted(of_kind, key=lambda one: -(one.amount or 0.0))[: SHOWN // 4 + (kind is ChangeKind.SET_STAGE)]
     show.plan(Plan(changes=tuple(some), left_out=plan.left_out), 0)
-    show.out.print(f"\n{len(plan.changes) - len(some)} more changes are not shown. In all: {show.plan_counts(plan)}.")
+    show.out.print(
+        f"\n{len(plan.changes) - len(some)} more changes are not shown. In all: {plan_views.counts(plan.changes)}."
+    )
 
 
 def _prove(agent: Agent, plan: Plan) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
@@ -43,6 +43,7 @@ def show_run(config: Path, run_id: str, *, output: Format, limit: int) -> int:
         run = ledger.run(run_id)
         changes = ledger.changes(run.id)
         moved = {kind: ledger.count(run=run.id, kind=kind) for kind in _FINDING_KINDS}
+        signed = _signed(ledger, run)
     rows = [
         {
             "change": str(change.kind),
@@ -59,10 +60,10 @@ def show_run(config: Path, run_id: str, *, output: Format, limit: int) -> int:
     ]
     if output is Format.JSON:
         document = {**_run(run), "facts": dict(run.facts), "summary": dict(run.summary or {}), "changes": rows}
-        listing.as_json({**document, "finding_entries": moved})
+        listing.as_json({**document, "finding_entries": moved, "plan": signed})
         return 0
     if output is Format.TABLE:
-        _about(run, moved)
+        _about(run, moved, signed)
     shown = rows[:limit] if limit else rows
     listing.write(
         shown,
@@ -226,7 +227,8 @@ def _run(run: RunRecord) -> dict[str, Any]:
         "command": run.command,
         "started": f"{run.started:%Y-%m-%dT%H:%M:%SZ}",
         "result": run.result or "not finished",
-        "findings": sum(entry["findings"] for entry in scope) if isinstance(scope, list) else "",
+        # A run that applies a plan or takes one back judges nothing.
+        "findings": sum(entry["findings"] for entry in scope) if isinstance(scope, list) and scope else "",
         "planned": summary.get("planned", ""),
         "outcomes": _values(outcomes) if isinstance(outcomes, dict) else "",
     }
@@ -244,11 +246,10 @@ def _entry(entry: Entry) -> dict[str, Any]:
 
 
 def _run_line(row: dict[str, Any]) -> str:
-    # A run that did not finish has no number of findings.
-    found = counted(row["findings"], "finding") if isinstance(row["findings"], int) else "no findings known"
-    planned = f", {row['planned']:,} planned" if isinstance(row["planned"], int) else ""
-    said = f"{row['run']}  {row['command']:<7} {row['result']:<12} {found}{planned}"
-    return said + (f"; {row['outcomes']}" if row["outcomes"] else "")
+    found = [counted(row["findings"], "finding")] if isinstance(row["findings"], int) else []
+    planned = [f"{row['planned']:,} planned"] if isinstance(row["planned"], int) else []
+    said = ", ".join([*found, *planned]) + (f"; {row['outcomes']}" if row["outcomes"] else "")
+    return f"{row['run']}  {row['command']:<7} {row['result']:<12} {said}".rstrip()
 
 
 def _change_line(row: dict[str, Any]) -> str:
@@ -259,15 +260,31 @@ def _change_line(row: dict[str, Any]) -> str:
 
 
 def _entry_line(row: dict[str, Any]) -> str:
-    return f"{row['seq']:>8}  {row['at']}  {row['kind']:<16} {row['rule']}: {row['says']}"
+    return f"{row['seq']:>8}  {row['at']}  {row['kind']:<16} {_of(row['rule'])}{row['says']}"
 
 
 def _kind_line(row: dict[str, Any]) -> str:
-    return f"{row['seq']:>8}  {row['at']}  {row['record']} {row['rule']}: {row['says']}"
+    return f"{row['seq']:>8}  {row['at']}  {_of(row['record'], row['rule'])}{row['says']}"
 
 
 def _any_line(row: dict[str, Any]) -> str:
-    return f"{row['seq']:>6}  {row['at']}  {row['kind']:<16} {row['record']} {row['rule']}: {row['says']}"
+    return f"{row['seq']:>6}  {row['at']}  {row['kind']:<16} {_of(row['record'], row['rule'])}{row['says']}"
+
+
+def _of(*words: str) -> str:
+    """What an entry is about, as the beginning of a line; nothing where it is about the whole run or the ledger."""
+    said = " ".join(word for word in words if word)
+    return f"{said}: " if said else ""
+
+
+def _signed(ledger: Ledger, run: RunRecord) -> dict[str, Any] | None:
+    """The plan that a run applied, and who approved its rows; None for other runs."""
+    plan = run.facts.get("plan")
+    if plan is None:
+        return None
+    made = next(iter(ledger.entries(kind=EntryKind.PLAN_MADE, key=str(plan), limit=1)), None)
+    signed = [entry.body["text"] for entry in ledger.entries(kind=EntryKind.PLAN_APPROVED, key=str(plan))]
+    return {"sha256": plan, "run": made.run if made else None, "approvals": signed[::-1]}
 
 
 def _says(entry: Entry) -> str:
@@ -298,16 +315,22 @@ def _values(values: Any) -> str:
     return ", ".join(f"{name}: {value}" for name, value in dict(values).items())
 
 
-def _about(run: RunRecord, moved: dict[EntryKind, int]) -> None:
+def _about(run: RunRecord, moved: dict[EntryKind, int], signed: dict[str, Any] | None) -> None:
+    summary = dict(run.summary or {})
+    scope = summary.get("scope")
     lines = [
         f"Run {run.id}: {run.command}, {run.result or 'not finished'}",
         f"  started {run.started:%Y-%m-%d %H:%M:%S} UTC"
         + (f", finished {run.finished:%H:%M:%S}" if run.finished else ", never finished"),
-        f"  findings: {moved[EntryKind.FINDING_OPENED]:,} new, {moved[EntryKind.FINDING_CHANGED]:,} changed, "
-        f"{moved[EntryKind.FINDING_RESOLVED]:,} gone",
+        *_made_with(run.facts),
     ]
-    summary = dict(run.summary or {})
-    scope = summary.get("scope")
+    if signed is not None:
+        lines += [f"  the plan of run {signed['run']}: {', '.join(signed['approvals'])}"]
+    if scope:
+        lines += [
+            f"  findings: {moved[EntryKind.FINDING_OPENED]:,} new, {moved[EntryKind.FINDING_CHANGED]:,} changed, "
+            f"{moved[EntryKind.FINDING_RESOLVED]:,} gone"
+        ]
     lines += [
         f"  {entry['connection']} {entry['object']}: {entry['evaluated']} of {entry['in_scope']} judged"
         for entry in (scope if isinstance(scope, list) else ())
@@ -318,6 +341,18 @@ def _about(run: RunRecord, moved: dict[EntryKind, int]) -> None:
     lines += [f"  failed: {message}" for message in (errors.values() if isinstance(errors, dict) else ())]
     refusals = summary.get("refusals")
     lines += [f"  refused: {refusal}" for refusal in (refusals if isinstance(refusals, list) else ())]
+    overridden = summary.get("overridden")
+    lines += [f"  overridden: {limit}" for limit in (overridden if isinstance(overridden, list) else ())]
+    lines += [f"  {run.result}: {summary['ended_by']}"] if "ended_by" in summary else []
     for line in lines:
         show.out.print(line, markup=False, soft_wrap=True)
     show.out.print()
+
+
+def _made_with(facts: Mapping[str, Any]) -> list[str]:
+    """What to look at first when two runs differ: the definitions, and which StageSync it was."""
+    if "definition" not in facts:
+        return []
+    digest, commit = str(facts["definition_sha256"])[:8], facts["definition_commit"]
+    place = f"{digest}, commit {str(commit)[:8]}" if commit else digest
+    return [f"  definitions '{facts['definition']}' ({place}), StageSync {facts['version']}"]

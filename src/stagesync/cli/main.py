@@ -12,7 +12,20 @@ import typer
 from typer.core import TyperGroup
 
 from stagesync import __version__
-from stagesync.cli.options import DEFAULT_CONFIG, Crm, Exported, FailOn, Format, Grouping, PlanFormat, exports_of
+from stagesync.cli.options import (
+    DEFAULT_CONFIG,
+    By,
+    Crm,
+    Exported,
+    FailOn,
+    Format,
+    Grouping,
+    Only,
+    Overriding,
+    PlanFormat,
+    Without,
+    exports_of,
+)
 from stagesync.cli.output import outlive_the_reader
 from stagesync.errors import Interrupted, StageSyncError
 
@@ -408,33 +421,23 @@ def plan(
 
 
 @app.command()
-def show(
+def show(  # noqa: PLR0917  (typer passes options by name)
     file: Annotated[Path, typer.Argument(help="A plan that `stagesync plan --out` wrote.")],
     group: Annotated[Grouping | None, typer.Option("--group", "-g", help="Put rows together.")] = None,
     output: Annotated[PlanFormat, typer.Option("--format", "-f", help="How to show it.")] = PlanFormat.TABLE,
+    only: Only = None,
+    without: Without = None,
+    texts: Annotated[bool, typer.Option("--texts", help="Show the whole text of tasks; HTML always has it.")] = False,
     limit: Limit = 40,
 ) -> None:
-    """Show a plan in a file as a diff, with what is approved. Asks no CRM and no ledger."""
+    """Show a plan in a file as a diff, with what is approved; with --only those rows that `approve --only` would sign.
+
+    Asks no CRM and no ledger.
+    """
     from stagesync.cli import plans as command
 
-    raise typer.Exit(command.show_file(file, output=output, group=group, limit=limit))
-
-
-Only = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--only",
-        metavar="TERM",
-        help="These rows: a key, a record, rule=, owner=, stage=, kind=; repeatable.",
-    ),
-]
-By = Annotated[str | None, typer.Option("--by", help="Who does it; the user of this machine if left out.")]
-
-
-Overriding = Annotated[
-    str | None,
-    typer.Option("--override", metavar="REASON", help="Let pass what limits or a freeze refuse; the ledger keeps why."),
-]
+    chosen = {"only": only or [], "without": without or []}
+    raise typer.Exit(command.show_file(file, output=output, group=group, limit=limit, texts=texts, **chosen))
 
 
 @app.command()
@@ -442,10 +445,7 @@ def approve(  # noqa: PLR0917  (typer passes options by name)
     file: Annotated[Path, typer.Argument(help="A plan that `stagesync plan --out` wrote.")],
     config: Config = DEFAULT_CONFIG,
     only: Only = None,
-    without: Annotated[
-        list[str] | None,
-        typer.Option("--except", metavar="TERM", help="Not these rows; repeatable."),
-    ] = None,
+    without: Without = None,
     by: By = None,
     note: Annotated[str, typer.Option(help="Why; the ledger keeps it.")] = "",
 ) -> None:

@@ -1,4 +1,4 @@
-"""The words that options take."""
+"""The words that options take, and options that several commands have."""
 
 from __future__ import annotations
 
@@ -6,6 +6,9 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, tzinfo
 from enum import StrEnum
 from pathlib import Path
+from typing import Annotated
+
+import typer
 
 from stagesync.errors import UsageError
 
@@ -13,6 +16,21 @@ DEFAULT_CONFIG = Path("config/stagesync.yaml")
 """The settings that are taken where no others are named."""
 YEARS = range(1900, 3000)
 """The years as of which a record can be judged."""
+
+Only = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--only",
+        metavar="TERM",
+        help="These rows: a key, a record, rule=, owner=, stage=, kind=; repeatable.",
+    ),
+]
+Without = Annotated[list[str] | None, typer.Option("--except", metavar="TERM", help="Not these rows; repeatable.")]
+By = Annotated[str | None, typer.Option("--by", help="Who does it; the user of this machine if left out.")]
+Overriding = Annotated[
+    str | None,
+    typer.Option("--override", metavar="REASON", help="Let pass what limits or a freeze refuse; the ledger keeps why."),
+]
 
 
 class Format(StrEnum):

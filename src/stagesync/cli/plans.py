@@ -15,7 +15,7 @@ from stagesync.cli import hints, show
 from stagesync.cli.options import Grouping, PlanFormat
 from stagesync.cli.run import end, stopping
 from stagesync.cli.waivers import this_user
-from stagesync.errors import RefusedError
+from stagesync.errors import RefusedError, UsageError
 from stagesync.ledger import Ledger
 from stagesync.model.counting import counted
 from stagesync.report import plan_views
@@ -24,10 +24,22 @@ from stagesync.settings import load_settings
 from stagesync.wiring import opened, run_facts, utc_now
 
 
-def show_file(file: Path, *, output: PlanFormat, group: Grouping | None, limit: int) -> int:
-    """A plan in a file, as people or programs read it; no ledger and no CRM is asked."""
+def show_file(
+    file: Path,
+    *,
+    output: PlanFormat,
+    group: Grouping | None,
+    limit: int,
+    only: Sequence[str] = (),
+    without: Sequence[str] = (),
+    texts: bool = False,
+) -> int:
+    """A plan in a file, as people or programs read it, all rows or those that are chosen; no ledger and no CRM is
+    asked. In a table, ``texts`` shows what people would read in their tasks."""
+    if output is PlanFormat.JSON and (only or without):
+        raise UsageError("--only and --except choose rows for people; as JSON a plan is always whole")
     document, untouched = plan_files.read(file)
-    groups = plan_views.groups_of(document, group)
+    groups = plan_views.groups_of(document, group, only, without)
     match output:
         case PlanFormat.JSON:
             sys.stdout.write(plan_text(document))
@@ -38,7 +50,7 @@ def show_file(file: Path, *, output: PlanFormat, group: Grouping | None, limit: 
         case PlanFormat.HTML:
             sys.stdout.writelines(plan_views.plan_html(document, groups))
         case PlanFormat.TABLE:
-            _table(document, groups, limit)
+            _table(document, groups, limit, texts=texts)
     if not untouched:
         raise RefusedError(f"{file}: the plan was edited after it was made; it can neither be approved nor applied")
     return 0
@@ -52,7 +64,8 @@ def approve(config: Path, file: Path, *, only: Sequence[str], without: Sequence[
         facts, now = run_facts(settings), utc_now()
         done = plan_files.approve(file, ledger, facts, only=only, without=without, by=name, note=note, at=now)
     count, following = len(done.signed), hints.command(config, "apply", str(file))
-    _say(f"{counted(count, 'row')} approved by {name}; `{following}` makes {'it' if count == 1 else 'them'}.")
+    _say(f"{counted(count, 'row')} approved by {name}: {plan_views.counts(done.signed)}.")
+    _say(f"`{following}` makes {'it' if count == 1 else 'them'}.")
     for change in done.left:
         _say(f"Left out: the task of {change.record} ({change.record_name}) tells of a move that is not approved.")
     return 0
@@ -103,10 +116,13 @@ def revert(
     return end(result, config)
 
 
-def _table(document: PlanDocument, groups: Sequence[plan_views.Group], limit: int) -> None:
+def _table(document: PlanDocument, groups: Sequence[plan_views.Group], limit: int, *, texts: bool) -> None:
     for line in plan_views.heading(document):
         _say(line)
-    left = limit or len(document.changes)
+    chosen = sum(len(group.changes) for group in groups)
+    if chosen != len(document.changes):
+        _say(f"Of these, {counted(chosen, 'change is', 'changes are')} chosen.")
+    left = limit or chosen
     for group in groups:
         if left <= 0:
             break
@@ -114,9 +130,10 @@ def _table(document: PlanDocument, groups: Sequence[plan_views.Group], limit: in
         if group.title:
             show.out.print(Text(f"{group.title} ({len(group.changes):,})", style="bold cyan"))
         for change in group.changes[:left]:
-            show.change(change, approved=change.key in document.approved)
+            text = plan_views.text_of(change) if texts else ""
+            show.change(change, approved=change.key in document.approved, text=text)
         left -= len(group.changes)
-    show.left_out(len(document.changes) - (limit or len(document.changes)), "change")
+    show.left_out(chosen - (limit or chosen), "change")
     show.not_planned(plan_of(document))
 
 

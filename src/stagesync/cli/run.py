@@ -20,7 +20,9 @@ from stagesync.cli import hints, show
 from stagesync.cli.options import Format
 from stagesync.cli.waivers import this_user
 from stagesync.errors import UsageError
+from stagesync.model.changes import Plan
 from stagesync.model.counting import counted
+from stagesync.report import plan_views
 from stagesync.report.plans import plan_text
 from stagesync.settings import load_settings
 from stagesync.wiring import opened
@@ -44,7 +46,7 @@ def plan(config: Path, *, full: bool, out: Path | None, output: Format, limit: i
         sys.stdout.write(plan_text(document))
     elif result.judgements:
         show.plan(result.plan, limit)
-        show.out.print(f"\nPlan: {show.plan_counts(result.plan)}. Nothing was written to a CRM.", markup=False)
+        show.out.print(f"\n{_sum_of(result.plan)} Nothing was written to a CRM.", markup=False)
     if out is not None and document is not None:
         approve = hints.command(config, "approve", str(out), "--by", "NAME")
         show.err.print(f"The plan is in {out}; `{approve}` signs its rows.", markup=False, soft_wrap=True)
@@ -67,7 +69,7 @@ def run_once(config: Path, *, full: bool, output: Format, limit: int, override: 
         sys.stdout.writelines(report.as_json(result.run, result.as_of, result.judgements, found))
     elif result.judgements:
         show.scope(result.judgements)
-        show.out.print(f"\nPlan: {show.plan_counts(result.plan)}.", markup=False)
+        show.out.print(f"\n{_sum_of(result.plan)}", markup=False)
         show.plan(result.plan, limit)
         if result.settled:
             settled = counted(result.settled, "change of an earlier run was", "changes of an earlier run were")
@@ -87,6 +89,11 @@ def run_once(config: Path, *, full: bool, output: Format, limit: int, override: 
         again = hints.command(config, "log", "show", result.run)
         show.out.print(f"\nRun {result.run}; `{again}` shows it again.", markup=False)
     return end(result, config)
+
+
+def _sum_of(plan_: Plan) -> str:
+    money = plan_views.stake(plan_.changes)
+    return f"Plan: {plan_views.counts(plan_.changes)}{f'; {money}' if money else ''}."
 
 
 def end(result: RunResult, config: Path) -> int:

@@ -315,11 +315,13 @@ def not_planned(plan_: Plan) -> None:
             out.print(f"  {count:,} {name}: {reason}", markup=False, soft_wrap=True)
 
 
-def change(change: Change, *, approved: bool | None = None) -> None:
-    """One change as a diff, with its key; in a plan from a file with whether it is ``approved``."""
+def change(change: Change, *, approved: bool | None = None, text: str = "") -> None:
+    """One change as a diff, with the ``text`` of its task; in a plan from a file with its key and whether it is
+    ``approved``."""
     stake = f", {money(change.amount)} {change.currency or ''}".rstrip() if change.amount else ""
     sign = {True: "[x] ", False: "[ ] ", None: ""}[approved]
-    title = f"{sign}{change.connection} {change.object} {change.record}  {change.record_name}{stake}"
+    owner = f", {change.owner_name}" if change.kind is ChangeKind.SET_STAGE and change.owner_name else ""
+    title = f"{sign}{change.connection} {change.object} {change.record}  {change.record_name}{stake}{owner}"
     out.print(Text(title, style="bold"), soft_wrap=True)
     match change.kind:
         case ChangeKind.SET_STAGE:
@@ -344,6 +346,8 @@ def change(change: Change, *, approved: bool | None = None) -> None:
             out.print(Text(f"  ~ task {change.crm_id}{handed} says: {subject}", style="green"), soft_wrap=True)
         case ChangeKind.CLOSE_TASK:
             out.print(Text(f"  - task {change.crm_id} is done", style="green"))
+    for line in text.splitlines():
+        out.print(Text(f"    | {line}"), soft_wrap=True)
     out.print(Text(f"    because {change.reason}", style="dim"), soft_wrap=True)
     if approved is not None:
         out.print(Text(f"    {change.rule}, {change.key}", style="dim"), soft_wrap=True)
@@ -354,19 +358,6 @@ def _labelled(value: str | None, label: str | None) -> str:
     if value is None:
         return "(blank)"
     return value if label in (None, value) else f"{label} ({value})"
-
-
-def plan_counts(plan_: Plan) -> str:
-    """``3 stages, 12 tasks``, in words."""
-    words = {
-        ChangeKind.SET_STAGE: ("stage to correct", "stages to correct"),
-        ChangeKind.OPEN_TASK: ("task to open", "tasks to open"),
-        ChangeKind.UPDATE_TASK: ("task to update", "tasks to update"),
-        ChangeKind.CLOSE_TASK: ("task to close", "tasks to close"),
-    }
-    counts = Counter(change.kind for change in plan_.changes)
-    parts = [f"{count:,} {words[kind][count != 1]}" for kind, count in sorted(counts.items())]
-    return ", ".join(parts) or "nothing to change"
 
 
 def outcomes(changes: Sequence[Change], results: Sequence[Outcome]) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from stagesync.errors import UsageError
 from stagesync.model.changes import Change
+from stagesync.policy.document import nearest
 
 Texts = tuple[str | None, ...]
 FACETS: Mapping[str, Callable[[Change], Texts]] = {
@@ -39,8 +40,12 @@ def _meant(changes: Sequence[Change], term: str) -> list[Change]:
     found = [change for change in changes if any(wanted in _folded(FACETS[facet](change)) for facet in facets)]
     if not found:
         names = ", ".join(f"{facet}=..." for facet in FACETS)
+        if separator and facets == BARE and (near := nearest(name.strip().lower(), list(FACETS))):
+            raise UsageError(f"'{term}' means no row{near}; there are {names}")
+        texts = {text for change in changes for facet in facets for text in FACETS[facet](change) if text}
+        near = nearest((value if facets != BARE else term).strip(), texts)
         raise UsageError(
-            f"'{term}' means no row. Write a key or a record's id or name as it is shown, or one of {names}"
+            f"'{term}' means no row{near}. Write a key or a record's id or name as it is shown, or one of {names}"
         )
     return found
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from html import escape
 
 from stagesync.model.changes import Change, ChangeKind
 from stagesync.model.counting import counted
+from stagesync.planning import selection
 from stagesync.report.plans import PlanDocument, plan_of
 from stagesync.report.writing import cell, lines_of_csv
 
@@ -15,7 +17,13 @@ COLUMNS = (
     *("approved", "key", "kind", "connection", "object", "record", "record_name", "owner", "owner_name"),
     *("rule", "mode", "before", "after", "amount", "currency", "reason"),
 )
-MARKDOWN_COLUMNS = ("approved", "record", "change", "rule", "amount", "why", "key")
+MARKDOWN_COLUMNS = ("approved", "record", "owner", "change", "rule", "amount", "why", "key")
+_COUNTED = {
+    ChangeKind.SET_STAGE: ("stage to correct", "stages to correct"),
+    ChangeKind.OPEN_TASK: ("task to open", "tasks to open"),
+    ChangeKind.UPDATE_TASK: ("task to update", "tasks to update"),
+    ChangeKind.CLOSE_TASK: ("task to close", "tasks to close"),
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,6 +52,23 @@ def _title(change: Change, by: str) -> str:
             return change.rule
         case _:
             return f"from {change.stage_from}" if change.stage_from else "-"
+
+
+def counts(changes: Sequence[Change]) -> str:
+    """``12 tasks to open, 3 stages to correct``, in words."""
+    found = Counter(change.kind for change in changes)
+    return ", ".join(counted(count, *_COUNTED[kind]) for kind, count in sorted(found.items())) or "nothing to change"
+
+
+def stake(changes: Sequence[Change]) -> str:
+    """What the guard calls money: the amounts of the deals whose stage changes, each currency by itself; empty without
+    any."""
+    sums: dict[str, float] = {}
+    for change in changes:
+        if change.kind is ChangeKind.SET_STAGE and change.amount:
+            sums[change.currency or ""] = sums.get(change.currency or "", 0.0) + abs(change.amount)
+    told = [f"{money:,.0f} {currency}".strip() for currency, money in sorted(sums.items())]
+    return f"the stages are of deals worth {' and '.join(told)}" if told else ""
 
 
 def what(change: Change) -> tuple[str, str]:
@@ -95,6 +120,9 @@ def plan_markdown(document: PlanDocument, groups: Sequence[Group]) -> Iterator[s
         for change in group.changes:
             yield "| " + " | ".join(cell(text) for text in _cells(document, change)) + " |\n"
         yield "\n"
+    if document.left_out:
+        yield f"### {NOT_PLANNED} ({len(document.left_out):,})\n\n"
+        yield from (f"- {cell(line)}\n" for line in left_out(document))
 
 
 def _cells(document: PlanDocument, change: Change) -> tuple[str, ...]:
@@ -102,6 +130,7 @@ def _cells(document: PlanDocument, change: Change) -> tuple[str, ...]:
     return (
         "yes" if change.key in document.approved else "",
         f"{change.connection} {change.object} {change.record} {change.record_name}",
+        change.owner_name or change.owner or "nobody",
         f"{before} -> {after}" if before else after,
         change.rule,
         "" if change.amount is None else f"{change.amount:,.0f} {change.currency or ''}".strip(),
@@ -110,15 +139,26 @@ def _cells(document: PlanDocument, change: Change) -> tuple[str, ...]:
     )
 
 
+NOT_PLANNED = "Not planned, though a rule asks for it"
+
+
+def left_out(document: PlanDocument) -> list[str]:
+    """What rules ask for and was left out of the plan, with the reasons: a line for each rule and reason."""
+    found = Counter((entry.rule, entry.reason) for entry in document.left_out)
+    return [f"{count:,} {rule}: {reason}" for (rule, reason), count in found.items()]
+
+
 def heading(document: PlanDocument) -> list[str]:
     """What a plan is, in sentences: of which run, for whom, until when, by whom approved, what the guard said."""
     orgs = ", ".join(f"{name} ({org})" for name, org in document.orgs.items())
-    changes, approved = len(document.changes), len(document.approved)
+    changes, approved = plan_of(document).changes, len(document.approved)
+    money = stake(changes)
     said = [
         f"Plan of run {document.run}, made at {document.as_of[:16].replace('T', ' ')} UTC for {orgs}.",
-        f"{counted(changes, 'change')}, {approved:,} approved. It may be applied until "
+        f"{counted(len(changes), 'change')} ({counts(changes)}), {approved:,} approved. It may be applied until "
         f"{document.expires[:16].replace('T', ' ')} UTC, with the definitions '{document.definitions.name}'.",
     ]
+    said += [f"{money[0].upper()}{money[1:]}."] if money else []
     said += [
         f"{counted(len(one.keys), 'row')} approved by {one.by} at {one.at[:16].replace('T', ' ')} UTC"
         + (f": {one.note}" if one.note else ".")
@@ -130,9 +170,12 @@ def heading(document: PlanDocument) -> list[str]:
 _STYLE = (
     "body{font:14px/1.5 system-ui,sans-serif;margin:2rem;color:#222}table{border-collapse:collapse;width:100%}"
     "th,td{border-bottom:1px solid #ddd;padding:.4rem .6rem;text-align:left;vertical-align:top}"
+    "th{position:sticky;top:0;background:#fff}td p{margin:0}td:first-child{white-space:nowrap}"
     "del{color:#b00020;text-decoration:none}ins{color:#116329;text-decoration:none}"
     "del:before{content:'\\2212\\00a0'}ins:before{content:'+\\00a0'}del,ins{display:block}"
-    ".number{text-align:right}small{color:#666}"
+    ".number{text-align:right}small{color:#666}details pre{font:inherit;white-space:pre-wrap;margin:.3rem 0;"
+    "padding:.5rem;background:#f5f5f5}summary{cursor:pointer;color:#666}"
+    "@media print{th{position:static}}"
 )
 _HEADINGS = ("approved", "record", "change", "rule", "amount", "why")
 
@@ -141,8 +184,9 @@ def plan_html(document: PlanDocument, groups: Sequence[Group]) -> Iterator[str]:
     """One page that needs nothing else. All that came from a CRM is text: nothing in it is run or laid out."""
     title = f"Plan {escape(document.run)}"
     yield (
-        f'<!doctype html>\n<html lang="en">\n<meta charset="utf-8">\n<title>{title}</title>\n'
-        f"<style>{_STYLE}</style>\n<h1>{title}</h1>\n"
+        f'<!doctype html>\n<html lang="en">\n<meta charset="utf-8">\n'
+        '<meta name="viewport" content="width=device-width">\n'
+        f"<title>{title}</title>\n<style>{_STYLE}</style>\n<h1>{title}</h1>\n"
     )
     yield "".join(f"<p>{escape(line)}</p>\n" for line in heading(document))
     for group in groups:
@@ -152,20 +196,39 @@ def plan_html(document: PlanDocument, groups: Sequence[Group]) -> Iterator[str]:
         for change in group.changes:
             yield _html_row(document, change)
         yield "</table>\n"
+    if document.left_out:
+        yield f"<h2>{NOT_PLANNED} ({len(document.left_out):,})</h2>\n<ul>\n"
+        yield "".join(f"<li>{escape(line)}</li>\n" for line in left_out(document)) + "</ul>\n"
     yield "</html>\n"
 
 
 def _html_row(document: PlanDocument, change: Change) -> str:
     before, after = what(change)
-    approved, _, _, rule, amount, why, key = map(escape, _cells(document, change))
-    record = f"{escape(change.record_name)}<br><small>{escape(f'{change.connection} {change.object} {change.record}')}"
+    approved, _, owner, _, rule, amount, _, key = map(escape, _cells(document, change))
+    place = escape(f"{change.connection} {change.object} {change.record}")
+    record = f"{escape(change.record_name)}<br><small>{place}<br>{owner}</small>"
     diff = (f"<del>{escape(before)}</del>" if before else "") + f"<ins>{escape(after)}</ins>"
+    why = [f"{ground.criterion}: {ground.reason}" for ground in change.grounds] or [change.reason]
+    reasons = "".join(f"<p>{escape(one)}</p>" for one in why)
     return (
-        f"<tr><td>{approved}</td><td>{record}</small></td><td>{diff}<small>{key}</small></td><td>{rule}</td>"
-        f'<td class="number">{amount}</td><td>{why}</td></tr>\n'
+        f"<tr><td>{approved}</td><td>{record}</td><td>{diff}{_html_text(change)}<small>{key}</small></td>"
+        f'<td>{rule}</td><td class="number">{amount}</td><td>{reasons}</td></tr>\n'
     )
 
 
-def groups_of(document: PlanDocument, by: str | None) -> list[Group]:
-    """The rows of a document in groups."""
-    return grouped(plan_of(document).changes, by)
+def text_of(change: Change) -> str:
+    """The whole text that somebody would read in a task; empty for what is no task or closes one."""
+    written = change.kind in (ChangeKind.OPEN_TASK, ChangeKind.UPDATE_TASK)
+    return change.task.body if written and change.task is not None else ""
+
+
+def _html_text(change: Change) -> str:
+    text = text_of(change)
+    return f"<details><summary>its text</summary><pre>{escape(text)}</pre></details>" if text else ""
+
+
+def groups_of(
+    document: PlanDocument, by: str | None, only: Sequence[str] = (), without: Sequence[str] = ()
+) -> list[Group]:
+    """The rows of a document in groups, all or those that :func:`selection.chosen` finds."""
+    return grouped(selection.chosen(plan_of(document).changes, only, without), by)
