@@ -235,6 +235,40 @@ def test_a_warehouse_s_categories_bytes_and_truths_are_read_as_their_words(tmp_p
     ]
 
 
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be"])
+def test_utf_16_is_read_with_its_mark_and_without(tmp_path: Path, encoding: str) -> None:
+    (tmp_path / "deals.csv").write_bytes("id,Name\r\n1,Größe\r\n".encode(encoding))
+    reader = ExportReader(tmp_path, ExportFormat(encoding="utf-16"))
+    (page,) = reader.pull(Table(name="deals", key="id", columns={"Name": ColumnType.TEXT}))
+    assert page.rows.rows() == [("1", "Größe")]
+    (tmp_path / "deals.csv").write_bytes(b"id,Name\n1,Ann\n")
+    with pytest.raises(ConfigurationError, match=r"deals\.csv is not in UTF-16"):
+        ExportReader(tmp_path, ExportFormat(encoding="utf-16")).missing([NESTED])
+
+
+def test_line_ends_may_be_mixed(tmp_path: Path) -> None:
+    (tmp_path / "deals.csv").write_bytes(b'id,Name\n1,a\r2,b\r\n3,"c\rc\nc"\n4,d\r5')
+    reader = ExportReader(tmp_path, ExportFormat())
+    pages = reader.pull(Table(name="deals", key="id", columns={"Name": ColumnType.TEXT}))
+    assert [row for page in pages for row in page.rows.rows()] == [("1", "a"), ("2", "b"), ("3", "c\rc\nc"), ("4", "d")]
+    assert [str(problem) for problem in reader.problems] == [
+        "deals.csv:8: the row has 1 cell, the header has 2: it was cut off, or a line break is not quoted"
+    ]
+
+
+def test_the_nearest_header_and_file_are_named(tmp_path: Path) -> None:
+    (tmp_path / "Deals.csv").write_bytes(b"Id,Stages\n")
+    tables = [
+        Table(name="deals", key="id", columns={"stage": ColumnType.TEXT}),
+        Table(name="deal", key="id", columns={}),
+    ]
+    missing = {item.table: item.columns for item in ExportReader(tmp_path, ExportFormat()).missing(tables)}
+    assert missing == {
+        "deals": {"stage": "Deals.csv has no column stage (did you mean Stages?)"},
+        "deal": {"id": "the export has no file deal.csv (did you mean Deals?)"},
+    }
+
+
 CALLS = MAPPING.replace("objects:", "tables:\n  calls: {Deals: text}\nobjects:").replace(
     "calls: {field: Calls}", "calls: {count: calls, on: Deals}"
 )

@@ -39,12 +39,9 @@ class Lines:
         return self
 
     def __next__(self) -> str:
-        line = self._again.pop() if self._again else self._readline(self._longest)
+        line = self._again.pop() if self._again else self._read()
         if not line:
             raise StopIteration
-        if len(line) >= self._longest:
-            said = f"{self._file} is not a table of rows: it has a line of more than {self._longest:,} characters"
-            raise ConfigurationError(said)
         self.seen.append(line)
         self.position += len(line)
         self.number += 1
@@ -54,9 +51,22 @@ class Lines:
 
     def ended(self) -> bool:
         """Whether no line is left."""
-        if not self._again and (line := self._readline(self._longest)):
+        if not self._again and (line := self._read()):
             self._again.append(line)
         return not self._again
+
+    def _read(self) -> bytes | str:
+        """The next line. A carriage return alone ends one too, as in a text stream; within quotation marks the reader
+        of rows puts its parts together again."""
+        line = self._readline(self._longest)
+        if len(line) >= self._longest:
+            said = f"{self._file} is not a table of rows: it has a line of more than {self._longest:,} characters"
+            raise ConfigurationError(said)
+        if isinstance(line, str) or b"\r" not in line.rstrip(b"\r\n"):
+            return line
+        first, *others = line.splitlines(keepends=True)
+        self._again.extend(reversed(others))
+        return first
 
     def next_row(self) -> None:
         """A row begins."""

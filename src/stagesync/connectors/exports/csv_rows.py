@@ -30,6 +30,7 @@ LONGEST_HEADER = 2**18
 
 DELIMITERS = {",": "','", ";": "';'", "\t": '"\\t"', "|": "'|'"}
 UTF8 = ("utf-8", "utf8", "utf-8-sig")
+UTF16 = (b"\xff\xfe", b"\xfe\xff")
 QUOTE = 0x22
 
 
@@ -192,8 +193,19 @@ def _text(path: Path, style: ExportFormat, start: int | None = None) -> io.TextI
     if start is not None:
         raw.seek(start)
     plain = style.encoding.lower() in UTF8
-    encoding = ("utf-8" if start else "utf-8-sig") if plain else style.encoding
+    encoding = ("utf-8" if start else "utf-8-sig") if plain else _encoding(path, style)
     return io.TextIOWrapper(raw, encoding=encoding, errors="surrogateescape" if plain else "replace", newline="")
+
+
+def _encoding(path: Path, style: ExportFormat) -> str:
+    """The encoding by its full name. Of UTF-16 without its mark the zero bytes beside Latin letters say which it is."""
+    head = _starts(path, 1024)
+    if style.encoding.lower() != "utf-16" or not head or head.startswith(UTF16):
+        return style.encoding
+    first, second = head[::2].count(0), head[1::2].count(0)
+    if not first and not second:
+        raise ConfigurationError(f"{path.name} is not in UTF-16; leave 'encoding' out under 'export', or name another")
+    return "utf-16-be" if first > second else "utf-16-le"
 
 
 def _starts(path: Path, count: int) -> bytes:
@@ -213,7 +225,7 @@ def _refuse_binary(path: Path, style: ExportFormat) -> None:
         raise ConfigurationError(f"{path.name} is a workbook or a ZIP archive; save its table as CSV")
     if style.encoding.lower() == "utf-16":
         return
-    if head.startswith((b"\xff\xfe", b"\xfe\xff")):
+    if head.startswith(UTF16):
         raise ConfigurationError(f"{path.name} is in UTF-16; set 'encoding: utf-16' under 'export' in the mapping")
     if b"\0" in head:
         raise ConfigurationError(f"{path.name} is not text: it has zero bytes. Export the table again as CSV")

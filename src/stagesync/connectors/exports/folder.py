@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 
 from stagesync.connectors.exports.csv_rows import CsvFile
@@ -63,7 +64,15 @@ class Folder:
         other = self.unread.get(table.lower())
         if other is not None:
             return f"{other.name} cannot be read; save it as CSV"
-        return f"the export has no file {table}.csv"
+        stems = [same[0].stem for same in self.files.values()]
+        return f"the export has no file {table}.csv{nearest(table, stems)}"
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """`` (did you mean Stage?)`` for the nearest of the names that a folder or a file has, or an empty string."""
+    found = {one.lower(): one for one in known}
+    matches = get_close_matches(name.lower(), sorted(found), n=1, cutoff=0.6)
+    return f" (did you mean {found[matches[0]]}?)" if matches else ""
 
 
 def open_file(path: Path, style: ExportFormat) -> ExportFile:

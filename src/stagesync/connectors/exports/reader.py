@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import polars as pl
 
 from stagesync.connectors.exports.cells import typed
-from stagesync.connectors.exports.folder import ExportFile, Folder, open_file
+from stagesync.connectors.exports.folder import ExportFile, Folder, nearest, open_file
 from stagesync.connectors.exports.format import ExportFormat
 from stagesync.connectors.exports.problems import Problems, RowProblem
 from stagesync.connectors.exports.remarks import Unread, said_of_footer, said_of_headers
@@ -125,10 +125,11 @@ class ExportReader:
         headers = _headers(self._file(path).columns)
         if not headers:
             return dict.fromkeys(_wanted(table), f"{path.name} is empty")
+        wanted = {name: table.headers.get(name, name) for name in _wanted(table)}
+        absent = {name: header for name, header in wanted.items() if header.lower() not in headers}
         return {
-            name: f"{path.name} has no column {table.headers.get(name, name)}"
-            for name in _wanted(table)
-            if _header(table, name) not in headers
+            name: f"{path.name} has no column {header}{nearest(header, headers.values())}"
+            for name, header in absent.items()
         }
 
     def _file(self, path: Path) -> ExportFile:
