@@ -85,15 +85,46 @@ def test_an_edit_between_the_look_and_the_write_wins(org: SalesforceWorld, monke
     assert outcome.seen == {"StageName": "Closed Won"}
 
 
-def test_activity_on_a_deal_does_not_stand_in_the_way(org: SalesforceWorld) -> None:
-    (deal,) = org.add_deals(1, LATE)
-    change = back(org, deal)
+@pytest.mark.parametrize("by_system", [False, True])
+def test_activity_on_a_deal_does_not_stand_in_the_way(org: SalesforceWorld, by_system: bool) -> None:
+    """Whichever stamp the org compares with: SystemModstamp moves with activities."""
+    org.org.faults.compares_system_stamp = by_system
+    (deal, other) = org.add_deals(2, LATE)
+    changes = [back(org, deal), back(org, other)]
     org.clock.advance(hours=1)
     (task,) = org.writer.open_tasks([task_change(org, deal)])
     assert task.crm_id
     org.complete(task.crm_id)
+    org.clock.advance(seconds=2)
+    calls = org.org.calls["POST /composite"]
+    assert [one.result for one in org.writer.set_stage(changes)] == [Result.APPLIED] * 2
+    assert [org.stage_of(deal), org.stage_of(other)] == [EARLY, EARLY]
+    assert org.org.calls["POST /composite"] == calls + 1 + by_system
+
+
+@pytest.mark.parametrize("turn", [1, 2])
+def test_a_person_is_never_written_over_whichever_stamp_the_org_compares(
+    org: SalesforceWorld, monkeypatch: pytest.MonkeyPatch, turn: int
+) -> None:
+    org.org.faults.compares_system_stamp = True
+    (deal,) = org.add_deals(1, LATE)
+    change = back(org, deal)
+    org.clock.advance(hours=1)
+    assert org.writer.open_tasks([task_change(org, deal)])[0].crm_id
+    org.clock.advance(seconds=2)
+    turns: list[int] = []
+
+    def a_person_is_faster(*given: Any) -> Any:
+        turns.append(len(turns) + 1)
+        if turns[-1] == turn:
+            org.edit(deal, NextStep="call Ada")
+        org.clock.advance(seconds=2)
+        return conditional_updates(*given)
+
+    monkeypatch.setattr(STAGES, a_person_is_faster)
     (outcome,) = org.writer.set_stage([change])
-    assert outcome.result is Result.APPLIED
+    assert outcome.result is Result.SUPERSEDED
+    assert (org.stage_of(deal), turns[-1]) == (LATE, turn)
 
 
 def test_a_lead_keeps_its_owner(org: SalesforceWorld) -> None:

@@ -20,7 +20,7 @@ from stagesync.errors import ConfigurationError, ConnectionFailed, CredentialsRe
 ORG = "https://acme.my.salesforce.com"
 TOKEN = f"{ORG}/services/oauth2/token"
 LIMITS = f"{ORG}/services/data/v67.0/limits"
-QUICK = Patience(tries=3, first_wait=0.001, longest_wait=0.01)
+QUICK = Patience(tries=4, first_wait=0.001, longest_wait=0.01)
 READ = Call(method="GET", path="limits", reads=True)
 WRITE = Call(method="POST", path="composite", reads=False, body={"a": 1}, headers={"X-Condition": "yes"})
 COMPOSITE = f"{ORG}/services/data/v67.0/composite"
@@ -124,10 +124,11 @@ def test_refused_credentials_say_what_where_and_what_to_do(
     assert len(sent(wire, TOKEN)) == 1  # repeated failures lock the user out
 
 
-@pytest.mark.parametrize("status", [500, 502, 503, 504])
+@pytest.mark.parametrize("status", [500, 502, 503, 504, 520])
 def test_reads_are_patient(wire: responses.RequestsMock, status: int) -> None:
     grant(wire)
     wire.add(responses.GET, LIMITS, status=status, json=error("UNKNOWN_EXCEPTION"))
+    wire.add(responses.GET, LIMITS, status=status, body="<html>")
     wire.add(responses.GET, LIMITS, status=503, body="<html>", headers={"Retry-After": "86400"})
     wire.add(responses.GET, LIMITS, json=[])
     assert session().call(READ, msgspec.json.decode) == []

@@ -15,6 +15,8 @@ from typing import Any, ClassVar, TypeVar, cast
 
 import msgspec
 
+from stagesync.connectors.absence import without_nulls
+
 ABSENT = ("NOT_FOUND", "NO_ASSOCIATIONS", "VALIDATION_ERROR")
 """Words of categories that tell of ids without a record, and of records without what was asked for."""
 
@@ -387,20 +389,13 @@ def unread(answer: ReadBatch | AssociationAnswer) -> str:
 
 def _decode_leniently(body: bytes, shape: type[T], error: Exception) -> T:
     try:
-        plain = json.dumps(_stated(json.loads(body)), ensure_ascii=False).encode("utf-8", "replace")
+        plain = json.dumps(without_nulls(json.loads(body)), ensure_ascii=False).encode("utf-8", "replace")
     except (ValueError, RecursionError):
         raise Undecodable(f"{len(body)} bytes that are not the JSON that was promised") from error
     try:
         return msgspec.json.decode(plain, type=shape)
     except msgspec.DecodeError as still:
         raise Undecodable(str(still)) from still
-
-
-def _stated(value: Any) -> Any:
-    """JSON without fields that are null."""
-    if isinstance(value, dict):
-        return {name: _stated(item) for name, item in value.items() if item is not None}
-    return [_stated(item) for item in value] if isinstance(value, list) else value
 
 
 def _texts(said: Any) -> list[str]:

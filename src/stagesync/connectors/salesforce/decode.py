@@ -21,6 +21,7 @@ import msgspec
 import polars as pl
 
 from stagesync.connectors.salesforce.schema import Column
+from stagesync.connectors.salesforce.shapes import next_path
 from stagesync.model.frames import POLARS
 from stagesync.model.tables import UNREADABLE, ColumnType
 
@@ -77,10 +78,11 @@ def decode_page(body: bytes, columns: Sequence[Column]) -> Decoded:
     except msgspec.DecodeError:  # a value of another type, or half a surrogate pair
         raw = json.loads(body)
         page, rows, fast = msgspec.convert(raw, Paging), decode_rows(raw["records"], wanted), False
-    if not page.done and not (page.nextRecordsUrl or "").startswith("/services/"):
+    following = None if page.done else next_path(page.nextRecordsUrl)
+    if not page.done and following is None:
         raise ValueError("a page that is not the last names no next one")
     total = rows.height if page.totalSize is None else page.totalSize
-    return Decoded(rows, None if page.done else page.nextRecordsUrl, total, fast)
+    return Decoded(rows, following, total, fast)
 
 
 def decode_rows(records: Iterable[Mapping[str, Any]], columns: Sequence[Column]) -> pl.DataFrame:

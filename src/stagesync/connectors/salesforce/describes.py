@@ -11,12 +11,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
+from functools import partial
 
 import msgspec
 import structlog
 
 from stagesync.connectors.salesforce.failures import DailyLimitReached, Refusal, RowError
 from stagesync.connectors.salesforce.session import Call, OrgSession
+from stagesync.connectors.salesforce.shapes import by_reference, shaped
 from stagesync.connectors.salesforce.sobjects import Seen, SObject
 
 log = structlog.get_logger(__name__)
@@ -35,6 +37,7 @@ REALLY_REFUSED = frozenset({401, 403, 503})
 
 class _Part(msgspec.Struct):
     httpStatusCode: int
+    referenceId: str
     body: msgspec.Raw = msgspec.Raw(b"null")
 
 
@@ -47,7 +50,7 @@ def described(session: OrgSession, name: str) -> SObject | None:
     run asks for it together with the others."""
     call = Call(method="GET", path=_path(name), reads=True)
     try:
-        sobject = session.call(call, msgspec.json.Decoder(SObject).decode)
+        sobject = session.call(call, partial(shaped, shape=SObject))
     except Refusal as error:
         if error.status != NOT_THERE and error.error.code not in NOT_SHOWN:
             raise
@@ -89,8 +92,9 @@ def _together(session: OrgSession, names: Sequence[str]) -> dict[str, SObject | 
         log.info("salesforce.describe.one_by_one", connection=session.connection.connection, status=error.status)
         return {}
     found: dict[str, SObject | None] = {}
-    for name, part in zip(names, answer.compositeResponse, strict=False):
-        seen = _seen(part, memory.seen.get(name), session.server_time)
+    parts_of = by_reference(answer.compositeResponse, [f"d{position}" for position in range(len(names))])
+    for name, part in zip(names, parts_of, strict=True):
+        seen = _seen(part, memory.seen.get(name), session.server_time) if part is not None else None
         if seen is not None:
             found[name] = seen.sobject
             memory.seen[name] = seen
@@ -110,7 +114,7 @@ def _seen(part: _Part, before: Seen | None, now: datetime | None) -> Seen | None
         return Seen(before.sobject, moment, before.whole)
     try:
         if part.httpStatusCode == CHANGED:
-            return Seen(msgspec.json.decode(part.body, type=SObject), moment, moment)
+            return Seen(shaped(bytes(part.body), SObject), moment, moment)
         errors = msgspec.json.decode(part.body, type=list[RowError])
     except msgspec.DecodeError:
         errors = []

@@ -121,7 +121,14 @@ class Refusal(ConnectionFailed):
     @property
     def busy(self) -> bool:
         """A reason that passes soon, though something may have been done already."""
-        return self.rejected or self.status in BUSY_STATUSES or self.error.code in BUSY_CODES or self.error.locked
+        wordless = self.status >= 500 and not self.error.code  # an edge's page, not the org's answer
+        return (
+            self.rejected
+            or wordless
+            or self.status in BUSY_STATUSES
+            or self.error.code in BUSY_CODES
+            or self.error.locked
+        )
 
 
 class AccessRefused(Refusal, CredentialsRefused):

@@ -11,8 +11,10 @@ import polars as pl
 import structlog
 
 from stagesync.connectors.salesforce.decode import decode_rows
+from stagesync.connectors.salesforce.failures import EXPIRED_LOCATOR, Refusal
 from stagesync.connectors.salesforce.schema import Column, Schema
 from stagesync.connectors.salesforce.session import Call, OrgSession
+from stagesync.connectors.salesforce.shapes import next_path
 from stagesync.connectors.salesforce.soql import is_id, is_one_of, portions, same, select
 from stagesync.errors import UsageError
 from stagesync.model.changes import OWN_MARK, mark
@@ -42,8 +44,17 @@ class Listing(msgspec.Struct):
     nextRecordsUrl: str | None = None
 
 
+READINGS = 3
+"""How often a small query is asked from its beginning because a locator ended."""
 LISTING = msgspec.json.Decoder(Listing)
 ROWS = msgspec.json.Decoder(list[dict[str, Any] | None])
+
+
+def _listing(body: bytes) -> Listing:
+    page = LISTING.decode(body)
+    if not page.done and next_path(page.nextRecordsUrl) is None:
+        raise ValueError("a page that is not the last names no next one")
+    return page
 
 
 class Records:
@@ -54,14 +65,31 @@ class Records:
         self._schema = schema
 
     def rows(self, soql: str, *, deleted: bool = False) -> Iterator[Row]:
-        """The rows of a query with few of them. ``deleted`` also brings deleted and archived ones."""
+        """The rows of a query with few of them. ``deleted`` also brings deleted and archived ones.
+
+        A locator may end between two pages. The query is then asked anew, and what came before is passed over.
+        """
+        came: set[str] = set()
+        for reading in range(1, READINGS + 1):
+            try:
+                for row in self._listed(soql, deleted=deleted):
+                    if row.get("Id") not in came:
+                        came.update([row["Id"]] if "Id" in row else ())
+                        yield row
+            except Refusal as error:
+                if error.error.code != EXPIRED_LOCATOR or reading == READINGS:
+                    raise
+            else:
+                return
+
+    def _listed(self, soql: str, *, deleted: bool) -> Iterator[Row]:
         params = {"q": soql}
         path: str | None = "queryAll/" if deleted else "query/"
         while path:
             call = Call(method="GET", path=path, reads=True, params=params)
-            listing = self._session.call(call, LISTING.decode)
+            listing = self._session.call(call, _listing)
             yield from listing.records
-            path, params = (None if listing.done else listing.nextRecordsUrl), {}
+            path, params = (None if listing.done else next_path(listing.nextRecordsUrl)), {}
 
     def current(self, table: Table, ids: Sequence[str]) -> pl.DataFrame:
         """These records as they are now; gone and hidden ones are left out, and so are the fields of parents.

@@ -6,6 +6,7 @@ import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from typing import Any, TypeVar
 
 import msgspec
@@ -13,6 +14,7 @@ import structlog
 
 from stagesync.connectors.salesforce.failures import BUSY_CODES, CONFLICT, LIMIT, Refusal, RowError, unsettled
 from stagesync.connectors.salesforce.session import Call, OrgSession
+from stagesync.connectors.salesforce.shapes import by_reference, shaped
 from stagesync.errors import ConnectionFailed, LimitReached
 from stagesync.model.changes import Change, Halt, Outcome, Result
 
@@ -26,6 +28,8 @@ COLLECTION_ROWS = 200
 GONE_CODES = frozenset({"ENTITY_IS_DELETED", "NOT_FOUND", "INVALID_CROSS_REFERENCE_KEY"})
 BAD_VALUE = "INVALID_OR_NULL_FOR_RESTRICTED_PICKLIST"
 FULL = "STORAGE_LIMIT_EXCEEDED"
+OF_ANOTHER = frozenset({"ALL_OR_NONE_OPERATION_ROLLED_BACK", "PROCESSING_HALTED"})
+"""Errors of a row that another row of its call is to blame for."""
 POLICY = "TXN_SECURITY"  # TXN_SECURITY_METERING_ERROR and its like
 NO_ERROR = RowError()
 
@@ -79,10 +83,14 @@ class Answer:
         return str(self.error)
 
 
+NO_ANSWER = Answer(lost=True, error=RowError(message="Salesforce gave no answer for this row"))
+
+
 class SubResponse(msgspec.Struct):
     """One part of a Composite answer."""
 
     httpStatusCode: int
+    referenceId: str
     body: Any = None
 
 
@@ -192,10 +200,11 @@ def _composite(session: OrgSession, patches: Sequence[Patch]) -> list[Answer]:
     body = {"allOrNone": False, "collateSubrequests": False, "compositeRequest": parts}
     call = Call(method="POST", path="composite", reads=False, body=body)
     try:
-        answer = session.call(call, msgspec.json.Decoder(CompositeAnswer).decode)
+        answer = session.call(call, partial(shaped, shape=CompositeAnswer))
     except ConnectionFailed as error:
         return [_not_sent(error)] * len(patches)
-    return _as_many([_of_sub_response(part) for part in answer.compositeResponse], len(patches))
+    found = by_reference(answer.compositeResponse, [str(part["referenceId"]) for part in parts])
+    return [NO_ANSWER if part is None else _of_sub_response(part) for part in found]
 
 
 def _sub_request(session: OrgSession, position: int, patch: Patch) -> Body:
@@ -232,7 +241,7 @@ def _collection(session: OrgSession, method: str, path: str, records: Sequence[B
         body = {"allOrNone": False, "records": list(part)}
         call = Call(method=method, path=path, reads=False, body=body)
         try:
-            found = session.call(call, msgspec.json.Decoder(list[CollectionRow]).decode)
+            found = session.call(call, partial(shaped, shape=list[CollectionRow]))
         except ConnectionFailed as error:
             return [_not_sent(error)] * len(part)
         return _as_many([_of_row(row) for row in found], len(part))
@@ -248,7 +257,7 @@ def _of_row(row: CollectionRow) -> Answer:
 
 
 def _passes(error: RowError) -> bool:
-    return error.code in BUSY_CODES or error.code == LIMIT
+    return error.code in BUSY_CODES or error.code in OF_ANOTHER or error.code == LIMIT
 
 
 def _halt(error: RowError) -> Halt | None:
@@ -270,5 +279,4 @@ def _not_sent(error: ConnectionFailed) -> Answer:
 
 def _as_many(answers: list[Answer], wanted: int) -> list[Answer]:
     """As many answers as rows; an org that answers fewer leaves the others unknown."""
-    absent = Answer(lost=True, error=RowError(message="Salesforce gave no answer for this row"))
-    return [*answers[:wanted], *[absent] * (wanted - len(answers))]
+    return [*answers[:wanted], *[NO_ANSWER] * (wanted - len(answers))]

@@ -18,6 +18,7 @@ from stagesync.connectors.salesforce.targets import RECORD_TYPE, Targets
 from stagesync.errors import ConnectionFailed
 from stagesync.model.changes import Change, Outcome, Result
 
+MODIFIED, STAMP = "LastModifiedDate", "SystemModstamp"
 SECOND = 1.0
 LONGEST_SECOND = 3.0
 """Seconds that are waited at most: an org whose clock was set back has records from the future."""
@@ -42,7 +43,18 @@ def set_stages(session: OrgSession, schema: Schema, records: Records, changes: S
     to_write = [position for position, outcome in outcomes.items() if outcome is None]
     patches = [_patch(schema, changes[position]) for position in to_write]
     answers = dict(zip(to_write, conditional_updates(session, patches), strict=True))
+    heard = session.server_time
     after, trouble = _read_back(records, [changes[position] for position in to_write])
+    stamps = {
+        position: stamp
+        for position, answer in answers.items()
+        if answer.conflict and (stamp := _system_stamp(changes[position], after, heard))
+    }
+    if stamps:
+        patches = [_patch(schema, changes[position], stamp) for position, stamp in stamps.items()]
+        answers |= dict(zip(stamps, conditional_updates(session, patches), strict=True))
+        again, trouble = _read_back(records, [changes[position] for position in stamps])
+        after = {**after, **again} if not trouble else {}
     for position, answer in answers.items():
         outcomes[position] = _judged_after(changes[position], answer, after, trouble)
     return [outcome for outcome in outcomes.values() if outcome is not None]
@@ -66,7 +78,7 @@ def _let_the_second_pass(session: OrgSession, changes: Sequence[Change]) -> None
 def _read(records: Records, changes: Sequence[Change]) -> Seen:
     """The fields of the changes as they are now, by object."""
     ids: dict[str, list[str]] = defaultdict(list)
-    fields: dict[str, dict[str, None]] = defaultdict(lambda: {RECORD_TYPE: None})
+    fields: dict[str, dict[str, None]] = defaultdict(lambda: dict.fromkeys((RECORD_TYPE, MODIFIED, STAMP)))
     for change in changes:
         ids[change.object].append(change.record)
         fields[change.object].update(dict.fromkeys([*change.before, *change.after, *change.beside]))
@@ -112,7 +124,7 @@ def _judged_after(change: Change, answer: Answer, seen: Seen, trouble: str) -> O
     if answer.conflict:
         told = _differences(change.before, now) if now else ""
         return _outcome(change, Result.SUPERSEDED, told or "the record was modified after the plan saw it", now)
-    if answer.lost and now is not None and not _differences(change.after, now):
+    if (answer.lost or answer.passing) and now is not None and not _differences(change.after, now):
         return _outcome(change, Result.APPLIED, "its answer was lost; found in Salesforce", now)
     if not answer.ok:
         return outcome_of(change, answer, crm_id=change.record, seen=_fields(change, now))
@@ -147,7 +159,28 @@ def _differences(wanted: Values, now: Values, saw: str = "was seen by the plan")
     return "; ".join(found)
 
 
-def _patch(schema: Schema, change: Change) -> Patch:
+def _system_stamp(change: Change, seen: Seen, heard: datetime | None) -> datetime | None:
+    """The stamp to compare with instead, where an org refused a change although nobody modified the record.
+
+    Not all that is written on it agrees whether ``If-Unmodified-Since`` is held against LastModifiedDate or against
+    SystemModstamp, which activities and roll-ups move too. A stamp is as good a condition where all edits after the
+    look carry a later one: where its second was over before.
+    """
+    now = _of(change, seen)
+    if now is None or heard is None or change.modified is None or _differences(change.before, now):
+        return None
+    modified, stamp = _moment(now.get(MODIFIED)), _moment(now.get(STAMP))
+    if modified is None or stamp is None or modified.replace(microsecond=0) > change.modified:
+        return None
+    return stamp if modified < stamp < heard else None
+
+
+def _moment(text: str | None) -> datetime | None:
+    return datetime.fromisoformat(text) if text else None
+
+
+def _patch(schema: Schema, change: Change, stamp: datetime | None = None) -> Patch:
+    """An update on condition that nobody modified the record after the plan saw it, or after a ``stamp``."""
     sobject = schema.describe(change.object)
     fields: dict[str, Any] = {}
     for name, value in {**change.beside, **change.after}.items():
@@ -159,7 +192,7 @@ def _patch(schema: Schema, change: Change) -> Patch:
         path=f"sobjects/{change.object}/{change.record}",
         target=f"{change.object} {sorted(change.after.items())}",
         fields=fields,
-        unmodified_since=_http_date(change.modified),
+        unmodified_since=_http_date(stamp or change.modified),
     )
 
 

@@ -56,4 +56,4 @@ def _kept(row: Mapping[str, Any]) -> TaskState:
 
 
 def _moment(text: str | None) -> datetime | None:
-    return datetime.strptime(text, "%Y-%m-%dT%H:%M:%S.%f%z").astimezone(UTC) if text else None
+    return datetime.fromisoformat(text).astimezone(UTC) if text else None

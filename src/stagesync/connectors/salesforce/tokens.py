@@ -12,6 +12,7 @@ import structlog
 from stagesync.connectors.salesforce.connection import SalesforceConnection, origin
 from stagesync.connectors.salesforce.failures import Refusal, cut_off, unreachable
 from stagesync.connectors.salesforce.grants import TOKEN_PATH, Grant, grant_of
+from stagesync.connectors.salesforce.shapes import shaped
 from stagesync.errors import ConfigurationError, ConnectionFailed, CredentialsRefused
 
 log = structlog.get_logger(__name__)
@@ -116,7 +117,7 @@ class Tokens:
         except requests.RequestException as error:
             raise unreachable(error, url) from error
         try:
-            return msgspec.json.decode(response.content, type=Granted)
+            return shaped(response.content, Granted)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise cut_off(url, len(response.content)) from error
 

@@ -45,6 +45,8 @@ class Faults:
     """Objects whose records the user may read and neither create nor edit."""
     hidden_records: set[str] = field(default_factory=set)
     """Records, by 18-character id, that sharing hides from the user: they stop coming and nothing else tells of it."""
+    compares_system_stamp: bool = False
+    """``If-Unmodified-Since`` of updates is held against SystemModstamp, as an article says, not LastModifiedDate."""
     commit_delay_seconds: float = 0.0
     """Writes carry a stamp this old: a long transaction stamps its rows when it saves, and they are seen at its end."""
     lock_failures: int = 0

@@ -106,7 +106,8 @@ class Writer:
         self._may_write(item, full)
         with undoable(self.org.database):
             old = self._existing(item, full)
-            if unmodified_since is not None and old.get("LastModifiedDate", "") > unmodified_since:
+            stamp = "SystemModstamp" if self.org.faults.compares_system_stamp else "LastModifiedDate"
+            if unmodified_since is not None and old.get(stamp, "") > unmodified_since:
                 message = "The record was modified after the date in If-Unmodified-Since"
                 raise ApiError(412, "ENTITY_FAILED_IFLASTMODIFIED_ON_UPDATE_CHECK", message, [])
             self._check_open(item, old)
