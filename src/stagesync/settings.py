@@ -8,25 +8,26 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from zoneinfo import ZoneInfo
 
 from pydantic import ConfigDict, Field, JsonValue, model_validator
 
-from stagesync.errors import ConfigurationError
+from stagesync.errors import ConfigurationError, Problem
 from stagesync.model.changes import Mode
 from stagesync.model.findings import Kind
 from stagesync.policy.calendars import Calendars, OwnerCalendar, called, working_days
 from stagesync.policy.definitions import Definition, load_definition
-from stagesync.policy.document import Document, KeyPath, read_document
+from stagesync.policy.document import Document, KeyPath, problems_error, read_document
 from stagesync.policy.durations import Duration, Unit
 from stagesync.policy.mappings import CrmMapping, load_mapping
 from stagesync.policy.schema import Day, Identifier, Length, MappingFile, Strict, Words, WorkingDays
+from stagesync.policy.time_zones import is_zone, no_zone
 from stagesync.policy.validation import validate
 
 if TYPE_CHECKING:
@@ -267,8 +268,8 @@ class FreezeSettings(Strict):
             found = HOURS.fullmatch(self.hours)
             if found is None or found[0][:5] == found[0][6:]:
                 raise ValueError(f"'{self.hours}' are no hours; write them as 18:00-07:00")
-        if self.time_zone is not None and not _is_zone(self.time_zone):
-            raise ValueError(f"'{self.time_zone}' is not a time zone; write one such as Europe/Berlin")
+        if self.time_zone is not None and not is_zone(self.time_zone):
+            raise ValueError(no_zone(self.time_zone))
         return self
 
 
@@ -483,7 +484,11 @@ def load_settings(file: Path) -> Settings:
     if not file.exists():
         remedy = "name the settings with -c FILE, or let 'stagesync init' write some"
         raise ConfigurationError(f"{file}: no such file; {remedy}")
-    document, words = validate(read_document(file), SettingsFile)
+    written = read_document(file)
+    try:
+        document, words = validate(written, SettingsFile)
+    except ConfigurationError as error:
+        raise _with_files_of(written, (), error.problems) from None
     zone = _time_zone(document, words)
     definition = _tried(document, ("definitions",), partial(load_definition, file.parent / words.definitions))
     for kind, override in words.rules.items():
@@ -500,7 +505,8 @@ def load_settings(file: Path) -> Settings:
             document.problem(place, message)
     template = _template(document, file.parent, words.tasks.template)
     calendars = _calendars(document, words.tasks)
-    document.raise_problems()
+    if document.problems:
+        raise _with_files_of(written, tuple(words.connections), document.problems)
     assert definition is not None
     return Settings(
         file=file,
@@ -511,6 +517,26 @@ def load_settings(file: Path) -> Settings:
         own_template=template,
         calendars=calendars,
     )
+
+
+def _with_files_of(written: Document, read: Sequence[str], problems: Sequence[Problem]) -> ConfigurationError:
+    """The problems of settings together with those of the files that they name and that were not read because of them:
+    where ``read`` names no connection the definitions too."""
+    found = Document(file=written.file, source=written.source, keys=written.keys, values=written.values)
+    found.problems.extend(problems)
+    data, folder = written.data if isinstance(written.data, dict) else {}, written.file.parent
+    zone = data.get("time_zone")
+    if not read and isinstance(zone, str) and not is_zone(zone):
+        found.problem(("time_zone",), no_zone(zone))
+    definitions, connections = data.get("definitions"), data.get("connections")
+    definition = None
+    if isinstance(definitions, str):
+        definition = _tried(found, ("definitions",), partial(load_definition, folder / definitions))
+    for name, connection in connections.items() if isinstance(connections, dict) else ():
+        mapping = connection.get("mapping") if isinstance(connection, dict) else None
+        if isinstance(mapping, str) and name not in read:
+            _tried(found, ("connections", name, "mapping"), partial(_mapping, folder / mapping, definition))
+    return problems_error(found.problems)
 
 
 Read = TypeVar("Read")
@@ -560,18 +586,10 @@ def _template(document: Document, folder: Path, name: str | None) -> TaskTemplat
     return _tried(document, ("tasks", "template"), partial(load_template, folder / name))
 
 
-def _is_zone(name: str) -> bool:
-    try:
-        ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError, OSError):  # OSError: 'Europe' is a folder
-        return False
-    return True
-
-
 def _time_zone(document: Document, words: SettingsFile) -> ZoneInfo:
-    if _is_zone(words.time_zone):
+    if is_zone(words.time_zone):
         return ZoneInfo(words.time_zone)
-    document.problem(("time_zone",), f"'{words.time_zone}' is not a time zone; write one such as Europe/Berlin")
+    document.problem(("time_zone",), no_zone(words.time_zone))
     return ZoneInfo("UTC")
 
 

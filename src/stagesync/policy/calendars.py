@@ -8,11 +8,8 @@ from msgspec import Struct
 
 from stagesync.model.crm import Owner
 from stagesync.policy import schema
-from stagesync.policy.document import Document, KeyPath, nearest
+from stagesync.policy.document import Document, KeyPath, among
 from stagesync.policy.working_days import WorkingDays, countries
-
-MANY = 40
-"""More names than this are not listed in a message."""
 
 
 class OwnerCalendar(Struct, frozen=True, kw_only=True):
@@ -65,5 +62,4 @@ def called(words: schema.WorkingDays, names: Sequence[str]) -> frozenset[str]:
 
 def _known(document: Document, name: str, names: Sequence[str], what: str, path: KeyPath) -> None:
     if name not in names:
-        hint = nearest(name, list(names)) or (f"; there are {', '.join(names)}" if len(names) < MANY else "")
-        document.problem(path, f"unknown {what} '{name}'{hint}")
+        document.problem(path, f"unknown {what} '{name}'{among(name, names)}")

@@ -18,7 +18,7 @@ from stagesync.model.tables import ColumnType
 from stagesync.model.waivers import Waiver
 from stagesync.policy import schema
 from stagesync.policy.calendars import working_days
-from stagesync.policy.document import Document, KeyPath, nearest
+from stagesync.policy.document import Document, KeyPath, among, nearest
 from stagesync.policy.durations import Duration
 from stagesync.policy.expressions import Expression, ExpressionError, parse
 from stagesync.policy.expressions.tree import Or, Stated, leaves
@@ -175,7 +175,6 @@ def _as_written(words: Mapping[str, Any]) -> list[str]:
     return list(stages) if isinstance(stages, dict) else []
 
 
-MANY = 40
 UNRULED: Mapping[str, Rule] = dict.fromkeys((Kind.REGRESSED, Kind.SKIPPED), Rule(severity=Severity.LOW))
 """What holds for a kind without a rule, where that is not an audit of medium severity."""
 
@@ -348,8 +347,7 @@ class _Check:
 
     def known(self, name: str, names: Sequence[str], what: str, path: KeyPath, *, key: bool = False) -> None:
         if name not in names:
-            hint = nearest(name, list(names)) or (f"; there are {', '.join(names)}" if len(names) < MANY else "")
-            self.document.problem(path, f"unknown {what} '{name}'{hint}", key=key)
+            self.document.problem(path, f"unknown {what} '{name}'{among(name, names)}", key=key)
 
 
 def rules_of(definition: Definition) -> list[str]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator, Mapping, Set
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
@@ -23,6 +23,8 @@ KeyPath = tuple[str | int, ...]
 
 LARGEST_FILE = 4 * 1024 * 1024
 DEEPEST = 40
+MANY = 40
+"""Names that are no longer listed."""
 INTEGER = re.compile(r"[-+]?[0-9]{1,18}")
 FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]{1,3})?")
 WORDS: dict[str, object] = {
@@ -294,3 +296,13 @@ def nearest(name: str, known: Iterator[str] | list[str] | tuple[str, ...] | set[
     """`` (did you mean 'x'?)`` for the nearest known name, or an empty string."""
     matches = get_close_matches(name, sorted(known), n=1, cutoff=0.6)
     return f" (did you mean '{matches[0]}'?)" if matches else ""
+
+
+def among(name: str, known: Sequence[str]) -> str:
+    """The nearest known name as ``nearest`` says it, or all there are, unless these are many."""
+    if hint := nearest(name, list(known)):
+        return hint
+    names = list(dict.fromkeys(known))
+    if not names:
+        return "; there is none"
+    return f"; there {'is' if len(names) == 1 else 'are'} {', '.join(names)}" if len(names) < MANY else ""

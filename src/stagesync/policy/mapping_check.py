@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Literal
@@ -39,12 +40,15 @@ from stagesync.policy.schema import (
     StageMapping,
     TaskMapping,
 )
+from stagesync.policy.time_zones import is_zone, no_zone
 
 KEYS: Mapping[str, str] = {"salesforce": "Id", "hubspot": "hs_object_id", "export": "Id"}
 NUMERIC = (ColumnType.INTEGER, ColumnType.NUMBER)
 HISTORY = ".history"
 PAST = ("record", "before", "at", "by")
 """Columns of a HubSpot history table beside the property itself."""
+CODE = re.compile(r"%(?:[-_0]?[A-DF-IMPR-Za-hj-npr-z]|\.[369]?f|[369]f|:{1,3}z|#z|[+%])")
+"""A code of strptime."""
 PEOPLE_EXAMPLE = "{table: ..., person: ..., record: ...}"
 
 
@@ -109,6 +113,14 @@ class MappingCheck:
             else:
                 continue
             self.document.problem(("keys", table), message, key=True)
+        words = self.words.export
+        if not is_zone(words.time_zone):
+            self.document.problem(("export", "time_zone"), no_zone(words.time_zone))
+        for name, formats in (("dates", words.dates), ("datetimes", words.datetimes)):
+            for index, written in enumerate(formats):
+                if not CODE.search(written) or "%" in CODE.sub("", written):
+                    message = f"'{written}' is not a format of strptime; '%d.%m.%Y' and '%d.%m.%Y %H:%M' are"
+                    self.document.problem(("export", name, index), message)
         yes = {word.strip().lower() for word in self.words.export.yes}
         for index, word in enumerate(self.words.export.no):
             if word.strip().lower() in yes:

@@ -109,7 +109,7 @@ def _note(document: Document, words: type[BaseModel], detail: ErrorDetails) -> N
     path = _written(document.data, detail["loc"])
     kind, last = detail["type"], path[-1] if path else ""
     if kind == "extra_forbidden":
-        known = _fields_at(words, path[:-1])
+        known = _fields_at(words, path[:-1], detail["loc"])
         hint = nearest(str(last), known) or f"; there {'is' if len(known) == 1 else 'are'} {', '.join(known)}"
         document.problem(path, f"unknown key '{last}'{hint}", key=True)
     elif kind == "missing":
@@ -119,6 +119,14 @@ def _note(document: Document, words: type[BaseModel], detail: ErrorDetails) -> N
         hint = nearest(_shortened(detail["input"]), choices)
         message = f"'{_shortened(detail['input'])}' is not one of {', '.join(choices)}{hint}"
         document.problem(path, message, key=detail["loc"][-1:] == ("[key]",))
+    elif kind == "union_tag_invalid":
+        choices = [tag.strip("' ") for tag in detail["ctx"]["expected_tags"].split(",")]
+        message = f"'{_shortened(detail['ctx']['tag'])}' is not one of {', '.join(choices)}"
+        document.problem(
+            (*path, detail["ctx"]["discriminator"].strip("'")), message + nearest(detail["ctx"]["tag"], choices)
+        )
+    elif kind == "union_tag_not_found":
+        document.problem(path, f"{detail['ctx']['discriminator']} is missing here")
     elif kind == "string_pattern_mismatch":
         name = _shortened(detail["input"])
         message = f"'{name}' is not a name: letters, digits, - and _, beginning with a letter, at most 63"
@@ -154,11 +162,15 @@ def _written(data: Any, location: Sequence[str | int]) -> KeyPath:
     return tuple(path)
 
 
-def _fields_at(words: type[BaseModel], path: KeyPath) -> list[str]:
-    for candidate in _types_at(words, path):
-        if isinstance(candidate, type) and issubclass(candidate, BaseModel):
-            return list(candidate.model_fields)
-    return []
+def _fields_at(words: type[BaseModel], path: KeyPath, location: Sequence[str | int]) -> list[str]:
+    """The keys at a place; of several kinds of entry those of the kind that pydantic's location names."""
+    found = [one for one in _types_at(words, path) if isinstance(one, type) and issubclass(one, BaseModel)]
+    meant = [one for one in found if any(_is_tag(info.annotation, location) for info in one.model_fields.values())]
+    return next((list(one.model_fields) for one in (*meant, *found)), [])
+
+
+def _is_tag(annotation: Any, location: Sequence[str | int]) -> bool:
+    return get_origin(annotation) is Literal and bool({*get_args(annotation)} & {*location})
 
 
 def _choices(words: type[BaseModel], path: KeyPath) -> list[str]:
