@@ -26,6 +26,7 @@ from stagesync.policy.definitions import Definition, load_definition
 from stagesync.policy.document import Document, KeyPath, problems_error, read_document
 from stagesync.policy.durations import Duration, Unit
 from stagesync.policy.mappings import CrmMapping, load_mapping
+from stagesync.policy.retention import Retention
 from stagesync.policy.schema import Day, Identifier, Length, MappingFile, Strict, Words, WorkingDays
 from stagesync.policy.time_zones import is_zone, no_zone
 from stagesync.policy.validation import validate
@@ -430,6 +431,7 @@ class SettingsFile(Strict):
     plan: PlanSettings = PlanSettings()
     schedule: Schedule = Schedule(every=Duration(1, Unit.HOURS))
     health: Health = Health()
+    retention: Retention = Retention()
 
 
 @dataclass(frozen=True, kw_only=True)

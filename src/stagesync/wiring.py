@@ -83,7 +83,7 @@ def opened(
                 tasks_a_day=settings.words.tasks.per_owner_and_day,
                 template=settings.task_template,
                 calendars=settings.calendars,
-                escalation=_escalation(settings),
+                escalation=escalation(settings),
                 freezes=_freezes(settings),
                 protected=_protected(settings),
                 pause_file=settings.pause_file,
@@ -92,6 +92,7 @@ def opened(
                 clock=clock,
                 manner=_manner(settings, full=full),
                 plan_valid=settings.words.plan.longest,
+                ledger_keeps=settings.words.retention.length,
                 facts=run_facts(settings),
                 progress=progress,
                 stop=stop or Event(),
@@ -271,7 +272,8 @@ def _hubspot_connection(
     )
 
 
-def _escalation(settings: Settings) -> Escalation:
+def escalation(settings: Settings) -> Escalation:
+    """When a manager is asked, and who the managers are."""
     words = settings.words.tasks
     named = [NamedManager(manager=one.manager, owners=frozenset(one.owners)) for one in words.managers]
     return Escalation(after=words.escalate_after, named=named)

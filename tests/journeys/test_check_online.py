@@ -214,6 +214,14 @@ def test_another_org_than_the_one_that_the_name_is_bound_to(office: Deployment, 
 
 def test_owners_who_get_no_task_and_an_org_without_mail(office: Deployment, sandbox: Sandbox) -> None:
     org = sandbox.org
+    lead, *others = [row["Name"] for row in org.database.rows('SELECT "Name" FROM "User" WHERE "IsActive" = 1')]
+    managers = [{"manager": lead, "owners": others[1:]}, {"manager": "nobody@acme.example", "owners": [lead]}]
+    office.words["tasks"] = {"escalate_after": "2 business days", "managers": managers}
+    office.save()
+    seen = check(office)
+    assert seen.says("note", "managers", others[0], "nobody is asked")
+    assert not seen.says("note", "managers", others[1])
+    assert seen.says("note", "managers", "nobody@acme.example, whom this CRM does not know")
     with org.database.transaction():
         org.database.execute('UPDATE "User" SET "IsActive" = 0 WHERE "Id" != ?', (org.integration_user_id,))
         org.database.execute('DELETE FROM "EmailMessage"')

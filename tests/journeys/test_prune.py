@@ -74,6 +74,33 @@ def test_the_next_runs_plan_the_same_as_without_it(sandbox: Sandbox, deploy: Dep
     assert stages(sandbox) != held
 
 
+def test_the_settings_say_how_long_it_is_kept(sandbox: Sandbox, deploy: Deploy) -> None:
+    agent = deploy(sandbox, enforce=False)
+    agent.only("salesforce")
+    agent.words["retention"] = {"ledger": "29 days"}
+    agent.save()
+    assert "keeps 30 days at least" in agent.run("check").err
+    agent.words["retention"] = {"ledger": "300 days"}
+    agent.save()
+    now = datetime.now(UTC)
+    first = run(agent, now - YEAR)
+    assert run(agent, now, write=False).exit_code == 0
+    with agent.ledger() as ledger:
+        assert ledger.count(kind=EntryKind.LEDGER_PRUNED) == 0, "a plan drops nothing"
+    run(agent, now)
+    run(agent, now + timedelta(hours=23))
+    with agent.ledger() as ledger:
+        (entry,) = ledger.entries(kind=EntryKind.LEDGER_PRUNED)
+        assert entry.body["facts"]["by"] == "the settings"
+        assert entry.body["facts"]["setting"] == "retention.ledger: 300 days"
+        assert first.run not in {one.id for one in ledger.runs()}
+        assert ledger.verify().ok
+    # The clock that was set back a day and more is told of, in the run and in the ledger.
+    back = run(agent, now - timedelta(days=2), write=False)
+    assert "set it right" in back.remarks[0]
+    assert f"note: {back.remarks[0]}" in agent.run("log", "show", back.run).out
+
+
 def test_the_command_says_what_goes_and_does_it_when_told(sandbox: Sandbox, deploy: Deploy) -> None:
     agent = deploy(sandbox, enforce=False)
     with agent.agent() as opened:

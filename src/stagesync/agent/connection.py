@@ -82,6 +82,7 @@ class Agent:
     protected: Protected = field(default_factory=Protected)
     pause_file: Path | None = None
     plan_valid: timedelta = timedelta(days=1)
+    ledger_keeps: timedelta | None = None
     facts: Mapping[str, object] = field(default_factory=dict)
     progress: Progress = silent
     stop: Event = field(default_factory=Event)

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 
 import structlog
 
-from stagesync.agent import brake, closed, followed, pauses, ties
+from stagesync.agent import brake, closed, followed, pauses, retention, ties
 from stagesync.agent.connection import Agent, Connected
 from stagesync.agent.pull import Pulled, pull
 from stagesync.agent.running import Override, Running, RunResult, guarded, running
@@ -53,6 +53,8 @@ def run(
         if plan:
             begun.result.plan = planner.joined(plans)
             guarded(agent, begun, begun.result.scopes, override=override)
+        if begun.hold is not None:
+            retention.keep_to(agent)
     return begun.result
 
 

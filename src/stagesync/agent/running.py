@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 import structlog
@@ -32,12 +32,15 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 NOBODY: Mapping[str, str] = {}
+SLACK = timedelta(minutes=5)
+"""How much two machines that share a ledger may differ in time."""
 NOT_DONE = (Result.FAILED, Result.REFUSED, Result.UNKNOWN)
 
 
 @dataclass(kw_only=True)
 class RunResult:
-    """What a run saw and did. ``errors`` are failures by connection; the others went on.
+    """What a run saw and did. ``errors`` are failures by connection; the others went on. ``remarks`` are what a person
+    should look into.
 
     ``applied`` is None where the run did not come to applying: a dry run, a refusal, nothing to do.
     """
@@ -53,6 +56,7 @@ class RunResult:
     settled: int = 0
     errors: dict[str, StageSyncError] = field(default_factory=dict)
     calls: dict[str, Calls] = field(default_factory=dict)
+    remarks: list[str] = field(default_factory=list)
 
     @property
     def scopes(self) -> list[Scope]:
@@ -126,9 +130,16 @@ def running(
     """
     as_of = agent.clock()
     with agent.ledger.only_writer(_who(command), as_of) if write else nullcontext() as hold:
+        last = next(iter(agent.ledger.entries(kind=EntryKind.RUN_FINISHED, limit=1)), None)
         run_id = agent.ledger.start_run(command=command, at=as_of, facts={**agent.facts, **(facts or {})})
         result = RunResult(run=run_id, as_of=as_of)
         log.info("run_started", run=run_id, command=command)
+        if last is not None and as_of < last.at - SLACK:
+            log.warning("clock_went_back", run=run_id, now=as_of.isoformat(), last_run=last.at.isoformat())
+            result.remarks.append(
+                f"the clock says {as_of:%Y-%m-%d %H:%M} UTC, and the last run ended at {last.at:%Y-%m-%d %H:%M} UTC; "
+                "graces, due days and limits of a day follow the clock, so set it right"
+            )
         ending, code, reason = "interrupted", Interrupted.exit_code, ""
         try:
             yield Running(result=result, hold=hold)
@@ -274,6 +285,7 @@ def _summary(result: RunResult) -> Mapping[str, object]:
         "calls": {name: structs.asdict(calls) for name, calls in result.calls.items()},
         "refusals": [refusal.message for refusal in result.refusals],
         "overridden": [refusal.limit for refusal in result.overridden],
+        "remarks": result.remarks,
         "errors": {name: str(error) for name, error in result.errors.items()},
     }
 

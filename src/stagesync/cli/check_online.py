@@ -19,7 +19,7 @@ from stagesync.errors import ConfigurationError, ConnectionFailed
 from stagesync.model.counting import counted
 from stagesync.onboarding.online import Line, State, Wanted, look
 from stagesync.settings import Settings, load_settings
-from stagesync.wiring import discovered, pinned_orgs
+from stagesync.wiring import discovered, escalation, pinned_orgs
 
 COLOURS = {State.OK: "green", State.NOTE: "yellow", State.UNKNOWN: "yellow", State.PROBLEM: "red"}
 COLUMNS = ("connection", "state", "subject", "says", "follows")
@@ -52,7 +52,15 @@ def _looked(settings: Settings, name: str, pinned: str | None) -> list[Line]:
     mapping = settings.mappings[name]
     words = settings.words.connections[name]
     with discovered(settings.folder, name, words, mapping.own_tasks) as discovery:
-        return look(discovery, Wanted(name=name, mapping=mapping, definition=settings.definition, pinned=pinned))
+        wanted = Wanted(
+            name=name,
+            mapping=mapping,
+            definition=settings.definition,
+            pinned=pinned,
+            escalation=escalation(settings),
+            fallback_owner=words.fallback_owner,
+        )
+        return look(discovery, wanted)
 
 
 def _show(seen: Mapping[str, Sequence[Line]], output: Format) -> None:

@@ -341,6 +341,8 @@ def _about(run: RunRecord, moved: dict[EntryKind, int], signed: dict[str, Any] |
     lines += [f"  failed: {message}" for message in (errors.values() if isinstance(errors, dict) else ())]
     refusals = summary.get("refusals")
     lines += [f"  refused: {refusal}" for refusal in (refusals if isinstance(refusals, list) else ())]
+    remarks = summary.get("remarks")
+    lines += [f"  note: {remark}" for remark in (remarks if isinstance(remarks, list) else ())]
     overridden = summary.get("overridden")
     lines += [f"  overridden: {limit}" for limit in (overridden if isinstance(overridden, list) else ())]
     lines += [f"  {run.result}: {summary['ended_by']}"] if "ended_by" in summary else []

@@ -101,6 +101,8 @@ def end(result: RunResult, config: Path) -> int:
     show.errors(result.errors, config)
     for refusal in result.refusals:
         show.err.print(f"stagesync: refused: {hints.completed(refusal.message, config)}", markup=False)
+    for remark in result.remarks:
+        show.err.print(f"stagesync: note: {remark}", markup=False, soft_wrap=True)
     for refusal in result.overridden:
         show.err.print(f"stagesync: overridden, and on record: {refusal.message}", markup=False)
     return result.exit_code

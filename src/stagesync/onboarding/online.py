@@ -11,10 +11,12 @@ from stagesync.connectors.base import Discovery
 from stagesync.errors import ConfigurationError
 from stagesync.model.changes import Mode
 from stagesync.model.counting import counted
-from stagesync.model.crm import FieldFacts, Identity, NativeStage, ObjectFacts, Scopes, Service
+from stagesync.model.crm import FieldFacts, Identity, NativeStage, ObjectFacts, Owner, Scopes, Service
 from stagesync.model.findings import Kind
 from stagesync.onboarding.drift import drifted
+from stagesync.onboarding.managers import unmanaged
 from stagesync.onboarding.sources import Column, Lacking, needs, ties
+from stagesync.planning.escalation import Escalation
 from stagesync.policy.definitions import Definition
 from stagesync.policy.mappings import CrmMapping, MappedObject
 
@@ -32,6 +34,9 @@ TASK_FIELDS: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
 
 STATUS_FIELDS: Mapping[str, str] = {"salesforce": "Status", "hubspot": "hs_task_status"}
 """By CRM: the field with the status of a task."""
+
+
+NEVER = Escalation()
 
 
 class State(StrEnum):
@@ -55,12 +60,15 @@ class Line:
 
 @dataclass(frozen=True, kw_only=True)
 class Wanted:
-    """A connection as it is configured. ``pinned`` is the key of the org that its name belongs to, if it is known."""
+    """A connection as it is configured. ``pinned`` is the key of the org that its name belongs to, if it is known;
+    ``escalation`` says when managers are asked."""
 
     name: str
     mapping: CrmMapping
     definition: Definition
     pinned: str | None
+    escalation: Escalation = NEVER
+    fallback_owner: str | None = None
 
 
 def look(discovery: Discovery, wanted: Wanted) -> list[Line]:
@@ -352,24 +360,29 @@ def _is(definition: Definition, modes: set[Mode], *kinds: Kind) -> bool:
 
 
 def _owners(discovery: Discovery, wanted: Wanted) -> Iterator[Line]:
-    known = {owner.id: owner for owner in discovery.reader.owners()}
+    owners = discovery.reader.owners()
+    known, holding = {owner.id: owner for owner in owners}, None
     for mapped in wanted.mapping.objects:
         counts = discovery.counts(mapped.table.name, mapped.owner, open_only=True) if mapped.owner else None
         if counts is None:
             continue
-        inactive = {key: number for key, number in counts.items() if key in known and not known[key].active}
-        queues = {key: number for key, number in counts.items() if key in known and known[key].queue}
-        if not inactive and not queues:
-            yield Line(subject=f"{mapped.name}, owners", state=State.OK, says="all open records have an active owner")
-            continue
-        parts = [
-            f"{counted(sum(group.values()), 'open record')} of {what}"
-            for group, what in ((inactive, "people who are inactive"), (queues, "queues"))
-            if group
-        ]
-        yield Line(
-            subject=f"{mapped.name}, owners",
-            state=State.NOTE,
-            says="; ".join(parts),
-            follows="their tasks go to fallback_owner of the connection, or are not written without one",
-        )
+        holding = {*(holding or ()), *counts}
+        yield _tasked(mapped, counts, known)
+    for says, follows in unmanaged(owners, holding, wanted.escalation, wanted.fallback_owner):
+        yield Line(subject="managers", state=State.NOTE, says=says, follows=follows)
+
+
+def _tasked(mapped: MappedObject, counts: Mapping[str, int], known: Mapping[str, Owner]) -> Line:
+    """Whether the owners of open records (``counts``) can get a task."""
+    subject = f"{mapped.name}, owners"
+    inactive = {key: number for key, number in counts.items() if key in known and not known[key].active}
+    queues = {key: number for key, number in counts.items() if key in known and known[key].queue}
+    if not inactive and not queues:
+        return Line(subject=subject, state=State.OK, says="all open records have an active owner")
+    parts = [
+        f"{counted(sum(group.values()), 'open record')} of {what}"
+        for group, what in ((inactive, "people who are inactive"), (queues, "queues"))
+        if group
+    ]
+    follows = "their tasks go to fallback_owner of the connection, or are not written without one"
+    return Line(subject=subject, state=State.NOTE, says="; ".join(parts), follows=follows)
