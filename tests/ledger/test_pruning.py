@@ -79,7 +79,7 @@ def seen(ledger: Ledger) -> list[object]:
         ledger.unsettled(CONNECTION),
         ledger.tasks(CONNECTION),
         ledger.moves(CONNECTION),
-        ledger.last_moves(CONNECTION),
+        sorted(ledger.last_moves(CONNECTION)),
         ledger.waivers(),
         ledger.pinned(CONNECTION),
         [(entry.kind, entry.key, entry.at) for entry in ledger.entries(kind=EntryKind.RULE_STOPPED)],

@@ -40,11 +40,11 @@ def stages_written(ledger: Ledger, connection: str, mapping: CrmMapping) -> Mapp
     """By object and record, the native stage that StageSync gave a record last."""
     fields = {mapped.name: mapped.stage_field for mapped in mapping.objects}
     found: dict[str, dict[str, str]] = {name: {} for name in fields}
-    for move in ledger.last_moves(connection):
+    for of, record, wrote in ledger.last_moves(connection):
         # What is no longer mapped is not judged either.
-        stage = move.after.get(fields[move.object]) if move.object in fields else None
+        stage = wrote.get(fields[of]) if of in fields else None
         if stage is not None:
-            found[move.object][move.record] = stage
+            found[of][record] = stage
     return found
 
 

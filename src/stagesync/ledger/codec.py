@@ -99,6 +99,18 @@ class MoveBody(msgspec.Struct, frozen=True):
     change: Move
 
 
+class Written(msgspec.Struct, frozen=True):
+    """Of a change what it writes, alone."""
+
+    after: dict[str, str | None]
+
+
+class WrittenBody(msgspec.Struct, frozen=True):
+    """The same of the body of an ``intent``."""
+
+    change: Written
+
+
 class IntentBody(msgspec.Struct, frozen=True):
     """Body of ``intent``."""
 
@@ -127,6 +139,7 @@ GONE = msgspec.json.Decoder(GoneBody)
 SAID = msgspec.json.Decoder(SaidBody)
 BEFORE = msgspec.json.Decoder(BeforeBody)
 MOVE = msgspec.json.Decoder(MoveBody)
+WRITTEN = msgspec.json.Decoder(WrittenBody)
 INTENT = msgspec.json.Decoder(IntentBody)
 OUTCOME = msgspec.json.Decoder(OutcomeBody)
 WAIVER = msgspec.json.Decoder(WaiverBody)

@@ -142,6 +142,10 @@ class TrackedTask:
     escalates: str | None = None
 
 
+LastMove = tuple[str, str, Mapping[str, str | None]]
+"""Object and record of which StageSync wrote the stage, and the fields as it wrote them last."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class StageMove:
     """A stage that StageSync wrote, from and to which fields, by which rule, and when that was recorded (UTC).

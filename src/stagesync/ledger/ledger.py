@@ -19,6 +19,7 @@ from stagesync.ledger.entry import (
     Entry,
     EntryKind,
     FindingChanges,
+    LastMove,
     PruneOrder,
     Pruning,
     RunRecord,
@@ -230,8 +231,8 @@ class Ledger:
         """Tasks that were opened and not closed by StageSync, oldest first."""
         return reading.tracked_tasks(self._database, connection)
 
-    def last_moves(self, connection: str) -> list[StageMove]:
-        """Of each record the newest correction of its stage that was applied, or found so; oldest first."""
+    def last_moves(self, connection: str) -> list[LastMove]:
+        """Of each record the newest correction of its stage that was applied, or found so; in no order."""
         return made.last_moves(self._database, connection)
 
     def moves(self, connection: str, records: Collection[tuple[str, str]] | None = None) -> list[StageMove]:

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Select, func, select, tuple_
 from stagesync.errors import UsageError
 from stagesync.ledger import codec
 from stagesync.ledger.database import Database, read_many
-from stagesync.ledger.entry import EntryKind, RunRecord, StageMove
+from stagesync.ledger.entry import EntryKind, LastMove, RunRecord, StageMove
 from stagesync.ledger.reading import KEYS, changes_of_run, find_run, in_batches
 from stagesync.ledger.tables import entries, stage_moves
 from stagesync.model.changes import Result
@@ -18,7 +18,7 @@ from stagesync.model.changes import Result
 _MAY_STAND = (Result.APPLIED, Result.UNKNOWN)
 
 
-def last_moves(database: Database, connection_name: str) -> list[StageMove]:
+def last_moves(database: Database, connection_name: str) -> list[LastMove]:
     """See :meth:`stagesync.ledger.Ledger.last_moves`."""
     table = stage_moves.c
     newest = (
@@ -26,8 +26,15 @@ def last_moves(database: Database, connection_name: str) -> list[StageMove]:
         .where(table.connection == codec.column_text(connection_name))
         .group_by(table.object, table.record)
     )
+    # Every run asks for them, however many there are: nothing is read that it does not need.
+    query = (
+        select(table.object, table.record, entries.c.body)
+        .join(entries, entries.c.seq == table.intent)
+        .where(table.connection == codec.column_text(connection_name), table.seq.in_(newest))
+    )
+    decode = codec.WRITTEN.decode
     with database.reading() as connection:
-        return _read(connection, _moves(connection_name).where(table.seq.in_(newest)))
+        return [(of, record, decode(body).change.after) for of, record, body in read_many(connection, query)]
 
 
 def moves_of(database: Database, connection_name: str, records: Collection[tuple[str, str]] | None) -> list[StageMove]:
