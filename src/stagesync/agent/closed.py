@@ -30,13 +30,14 @@ def anew(ledger: Ledger, connection: str, plan: Plan) -> Plan:
     The key of a task comes from its fault, and a task that was closed is never opened again. One that a person ended,
     or that a revert closed, keeps its key: nobody is asked once more.
     """
-    changes = tuple(_anew(ledger, connection, one) if one.kind is ChangeKind.OPEN_TASK else one for one in plan.changes)
-    return replace(plan, changes=changes)
+    opening = [one.key for one in plan.changes if one.kind is ChangeKind.OPEN_TASK]
+    told = ledger.settled(connection, opening)
+    return replace(
+        plan, changes=tuple(_anew(ledger, connection, one) if one.key in told else one for one in plan.changes)
+    )
 
 
 def _anew(ledger: Ledger, connection: str, change: Change) -> Change:
-    if not ledger.count(kind=EntryKind.OUTCOME, connection=connection, key=change.key):
-        return change
     deeds = list(_deeds(ledger, connection, change.object, change.record))
     key, times = change.key, 0
     while _is_over(deeds, key):

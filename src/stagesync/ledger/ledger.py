@@ -227,6 +227,10 @@ class Ledger:
         """Changes that were intended and have no outcome, or ``unknown`` as the last; oldest first."""
         return reading.unsettled_changes(self._database, connection)
 
+    def settled(self, connection: str, keys: Iterable[str]) -> set[str]:
+        """Which of these changes, by key, were ever made or tried: they have an outcome."""
+        return reading.changes_settled(self._database, connection, keys)
+
     def tasks(self, connection: str) -> list[TrackedTask]:
         """Tasks that were opened and not closed by StageSync, oldest first."""
         return reading.tracked_tasks(self._database, connection)

@@ -119,6 +119,16 @@ def _task(change: Change, told: str, key: str, crm_id: str | None) -> TrackedTas
     )
 
 
+def changes_settled(database: Database, connection_name: str, keys: Iterable[str]) -> set[str]:
+    """The keys of changes that have an outcome."""
+    told = entries.c.kind == EntryKind.OUTCOME, entries.c.connection == connection_name
+    found: set[str] = set()
+    with database.reading() as connection:
+        for batch in in_batches(keys, KEYS):
+            found |= {*connection.scalars(select(entries.c.key).where(*told, entries.c.key.in_(batch)))}
+    return found
+
+
 def written_since(database: Database, since: str) -> list[Change]:
     """The changes whose outcome since then is that they were applied, or that nobody knows; newest first."""
     outcomes = select(entries.c.body).where(entries.c.kind == EntryKind.OUTCOME, entries.c.at >= since)

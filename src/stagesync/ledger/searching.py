@@ -110,13 +110,20 @@ def _search(connection: Connection, where: Where) -> _Search:
             column = func.coalesce(entries.c[name], "") if name in _COARSE else entries.c[name]
             filtered.append(column == codec.column_text(value))
     asked = where.get("record") is not None or where.get("key") is not None
+    places: Places | None = places_of(connection, where) if asked and _of_findings(where) else {} if asked else None
     return _Search(
         shared=shared,
         filtered=filtered,
         of_one=of_one,
         owner=codec.column_text(where.get("owner")),
-        places=places_of(connection, where) if asked else None,
+        places=places,
     )
+
+
+def _of_findings(where: Where) -> bool:
+    """Whether an entry that tells findings can be what is asked for: to look for their places takes a while."""
+    kind = where.get("kind")
+    return kind is None or kind in FINDING_KINDS
 
 
 def _counted(connection: Connection, search: _Search) -> int:
