@@ -24,6 +24,7 @@ test: $(VENV)/.installed-dev node-if-there ## run the tests; what cannot run her
 
 soak: $(VENV)/.installed-dev ## the long tests: many companies, a kill at every boundary, 500 seeds of kills and faults
 	@STAGESYNC_SEEDS=60 $(BIN)/pytest -n $(JOBS) --dist worksteal tests/journeys/test_answer_key.py
+	@STAGESYNC_THOROUGH=1 $(BIN)/pytest -n $(JOBS) --dist worksteal $$(grep -rl "soak=" --include="test_*.py" tests)
 	@STAGESYNC_EVERY_BOUNDARY=1 STAGESYNC_CRASH_SEEDS=500 $(BIN)/pytest -n $(JOBS) --dist worksteal tests/crash
 
 bench: $(VENV)/.installed-dev ## install rivals in .venv-bench and measure the audit, the pulls and the writing beside them

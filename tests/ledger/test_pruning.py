@@ -23,6 +23,7 @@ from stagesync.ledger.codec import FindingBody, encode, time_text
 from stagesync.model.changes import ChangeKind, Result
 from stagesync.model.crm import Identity
 from stagesync.model.waivers import Waiver
+from tests.thorough import tries
 
 from .rawsql import drop_triggers, execute
 from .samples import CONNECTION, NOON, closing, finding, outcome, stage_change, task_change, told
@@ -346,7 +347,7 @@ STEPS = st.one_of(
 )
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=tries(ordinary=20, soak=300), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(STEPS, min_size=3, max_size=25))
 def test_runs_see_the_same_wherever_it_was_pruned(steps: list[tuple[object, ...]]) -> None:
     """Two ledgers with one history, of which one is pruned again and again."""

@@ -255,13 +255,13 @@ def test_memory_does_not_grow_with_the_company(crm: str, tmp_path: Path, monkeyp
         if crm == "salesforce":
             org = Org(tmp_path / "org.db", clock=lambda: AS_OF)
             standard_org(org)
-            seed_salesforce(org, seed=1, records=12_000, as_of=AS_OF, answers=key, progress=sample)
+            seed_salesforce(org, seed=1, records=6_000, as_of=AS_OF, answers=key, progress=sample)
         else:
             portal = Portal(tmp_path / "portal.db", clock=lambda: AS_OF)
             standard_portal(portal)
-            seed_hubspot(portal, seed=1, records=12_000, as_of=AS_OF, answers=key, progress=sample)
+            seed_hubspot(portal, seed=1, records=6_000, as_of=AS_OF, answers=key, progress=sample)
     third = len(blocks) // 3
-    # 8,000 records more, of a dozen rows each: kept in memory they would be a million blocks.
+    # 4,000 records more, of a dozen rows each: kept in memory they would be half a million blocks.
     assert max(blocks[third:]) < max(blocks[:third]) + 20_000
 
 

@@ -27,6 +27,7 @@ from stagesync.sandbox.hubspot.portal import Portal
 from stagesync.sandbox.hubspot.records import Source
 from tests.conformance.hubspot_world import HubSpotWorld, hubspot_world
 from tests.conformance.world import START
+from tests.thorough import tries
 
 from .conftest import Serve
 from .pulled_again import CHANGES_ALONE, PulledAgain
@@ -180,7 +181,7 @@ def world(serve: Serve, tmp_path: Path) -> Iterator[HubSpotWorld]:
     made.reader.close()
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(tries(ordinary=2, soak=20)))
 def test_what_moves_a_date_is_brought_by_the_next_pull(
     world: HubSpotWorld, tmp_path: Path, seed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -202,7 +203,7 @@ def test_what_moves_a_date_is_brought_by_the_next_pull(
         agency.assert_same()
 
 
-@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("seed", range(tries(ordinary=1, soak=10)))
 def test_what_leaves_no_trace_is_found_in_a_round_of_pulls(world: HubSpotWorld, tmp_path: Path, seed: int) -> None:
     agency = Agency(world, tmp_path, seed)
     manner = Manner(recheck_runs=3)

@@ -22,6 +22,7 @@ from stagesync.sandbox.salesforce.schema import SOBJECTS
 from stagesync.sandbox.salesforce.writes import Writer
 from tests.conformance.salesforce_world import REP, SalesforceWorld, salesforce_world
 from tests.conformance.world import START
+from tests.thorough import tries
 
 from .conftest import Serve
 from .pulled_again import CHANGES_ALONE, PulledAgain
@@ -148,7 +149,7 @@ def world(serve: Serve, tmp_path: Path) -> Iterator[SalesforceWorld]:
     made.reader.close()
 
 
-@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("seed", range(tries(ordinary=3, soak=20)))
 def test_what_leaves_a_stamp_is_brought_by_the_next_pull(
     world: SalesforceWorld, tmp_path: Path, seed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -166,7 +167,7 @@ def test_what_leaves_a_stamp_is_brought_by_the_next_pull(
         agency.assert_same()
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(tries(ordinary=1, soak=10)))
 def test_what_leaves_no_trace_is_found_in_a_round_of_pulls(world: SalesforceWorld, tmp_path: Path, seed: int) -> None:
     agency = Agency(world, tmp_path, seed)
     manner = Manner(recheck_runs=3)

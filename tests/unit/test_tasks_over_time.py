@@ -22,6 +22,7 @@ from stagesync.planning.planner import plan
 from stagesync.planning.situation import OpenTask
 from stagesync.policy.durations import Duration
 from stagesync.policy.task_texts import Refused
+from tests.thorough import tries
 from tests.unit.oracle import NOW
 from tests.unit.test_planning import deal, judged, situation
 
@@ -144,7 +145,7 @@ class World:
                 del self.followed[task]
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=tries(ordinary=12, soak=300), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(st.tuples(st.sampled_from(EVENTS), st.integers(0, 20)), min_size=3, max_size=10))
 def test_the_laws_of_tasks_hold_whatever_people_do(events: list[tuple[str, int]]) -> None:
     world, lost = World(), False
