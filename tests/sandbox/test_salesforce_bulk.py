@@ -128,14 +128,15 @@ FELL_BACK: dict[str, tuple[Callable[[SalesforceWorld], None], str]] = {
     "job lost": (lambda world: setattr(world.org.faults, "lost_results", 10**6), "answered 404"),
     "always short": (lambda world: setattr(world.org.faults, "short_results", 10**6), "cannot be decoded"),
     "no jobs left": (lambda world: setattr(world.org, "bulk_jobs_used", 9_000), "9,000 of the 10,000 bulk queries"),
-    "never done": (lambda world: setattr(world.org.faults, "bulk_looks", 10**6), "not done after 60 minutes"),
+    "never done": (lambda world: setattr(world.org.faults, "bulk_looks", 10**6), "not done after 5 minutes"),
 }
 
 
 @pytest.mark.parametrize("fault", list(FELL_BACK))
 def test_what_bulk_cannot_do_comes_by_rest_and_the_log_says_why(
-    world: SalesforceWorld, tmp_path: Path, fault: str
+    world: SalesforceWorld, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: str
 ) -> None:
+    monkeypatch.setattr(bulk, "LONGEST_JOB", 300)
     office = Office(world, tmp_path)
     strike, reason = FELL_BACK[fault]
     strike(world)
@@ -143,6 +144,7 @@ def test_what_bulk_cannot_do_comes_by_rest_and_the_log_says_why(
         pulled = office.pull()
     said = [one for one in logs if one["event"] == "salesforce.bulk.not_used"]
     assert all(reason in one["reason"] for one in said)
+    assert fault != "never done" or office.asked("POST /jobs/query") == 1
     assert "Opportunity" in {one["table"] for one in said}
     assert office.jobs_left == 0
     assert {name: rows.height for name, rows in office.rows(office.mirror).items()} == pulled.rows

@@ -47,6 +47,10 @@ class NotByBulk(Exception):
     """Why a table cannot be read by Bulk API 2.0 now; in words for people."""
 
 
+class TooSlow(NotByBulk):
+    """The org has no time for jobs: the next one would be waited for as long."""
+
+
 class Job(msgspec.Struct, frozen=True):
     """A query job as the org shows it."""
 
@@ -153,7 +157,7 @@ def _waits() -> Iterator[int]:
             break
         waited += wait
         yield wait
-    raise NotByBulk(f"the bulk query was not done after {LONGEST_JOB // 60} minutes")
+    raise TooSlow(f"the bulk query was not done after {LONGEST_JOB // 60} minutes")
 
 
 def _naps(session: OrgSession, seconds: int) -> Iterator[None]:

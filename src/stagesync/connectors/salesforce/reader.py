@@ -9,7 +9,7 @@ from typing import Any
 import polars as pl
 import structlog
 
-from stagesync.connectors.salesforce.bulk import NotByBulk, bulk_pages
+from stagesync.connectors.salesforce.bulk import NotByBulk, TooSlow, bulk_pages
 from stagesync.connectors.salesforce.increments import SalesforceIncrements
 from stagesync.connectors.salesforce.metadata import native_stages, org_owners, organization
 from stagesync.connectors.salesforce.paging import Walk, fields, opened
@@ -35,6 +35,7 @@ class SalesforceReader:
         self._session = session
         self._schema = schema
         self._records = records
+        self._too_slow: TooSlow | None = None
         self.increments = SalesforceIncrements(session, schema, records)
 
     def identity(self) -> Identity:
@@ -52,6 +53,7 @@ class SalesforceReader:
     def missing(self, tables: Sequence[Table]) -> Sequence[Missing]:
         """What describe does not show, asked anew at each call: once for all tables, and for their parents."""
         self._schema.forget()
+        self._too_slow = None
         self._schema.expect(tables)
         resolved = [self._schema.resolve(table) for table in tables]
         return [Missing(table=one.table.name, columns=one.missing) for one in resolved if one.missing]
@@ -64,7 +66,8 @@ class SalesforceReader:
         """All rows, page by page; an empty table gives one empty page, an unreadable one none.
 
         The first page of the query says how many there are. Up to ``bulk_above`` they come by REST, by ascending id.
-        More come by Bulk API 2.0 in any order, with empty pages while its job runs, or by REST where that fails.
+        More come by Bulk API 2.0 in any order, with empty pages while its job runs, or by REST where that fails. After
+        a job that took too long all tables come by REST until :meth:`missing` is asked again.
         """
         resolved = self._schema.resolve(table)
         if not resolved.columns:
@@ -78,12 +81,15 @@ class SalesforceReader:
         anew = False
         if total > self._session.connection.bulk_above:
             try:
+                if self._too_slow:
+                    raise self._too_slow
                 with closing(bulk_pages(self._session, table.name, resolved.columns)) as bulk:
                     for page in bulk:
                         anew = True
                         yield page
                 return
             except NotByBulk as reason:
+                self._too_slow = reason if isinstance(reason, TooSlow) else None
                 name = self._session.connection.connection
                 log.warning("salesforce.bulk.not_used", connection=name, table=table.name, reason=str(reason))
         for rows in pages:
