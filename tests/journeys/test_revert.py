@@ -104,7 +104,11 @@ def test_last_is_the_last_run_that_wrote(sandbox: Sandbox, agent: Deployment) ->
     done = agent.run("revert", "last", "--by", "Ana")
 
     assert done.code == 0, done.said
-    assert f"took back run {first.run} (run, " in done.out
+    made = len(first.plan.changes)
+    assert f"took back {made} of {made} changes of run {first.run} (run, " in done.out
+    assert f"takes back run {first.run}, by Ana" in agent.run("log", "show").out
+    again = agent.run("revert", first.run, "--by", "Ana")
+    assert f"took back 0 of {made} changes of run {first.run}" in again.out
     assert stages(sandbox) == before
 
 
@@ -196,5 +200,5 @@ def test_a_pause_holds_for_a_revert_too(sandbox: Sandbox, agent: Deployment) -> 
     # What was written can be taken back whatever the limits are by then.
     done = agent.run("revert", first.run, "--by", "Ana")
     assert done.code == 0, done.said
-    assert f"took back run {first.run}" in done.out
+    assert f"changes of run {first.run}" in done.out
     assert stages(sandbox) != before

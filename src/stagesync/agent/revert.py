@@ -74,7 +74,8 @@ def revert(
 def _back(change: Change, outcome: Outcome | None, tasks: dict[str, str | None], run: str, why: str) -> Change | str:
     """The change that takes one back, or why there is none."""
     if outcome is None or outcome.result is not Result.APPLIED:
-        return f"that run did not make it ({outcome.result if outcome else 'nobody knows what became of it'})"
+        became = str(outcome.result).replace("-", " ") if outcome else "nobody knows what became of it"
+        return f"that run did not make it ({became})"
     match change.kind:
         case ChangeKind.SET_STAGE:
             return taking_back(change, run, why)

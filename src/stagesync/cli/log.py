@@ -326,6 +326,9 @@ def _about(run: RunRecord, moved: dict[EntryKind, int], signed: dict[str, Any] |
     ]
     if signed is not None:
         lines += [f"  the plan of run {signed['run']}: {', '.join(signed['approvals'])}"]
+    if "reverts" in run.facts:
+        note = f": {run.facts['note']}" if run.facts["note"] else ""
+        lines += [f"  takes back run {run.facts['reverts']}, by {run.facts['by']}{note}"]
     if scope:
         lines += [
             f"  findings: {moved[EntryKind.FINDING_OPENED]:,} new, {moved[EntryKind.FINDING_CHANGED]:,} changed, "

@@ -17,11 +17,14 @@ from stagesync.cli.run import end, stopping
 from stagesync.cli.waivers import this_user
 from stagesync.errors import RefusedError, UsageError
 from stagesync.ledger import Ledger
+from stagesync.model.changes import Result
 from stagesync.model.counting import counted
 from stagesync.report import plan_views
 from stagesync.report.plans import PlanDocument, plan_of, plan_text
 from stagesync.settings import load_settings
 from stagesync.wiring import opened, run_facts, utc_now
+
+SHOWN_LEFT = 10
 
 
 def show_file(
@@ -66,8 +69,13 @@ def approve(config: Path, file: Path, *, only: Sequence[str], without: Sequence[
     count, following = len(done.signed), hints.command(config, "apply", str(file))
     _say(f"{counted(count, 'row')} approved by {name}: {plan_views.counts(done.signed)}.")
     _say(f"`{following}` makes {'it' if count == 1 else 'them'}.")
-    for change in done.left:
-        _say(f"Left out: the task of {change.record} ({change.record_name}) tells of a move that is not approved.")
+    if done.left:
+        told = counted(len(done.left), "task that tells", "tasks that tell")
+        _say(f"Left out: {told} of a move that is not approved.")
+    for change in done.left[:SHOWN_LEFT]:
+        _say(f"  {change.connection} {change.object} {change.record} ({change.record_name})")
+    if len(done.left) > SHOWN_LEFT:
+        _say(f"  and {len(done.left) - SHOWN_LEFT:,} more")
     return 0
 
 
@@ -84,8 +92,9 @@ def apply(config: Path, file: Path, *, limit: int, override: Override | None) ->
     if result.applied:
         show.out.print("\nDone:")
         show.outcomes(result.plan.changes, result.applied)
-    back = hints.command(config, "revert", result.run)
-    show.out.print(f"\nRun {result.run}; `{back}` takes it back.", markup=False)
+    made = any(outcome.result is Result.APPLIED for outcome in result.applied or ())
+    back = f"; `{hints.command(config, 'revert', result.run)}` takes it back" if made else ""
+    show.out.print(f"\nRun {result.run}{back}.", markup=False, soft_wrap=True)
     return end(result, config)
 
 
@@ -112,7 +121,9 @@ def revert(
         _say(f"  {change.kind} {change.object} {change.record} ({change.record_name}): {why}")
     show.left_out(len(done.left) - (limit or len(done.left)), "change")
     of = f"{done.of.id} ({done.of.command}, {done.of.started:%Y-%m-%d %H:%M} UTC)"
-    show.out.print(f"\nRun {result.run} took back run {of}.", markup=False, soft_wrap=True)
+    taken = sum(outcome.result is Result.APPLIED for outcome in result.applied or ())
+    wanted = counted(len(result.plan.changes) + len(done.left), "change")
+    show.out.print(f"\nRun {result.run} took back {taken:,} of {wanted} of run {of}.", markup=False, soft_wrap=True)
     return end(result, config)
 
 

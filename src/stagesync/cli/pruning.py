@@ -27,12 +27,12 @@ def prune(config: Path, *, before: str | None, keep: str | None, yes: bool, by: 
     order = PruneOrder(before=_before(before, keep, now), by=name, setting=_option(before, keep))
     with Ledger.open(load_settings(config).ledger_url) as ledger:
         if not yes:
-            _say_what(ledger.prunable(order, at=now), "would be", "would be told")
-            _say(
-                "Nothing was dropped; --yes does it. "
-                f"`{hints.command(config, 'log export', '--until', f'{order.before:%Y-%m-%d}', '--out', 'FILE')}` "
-                "writes what is older into a file first."
-            )
+            found = ledger.prunable(order, at=now)
+            _say_what(found, "would be", "would be told")
+            if found.entries:
+                words = ("log", "export", "--until", f"{order.before:%Y-%m-%d}", "--out", "FILE")
+                export = hints.command(config, *words)
+                _say(f"Nothing was dropped; --yes does it. `{export}` writes what is older into a file first.")
             return 0
         with ledger.only_writer(f"stagesync log prune by {name}", now):
             done = ledger.prune(order, at=now)
