@@ -269,6 +269,28 @@ def test_the_nearest_header_and_file_are_named(tmp_path: Path) -> None:
     }
 
 
+@pytest.mark.parametrize("name", ["place", "position", "record", "row", "since", "native", "value"])
+def test_columns_and_evidence_may_be_called_what_they_like(tmp_path: Path, name: str) -> None:
+    written(tmp_path, {"deals.csv": HEADER.replace("Next", name) + "1,Acme,Ann,01/05/2026,1,Offer,Open,tbd,1,\n"})
+    for file in ("sales.yaml", "mapping.yaml"):
+        words = (tmp_path / file).read_text(encoding="utf-8").replace("next_step:", f"{name}:")
+        words = words.replace("field: Next", f"field: {name}").replace("stated(next_step)", f"stated({name})")
+        (tmp_path / file).write_text(words, encoding="utf-8")
+    line = ["--mapping", str(tmp_path / "mapping.yaml"), "--definitions", str(tmp_path / "sales.yaml")]
+    done = CliRunner().invoke(
+        app, ["audit", "--from", str(tmp_path / "export"), *line, "--format", "json"], catch_exceptions=False
+    )
+    found = rules(json.loads(done.stdout))
+    assert found == {("1", f"placeholder.{name}"), ("1", "premature")}
+
+
+@pytest.mark.parametrize("name", ["*", "^.*$", ":row", "Next?unreadable"])
+def test_a_name_that_means_something_else_to_the_engine_is_refused(tmp_path: Path, name: str) -> None:
+    written(tmp_path, {}, MAPPING.replace("field: Next", f"field: '{name}'"))
+    with pytest.raises(ConfigurationError, match="rename it in the file"):
+        load_mapping(tmp_path / "mapping.yaml", load_definition(tmp_path / "sales.yaml"))
+
+
 CALLS = MAPPING.replace("objects:", "tables:\n  calls: {Deals: text}\nobjects:").replace(
     "calls: {field: Calls}", "calls: {count: calls, on: Deals}"
 )

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 
 from stagesync.audit.engine import judge
-from stagesync.audit.evidence import Tables
+from stagesync.audit.evidence import RECORD, Tables
 from stagesync.audit.judgement import Judgement
 from stagesync.audit.masks import Frame
 from stagesync.model.tables import UNREADABLE
@@ -67,9 +67,9 @@ def gathered(folder: Path, case: Case, read: Tables | None = None) -> dict[str, 
         if item in evidence.unknown:
             result[item] = UNKNOWN
             continue
-        values = dict(zip(evidence.rows["record"].to_list(), evidence.rows[item].to_list(), strict=True))
+        values = dict(zip(evidence.rows[RECORD].to_list(), evidence.rows[item].to_list(), strict=True))
         flag = item + UNREADABLE
-        broken = evidence.rows.filter(pl.col(flag))["record"].to_list() if flag in evidence.rows.columns else []
+        broken = evidence.rows.filter(pl.col(flag))[RECORD].to_list() if flag in evidence.rows.columns else []
         result[item] = values | dict.fromkeys(broken, UNKNOWN)
     return result
 

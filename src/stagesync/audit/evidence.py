@@ -43,7 +43,7 @@ class Tables:
 
 @dataclass(frozen=True, kw_only=True)
 class EvidenceFrame:
-    """Evidence of one object. ``rows`` has the record's key as ``record`` and a column for each known item.
+    """Evidence of one object. ``rows`` has the record's key as RECORD and a column for each known item.
 
     ``unknown`` gives the reason for each item that has no column; ``sources`` says in words where an item is from.
     """
@@ -58,8 +58,8 @@ class EvidenceFrame:
         return frozenset(name.removesuffix(UNREADABLE) for name in self.rows.columns if name.endswith(UNREADABLE))
 
 
-# Names that no column of a CRM has.
-ROW, VALUE = ":row", ":value"
+# Names that no column of a CRM and no evidence has.
+ROW, VALUE, RECORD = ":row", ":value", ":record"
 
 
 class _NotKnown(Exception):
@@ -77,7 +77,7 @@ def gather(
 ) -> EvidenceFrame:
     """The evidence of these records (rows of the object's own table, unique by key)."""
     gatherer = _Gatherer(mapping=mapping, mapped=mapped, records=records, tables=tables, frame=frame)
-    columns: list[pl.Series] = [records[mapped.table.key].alias("record")]
+    columns: list[pl.Series] = [records[mapped.table.key].alias(RECORD)]
     unknown: dict[str, str] = {}
     for item, source in mapped.evidence.items():
         try:

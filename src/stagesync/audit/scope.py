@@ -16,13 +16,15 @@ from stagesync.policy.mappings import EVERY_OTHER, MappedObject
 
 FEW = 50
 """Up to this many values are looked up faster one after the other than as a column."""
+PLACE, POSITION = ":place", ":position"
+"""Columns beside those of the CRM, so that they have names which none of these has."""
 PARKED = -1
 """Position of records on a parking place: only contradictions are looked for."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Judged:
-    """The records to judge, with ``place`` (name of rung or parking place) and ``position`` (rung, or PARKED).
+    """The records to judge, with PLACE (name of rung or parking place) and POSITION (rung, or PARKED).
 
     ``left_out`` are those that the mapping leaves out on purpose, ``not_judged`` those that could not be judged:
     reason to count. ``aside`` names the former: ``record`` and ``reason``. ``ladder`` is the one that positions are on.
@@ -42,7 +44,7 @@ def select(definition: Definition, mapped: MappedObject, rows: pl.DataFrame) -> 
     reasons = {
         "broken": _broken(rows[mapped.table.key]),
         "left_out": _left_out(mapped, rows),
-        "unmapped": _unmapped(mapped, rows) if places["place"].null_count() else None,
+        "unmapped": _unmapped(mapped, rows) if places[PLACE].null_count() else None,
     }
     records = rows.hstack(places)
     aside = pl.DataFrame(schema={"record": pl.String, "reason": pl.String})
@@ -92,7 +94,7 @@ def by_ladder(definition: Definition, mapped: MappedObject, judged: Judged) -> I
     for (group, _), place in mapped.stages.items():
         if place in ladders:
             of_group.setdefault(group, ladders[place])
-    ladder = pl.col("place").replace_strict(ladders, default=None, return_dtype=pl.String)
+    ladder = pl.col(PLACE).replace_strict(ladders, default=None, return_dtype=pl.String)
     parked = pl.lit(present[0])
     if mapped.group_field is not None:
         known = {group: name for group, name in of_group.items() if group is not None}
@@ -144,7 +146,7 @@ def _left_out(mapped: MappedObject, rows: pl.DataFrame) -> pl.Expr | None:
 
 def _unmapped(mapped: MappedObject, rows: pl.DataFrame) -> pl.Expr:
     return (
-        pl.when(pl.col("place").is_not_null())
+        pl.when(pl.col(PLACE).is_not_null())
         .then(None)
         .when(_unreadable(rows, mapped.stage_field))
         .then(pl.lit("the stage cannot be read"))
@@ -168,7 +170,7 @@ def _native(mapped: MappedObject) -> pl.Expr:
 
 
 def _places(definition: Definition, mapped: MappedObject, rows: pl.DataFrame) -> pl.DataFrame:
-    """``place`` (rung or parking place) and ``position`` of each row; null where the mapping does not know it.
+    """PLACE (rung or parking place) and POSITION of each row; null where the mapping does not know it.
 
     ``""`` maps a blank stage. Texts become numbers once; then a place is looked up in a table of pipelines and stages.
     """
@@ -180,8 +182,8 @@ def _places(definition: Definition, mapped: MappedObject, rows: pl.DataFrame) ->
     positions = dict.fromkeys(places, PARKED) | {rung.name: rung.position for rung in definition.rungs}
     return pl.DataFrame(
         [
-            pl.Series("place", [*places, None], dtype=pl.String)[index],
-            pl.Series("position", [*(positions[place] for place in places), None], dtype=pl.Int16)[index],
+            pl.Series(PLACE, [*places, None], dtype=pl.String)[index],
+            pl.Series(POSITION, [*(positions[place] for place in places), None], dtype=pl.Int16)[index],
         ]
     )
 

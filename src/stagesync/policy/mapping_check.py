@@ -27,7 +27,7 @@ from stagesync.policy.mapped import (
     StageHistory,
     ThroughPeople,
 )
-from stagesync.policy.own_columns import NAME, OwnColumns
+from stagesync.policy.own_columns import NAME, OwnColumns, unusable
 from stagesync.policy.schema import (
     COMPANIONS,
     KINDS,
@@ -68,6 +68,10 @@ class MappingCheck:
         if words.tasks:
             self.check_tasks(words.tasks)
         self.export()
+        for table, columns in words.tables.items():
+            for column in columns:
+                if (said := unusable(column)) is not None:
+                    document.problem(("tables", table, column), said, key=True)
         objects = [self.object(name, mapped) for name, mapped in words.objects.items()]
         document.raise_problems()
         return CrmMapping(
@@ -162,6 +166,8 @@ class MappingCheck:
     def own_columns(self, table: str, mapped: ObjectMapping, path: KeyPath) -> OwnColumns:
         """What is read of an object's table: for other objects of the same table too, and for what counts its rows."""
         key = self.key(mapped)
+        if (said := unusable(key)) is not None:
+            self.document.problem((*path, "key"), said)
         if table not in self.own:
             counted = {column: kind for column, kind in self.words.tables.get(table, {}).items() if column != key}
             self.own[table] = OwnColumns(

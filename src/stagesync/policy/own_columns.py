@@ -11,13 +11,21 @@ from dataclasses import dataclass, field
 
 from msgspec import structs
 
-from stagesync.model.tables import ColumnType
+from stagesync.model.tables import UNREADABLE, ColumnType
 from stagesync.policy.document import Document, KeyPath
 from stagesync.policy.mapped import EvidenceSource, FieldSource, LatestSource, LookupSource
 
 ALIKE = ({ColumnType.INTEGER, ColumnType.NUMBER}, {ColumnType.DATE, ColumnType.DATETIME})
 """Types of which one can be made of the other."""
 NAME = ("name",)
+
+
+def unusable(column: str) -> str | None:
+    """Why no column of this name can be read, though a file may have it: the engine takes it for something else."""
+    pattern = column == "*" or (column.startswith("^") and column.endswith("$"))
+    if pattern or column.startswith(":") or column.endswith(UNREADABLE):
+        return f"no column called '{column}' can be read; rename it in the file"
+    return None
 
 
 @dataclass
@@ -39,6 +47,8 @@ class OwnColumns:
     def read(self, column: str, kind: ColumnType, *word: str | int) -> str:
         """The name under which a column is read as this type. A type that a CRM's field cannot have beside that for
         which it is asked already is a problem at ``word``, the place below the object that asks for it."""
+        if (said := unusable(column)) is not None:
+            self.document.problem((*self.path, *word), said)
         known = ColumnType.TEXT if column == self.key else self.types.get(column)
         if known is None:
             self.types[column], self.asked_by[column] = kind, word
