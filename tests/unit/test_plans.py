@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import structs
 
+from stagesync.cli import show
 from stagesync.errors import UsageError
 from stagesync.model.changes import Change, ChangeKind, Ground, LeftOut, Mode, Plan, TaskText
 from stagesync.planning.selection import chosen
@@ -210,6 +211,19 @@ def test_a_plan_says_how_much_of_what_and_the_money_of_each_currency() -> None:
     (_, said, money) = plan_views.heading(document(Plan(changes=tuple(rows))))
     assert said.startswith("3 changes (1 task to open, 2 stages to correct), 0 approved.")
     assert money == "The stages are of deals worth 1,200 EUR and 30 USD."
+
+
+def test_what_is_not_planned_is_told_in_few_lines(capsys: pytest.CaptureFixture[str]) -> None:
+    def left(number: int) -> LeftOut:
+        return LeftOut(connection="crm", object="Deal", record="1", record_name="", rule="stalled", reason=f"r{number}")
+
+    plan = Plan(changes=(), left_out=(*map(left, range(25)), left(24)))
+    show.not_planned(plan, 5)
+    said = capsys.readouterr().out.splitlines()
+    assert said[1:3] == ["Not planned, though a rule asks for it (26):", "  2 stalled: r24"]
+    assert (len(said), said[-1]) == (23, "5 more reasons are not shown; --limit 0 shows all.")
+    show.not_planned(plan, 0)
+    assert len(capsys.readouterr().out.splitlines()) == 27
 
 
 @pytest.mark.parametrize("term", ["owner=Zoe", "rule=prematur", "4", "", "=", "colour=red"])

@@ -46,11 +46,11 @@ def freezing(agent: Agent, overridden: Iterable[str], done: int, left: int) -> R
     names = set(overridden)
     for freeze in agent.freezes:
         if freeze.limit not in names and freeze.holds(now):
-            message = (
-                f"{freeze.words(now)}. {_so_far(done, left)}; the next run goes on after its end. Once and on record, "
+            remedy = (
+                f"{_so_far(done, left)}; the next run goes on after its end. Once and on record, "
                 "--override REASON lets a run pass"
             )
-            return Refusal(limit=freeze.limit, wanted=1, allowed=0, message=message)
+            return Refusal(limit=freeze.limit, wanted=1, allowed=0, says=freeze.words(now), remedy=remedy)
     return None
 
 

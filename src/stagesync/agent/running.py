@@ -207,8 +207,9 @@ def guarded(
 
 def _let_pass(agent: Agent, result: RunResult, override: Override, passed: tuple[guard.Refusal, ...]) -> None:
     """Notes in the ledger who lets a plan pass, why, and what spoke against it."""
-    text = f"overridden by {override.by}: {override.reason}"
-    facts = {**asdict(override), "refusals": [refusal.message for refusal in passed]}
+    limits = ", ".join(refusal.limit for refusal in passed)
+    text = f"{limits} overridden by {override.by}: {override.reason}"
+    facts = {**asdict(override), "refusals": [refusal.says for refusal in passed]}
     agent.ledger.note(text, at=agent.clock(), kind=EntryKind.GUARD_OVERRIDDEN, facts=facts, run=result.run)
     result.overridden += passed
 
@@ -238,8 +239,8 @@ def _refusals(agent: Agent, result: RunResult, scopes: Sequence[Scope]) -> tuple
     why = brake.paused(agent)
     if why is None or not result.plan.changes:
         return refusals
-    message = f"{why}. Nothing was written. `stagesync resume` lets agents write again"
-    return (guard.Refusal(limit="pause", wanted=1, allowed=0, message=message, final=True), *refusals)
+    remedy = "Nothing was written. `stagesync resume` lets agents write again"
+    return (guard.Refusal(limit="pause", wanted=1, allowed=0, says=why, remedy=remedy, final=True), *refusals)
 
 
 def _ending(error: StageSyncError) -> str:

@@ -145,7 +145,7 @@ def _table(document: PlanDocument, groups: Sequence[plan_views.Group], limit: in
             show.change(change, approved=change.key in document.approved, text=text)
         left -= len(group.changes)
     show.left_out(chosen - (limit or chosen), "change")
-    show.not_planned(plan_of(document))
+    show.not_planned(plan_of(document), limit)
 
 
 def _say(text: str) -> None:

@@ -100,11 +100,12 @@ def end(result: RunResult, config: Path) -> int:
     """Say what failed and what was refused, and give the exit code; ``config`` are the settings that were used."""
     show.errors(result.errors, config)
     for refusal in result.refusals:
-        show.err.print(f"stagesync: refused: {hints.completed(refusal.message, config)}", markup=False)
+        said = hints.completed(refusal.message, config)
+        show.err.print(f"stagesync: refused: {said}", markup=False, soft_wrap=True)
     for remark in result.remarks:
         show.err.print(f"stagesync: note: {remark}", markup=False, soft_wrap=True)
     for refusal in result.overridden:
-        show.err.print(f"stagesync: overridden, and on record: {refusal.message}", markup=False)
+        show.err.print(f"stagesync: overridden, and on record: {refusal.says}.", markup=False, soft_wrap=True)
     return result.exit_code
 
 

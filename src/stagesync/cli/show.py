@@ -25,6 +25,7 @@ from stagesync.errors import StageSyncError
 from stagesync.model.changes import Change, ChangeKind, Outcome, Plan, Result
 from stagesync.model.counting import counted
 from stagesync.model.findings import Finding, Kind, Severity
+from stagesync.report import plan_views
 
 out = Console(highlight=False, soft_wrap=False)
 err = Console(stderr=True, highlight=False)
@@ -286,6 +287,7 @@ def _value(table: Table, name: str, value: Value, rate: float | None = None) -> 
 
 OWNERS_SHOWN = 5
 SHOWN_WAIVERS = 10
+SHOWN_REASONS = 20
 
 
 STYLES = {Severity.LOW: "blue", Severity.MEDIUM: "yellow", Severity.HIGH: "red"}
@@ -304,15 +306,19 @@ def plan(plan_: Plan, limit: int) -> None:
     for one in shown:
         change(one)
     left_out(len(plan_.changes) - len(shown), "change")
-    not_planned(plan_)
+    not_planned(plan_, limit)
 
 
-def not_planned(plan_: Plan) -> None:
-    """What rules ask for and was left out of the plan, with the reasons."""
-    if plan_.left_out:
-        out.print(f"\nNot planned, though a rule asks for it ({len(plan_.left_out):,}):")
-        for (name, reason), count in Counter((entry.rule, entry.reason) for entry in plan_.left_out).items():
-            out.print(f"  {count:,} {name}: {reason}", markup=False, soft_wrap=True)
+def not_planned(plan_: Plan, limit: int) -> None:
+    """What rules ask for and was left out of the plan, with the reasons, those of most records first."""
+    if not plan_.left_out:
+        return
+    reasons = plan_views.left_out(plan_.left_out)
+    shown = reasons[:SHOWN_REASONS] if limit else reasons
+    out.print(f"\n{plan_views.NOT_PLANNED} ({len(plan_.left_out):,}):")
+    for line in shown:
+        out.print(f"  {line}", markup=False, soft_wrap=True)
+    left_out(len(reasons) - len(shown), "reason")
 
 
 def change(change: Change, *, approved: bool | None = None, text: str = "") -> None:

@@ -82,7 +82,7 @@ class Protected:
 
 @dataclass(frozen=True, kw_only=True)
 class Refusal:
-    """One limit that a plan breaks: what, how many, which limit, and how to proceed.
+    """One limit that a plan breaks: ``says`` what, how many and which limit, and ``remedy`` how to proceed.
 
     ``final`` is one that no override lets pass.
     """
@@ -90,8 +90,14 @@ class Refusal:
     limit: str
     wanted: float
     allowed: float
-    message: str
+    says: str
+    remedy: str
     final: bool = False
+
+    @property
+    def message(self) -> str:
+        """All that a person must know whose plan is refused."""
+        return f"{self.says}. {self.remedy}"
 
 
 @dataclass
@@ -188,15 +194,12 @@ def _broken(tally: _Tally, bound: Bound, judged: Mapping[Place, int], name: str,
 
 def _refusal(limit: str, wanted: float, allowed: float, what: str) -> Refusal:
     form = "{:.1%}" if limit.endswith(".share") else "{:,.0f}"
-    message = f"{form.format(wanted)} {what}; the limit {limit} is {form.format(allowed)}. {HOW_TO_PROCEED}"
-    return Refusal(limit=limit, wanted=wanted, allowed=allowed, message=message)
+    says = f"{form.format(wanted)} {what}; the limit {limit} is {form.format(allowed)}"
+    return Refusal(limit=limit, wanted=wanted, allowed=allowed, says=says, remedy=HOW_TO_PROCEED)
 
 
 def _frozen(freezes: Sequence[Freeze], now: datetime) -> Iterable[Refusal]:
     for freeze in freezes:
         if freeze.holds(now):
-            message = (
-                f"{freeze.words(now)}. Nothing was written. Wait for the end; once and on record, --override REASON "
-                "lets it pass."
-            )
-            yield Refusal(limit=freeze.limit, wanted=1, allowed=0, message=message)
+            remedy = "Nothing was written. Wait for the end; once and on record, --override REASON lets it pass."
+            yield Refusal(limit=freeze.limit, wanted=1, allowed=0, says=freeze.words(now), remedy=remedy)

@@ -7,10 +7,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from html import escape
 
-from stagesync.model.changes import Change, ChangeKind
+from stagesync.model.changes import Change, ChangeKind, LeftOut
 from stagesync.model.counting import counted
 from stagesync.planning import selection
-from stagesync.report.plans import PlanDocument, plan_of
+from stagesync.report.plans import LeftOutRow, PlanDocument, plan_of
 from stagesync.report.writing import cell, lines_of_csv
 
 COLUMNS = (
@@ -122,7 +122,7 @@ def plan_markdown(document: PlanDocument, groups: Sequence[Group]) -> Iterator[s
         yield "\n"
     if document.left_out:
         yield f"### {NOT_PLANNED} ({len(document.left_out):,})\n\n"
-        yield from (f"- {cell(line)}\n" for line in left_out(document))
+        yield from (f"- {cell(line)}\n" for line in left_out(document.left_out))
 
 
 def _cells(document: PlanDocument, change: Change) -> tuple[str, ...]:
@@ -142,10 +142,10 @@ def _cells(document: PlanDocument, change: Change) -> tuple[str, ...]:
 NOT_PLANNED = "Not planned, though a rule asks for it"
 
 
-def left_out(document: PlanDocument) -> list[str]:
-    """What rules ask for and was left out of the plan, with the reasons: a line for each rule and reason."""
-    found = Counter((entry.rule, entry.reason) for entry in document.left_out)
-    return [f"{count:,} {rule}: {reason}" for (rule, reason), count in found.items()]
+def left_out(entries: Sequence[LeftOut | LeftOutRow]) -> list[str]:
+    """What rules ask for and was left out of a plan: a line for each rule and reason, those of most records first."""
+    found = Counter((entry.rule, entry.reason) for entry in entries)
+    return [f"{count:,} {rule}: {reason}" for (rule, reason), count in found.most_common()]
 
 
 def heading(document: PlanDocument) -> list[str]:
@@ -198,7 +198,7 @@ def plan_html(document: PlanDocument, groups: Sequence[Group]) -> Iterator[str]:
         yield "</table>\n"
     if document.left_out:
         yield f"<h2>{NOT_PLANNED} ({len(document.left_out):,})</h2>\n<ul>\n"
-        yield "".join(f"<li>{escape(line)}</li>\n" for line in left_out(document)) + "</ul>\n"
+        yield "".join(f"<li>{escape(line)}</li>\n" for line in left_out(document.left_out)) + "</ul>\n"
     yield "</html>\n"
 
 
