@@ -109,6 +109,31 @@ def test_what_is_not_in_the_language_is_refused_where_it_stands(marked: str, sai
         assert error.token == marked[marked.index("»") + 1 : marked.index("«")]
 
 
+MEANT = [
+    ("replies ≥ 1", "(write: >=)"),
+    ("replies => 1", "(write: >=)"),
+    ("won && won", "(write: and)"),
+    ("pain = ‘slow’", "(a text stands in straight quotes: 'x')"),
+    ('pain = "slow"', "(in double quotes stands a name; a text stands in single ones)"),
+    ("replies > 10,000", "with a point before its decimals"),
+    ("replies > €5", "(write the number alone)"),
+    ("replies > '5'", "(a number stands without quotes)"),
+    ("won = 1", "(write true or false, without quotes)"),
+    ("won = yes", "(write: true)"),
+    ("close_date < today", "(write: today())"),
+    ("close_date < today() + 7", "(write: today() + interval '7' day)"),
+    ("close_date < 2026-01-31", "(a day stands in quotes: '2026-01-31')"),
+    ("pain is empty", "(write: null)"),
+    ("PAIN = 'slow'", "(did you mean 'pain'?)"),
+    ("stated(р)", "(its 'р' is the cyrillic small letter er)"),
+]
+
+
+@pytest.mark.parametrize(("text", "said"), MEANT, ids=[text for text, _ in MEANT])
+def test_what_other_languages_and_word_processors_make_of_it_is_put_right(text: str, said: str) -> None:
+    assert said in refused(text).message
+
+
 # A comment in a folded YAML scalar would swallow the rest of the condition, so it is refused wherever it stands.
 @pytest.mark.parametrize(
     "text",

@@ -294,8 +294,9 @@ def _fail(document: Document, line: int, column: int, message: str) -> Never:
 
 def nearest(name: str, known: Iterator[str] | list[str] | tuple[str, ...] | set[str]) -> str:
     """`` (did you mean 'x'?)`` for the nearest known name, or an empty string."""
-    matches = get_close_matches(name, sorted(known), n=1, cutoff=0.6)
-    return f" (did you mean '{matches[0]}'?)" if matches else ""
+    lower = {one.lower(): one for one in sorted(known, reverse=True)}
+    matches = get_close_matches(name.lower(), sorted(lower), n=1, cutoff=0.6)
+    return f" (did you mean '{lower[matches[0]]}'?)" if matches else ""
 
 
 def among(name: str, known: Sequence[str]) -> str:

@@ -21,6 +21,7 @@ from typing import NamedTuple
 
 from stagesync.model.tables import ColumnType
 from stagesync.policy.document import nearest
+from stagesync.policy.expressions import meant
 from stagesync.policy.expressions.tokens import ExpressionError, Token, tokenize
 from stagesync.policy.expressions.tree import (
     And,
@@ -57,6 +58,7 @@ FUNCTIONS = ("stated", "today", "now")
 RESERVED = ("and", "or", "not", "in", "between", "like", "is")
 FOREIGN = ("select", "with", "case", "distinct", "all", "any", "symmetric", "drop", "insert", "update", "delete")
 """Words of SQL that people might write where a name belongs; evidence may have these names."""
+BLANKS = ("blank", "empty")
 SHIFT = "write a shift of time as: today() - interval '14' day (hours, days or weeks)"
 EXAMPLE = "such as: replies >= 1"
 
@@ -105,7 +107,13 @@ class _Reader:
             return last.error(f"not a condition near '{last.text}': something is missing after it")
         if not wanted and token.kind == "word" and token.word not in RESERVED and token.text not in self.vocabulary:
             return token.error(f"'{token.text}' is not allowed in a condition")
-        return token.error(f"not a condition near '{token.text}': {wanted or 'this does not belong here'}")
+        before = self.tokens[self.position - 1] if self.position else token
+        write = ""
+        if before.kind == "number" and token.text == ",":
+            write = " (write a number without separators, with a point before its decimals: 10000.5)"
+        elif before.text == "=" and token.text in ("<", ">"):
+            write = f" (write: {token.text}=)"
+        return token.error(f"not a condition near '{token.text}': {wanted or 'this does not belong here'}{write}")
 
     def deeper(self, token: Token, read: Callable[[], _Part]) -> _Part:
         self.depth += 1
@@ -167,6 +175,8 @@ class _Reader:
         negated = self.take("not")
         if self.next.kind != "end" and self.next.word != "null":
             asked = "; what is unknown is never asked for" if self.next.word == "unknown" else " (write: field = true)"
+            if self.next.word in BLANKS:
+                asked = " (write: null)"
             raise self.next.error(f"after 'is' only null or not null may stand{asked}")
         if self.take("null") is None:
             raise self.unexpected()
@@ -312,7 +322,8 @@ class _Reader:
         if known is None and token.word in FOREIGN:
             raise token.error(f"'{token.text}' is not allowed in a condition")
         if known is None:
-            raise token.error(f"unknown {self.what} '{name}'{nearest(name, list(self.vocabulary))}")
+            hint = nearest(name, list(self.vocabulary)) or meant.by_name(name, quoted=token.kind == "quoted")
+            raise token.error(f"unknown {self.what} '{name}'{hint}")
         return Name(name, known)
 
     def as_condition(self, part: _Part) -> Expression:
@@ -345,7 +356,8 @@ def _as_value(part: _Part) -> Value:
 def _as_number(part: _Part) -> Value:
     value = _as_value(part)
     if value.type not in NUMERIC:
-        raise part.token.error(f"cannot calculate with {_describe(value)}")
+        shift = " (write: today() + interval '7' day)" if value.type in meant.MOMENTS else ""
+        raise part.token.error(f"cannot calculate with {_describe(value)}{shift}")
     return value
 
 
@@ -390,16 +402,13 @@ def _fitted(left: Value, right: Value, at: Token) -> tuple[Value, Value]:
     """Both sides with types that can be compared; a date in quotes becomes a date. ``at`` is where they clash."""
     if left.type in NUMERIC and right.type in NUMERIC:
         return left, right
-    moments = (ColumnType.DATE, ColumnType.DATETIME)
-    if left.type in moments and isinstance(right, Constant) and isinstance(right.value, str):
+    if left.type in meant.MOMENTS and isinstance(right, Constant) and isinstance(right.value, str):
         return left, _as_moment(at, right.value, left.type)
-    if right.type in moments and isinstance(left, Constant) and isinstance(left.value, str):
+    if right.type in meant.MOMENTS and isinstance(left, Constant) and isinstance(left.value, str):
         return _as_moment(at, left.value, right.type), right
     if left.type is not right.type:
-        remedy = ""
-        if left.type in moments and right.type in moments:
-            remedy = " (today() is a date, now() a datetime)"
-        raise at.error(f"cannot compare {_describe(left)} with {_describe(right)}{remedy}")
+        clash = f"cannot compare {_describe(left)} with {_describe(right)}"
+        raise at.error(clash + meant.by_types(left.type, right.type))
     return left, right
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
+from stagesync.policy.expressions.meant import by_sign
+
 LONGEST = 4_000
 # What is in no expression is taken as one, so that an error shows || or :: as it is written.
 TOKENS = re.compile(
@@ -70,6 +72,6 @@ def tokenize(text: str) -> list[Token]:
         if token.kind in REFUSED:
             raise token.error(REFUSED[token.kind])
         if token.kind == "stray":
-            raise token.error(f"not a condition near '{token.text}': this does not belong here")
+            raise token.error(f"not a condition near '{token.text}': this does not belong here{by_sign(token.text)}")
         tokens.append(token)
     return [*tokens, Token("end", "", len(text))]
