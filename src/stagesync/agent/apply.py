@@ -67,7 +67,7 @@ def apply(
                 applying.batch(connected, _method(connected.writer, kind), batch, outcomes)
             except ConnectionFailed as error:
                 errors[name] = error
-                log.error("connection_failed", connection=name, kind=type(error).__name__)
+                log.error("connection_failed", connection=name, kind=type(error).__name__, reason=str(error))
             agent.progress(name, str(kind), len(outcomes))
 
 
