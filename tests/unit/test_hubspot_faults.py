@@ -100,6 +100,12 @@ def test_bad_tokens(status: int) -> None:
     assert isinstance(of(status, b"error code: 1000"), CredentialsRefused)
 
 
+def test_a_403_without_a_word_is_about_no_scope() -> None:
+    error = of(403, b"<html>Forbidden</html>")
+    assert type(error) is CredentialsRefused
+    assert "firewalls" in str(error)
+
+
 def test_a_missing_scope_is_named() -> None:
     details = [{"message": "…", "context": {"requiredGranularScopes": ["crm.objects.deals.read"]}}]
     error = of(403, {"category": "MISSING_SCOPES", "errors": details})

@@ -15,11 +15,14 @@ from stagesync.connectors.hubspot.answers import (
     OwnerPage,
     Pipelines,
     Properties,
+    Rejection,
     Undecodable,
     asked_row,
     decode,
 )
 from stagesync.connectors.hubspot.connection import HubSpotConnection
+from stagesync.connectors.hubspot.definitions import Definitions
+from stagesync.connectors.hubspot.faults import Refusal
 from stagesync.connectors.hubspot.frames import history_frame
 from stagesync.connectors.hubspot.records import read_associations, read_records, search_ids
 from stagesync.connectors.hubspot.stages import pipeline_stages
@@ -207,3 +210,15 @@ def test_past_values_may_have_numbers_for_times_and_sources() -> None:
 def test_what_an_error_names_may_be_a_list_or_not(context: dict[str, Any]) -> None:
     answer = decode(text({"results": [], "errors": [{"message": "no", "context": context}]}), BatchAnswer)
     assert "2" in answer.errors[0].named()
+
+
+def test_the_page_of_something_on_the_way_is_no_proof_that_there_is_no_such_object() -> None:
+    said = Rejection()
+
+    def answer(_request: Request) -> Any:
+        raise Refusal(404, said)
+
+    with pytest.raises(ConnectionFailed, match="something answered for leads in HubSpot's place"):
+        Definitions(over(answer)[0]).known("leads")
+    said = Rejection(message="Unable to infer object type")
+    assert "this portal has no leads" in str(Definitions(over(answer)[0]).known("leads"))

@@ -111,6 +111,18 @@ def test_each_object_is_described_as_itself(wire: responses.RequestsMock) -> Non
     assert {name: one and one.name for name, one in found.items()} == {"Lead": "Lead", "Opportunity": "Opportunity"}
 
 
+def test_the_page_of_something_on_the_way_is_no_proof_that_there_is_no_such_object(
+    wire: responses.RequestsMock,
+) -> None:
+    absent = [{"errorCode": "NOT_FOUND", "message": "The requested resource does not exist"}]
+    wire.add(responses.GET, f"{DATA}/sobjects/Lead/describe", status=404, json=absent)
+    wire.add(responses.GET, f"{DATA}/sobjects/Account/describe", status=404, body="<html>")
+    schema = Schema(session())
+    assert schema.describe("Lead") is None
+    with pytest.raises(ConnectionFailed, match="answered 404"):
+        schema.describe("Account")
+
+
 def test_null_says_no_more_than_absence(wire: responses.RequestsMock) -> None:
     lead = {"name": "Lead", "keyPrefix": None, "fields": [{"name": "Id", "label": None, "picklistValues": None}]}
     (field,) = shaped(json.dumps(lead).encode(), SObject).fields

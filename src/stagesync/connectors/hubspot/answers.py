@@ -98,6 +98,11 @@ class Rejection(_Answer):
     errors: list[Detail] | None = None
 
     @property
+    def wordless(self) -> bool:
+        """Whether nothing is said, as in the page of something on the way."""
+        return not self.message and not self.category and not self.errors
+
+    @property
     def of_absence(self) -> bool:
         """Whether it says that something is not there, as far as it says what it is."""
         category = self.category or ABSENT[0]

@@ -11,6 +11,7 @@ from stagesync.connectors.hubspot.faults import Refusal, ScopeMissing
 from stagesync.connectors.hubspot.frames import ID
 from stagesync.connectors.hubspot.records import read_properties
 from stagesync.connectors.hubspot.transport import ReadTransport, Request
+from stagesync.errors import ConnectionFailed
 from stagesync.model.tables import Missing, Table
 
 Known = dict[str, PropertyAnswer]
@@ -35,7 +36,7 @@ class Definitions:
             except ScopeMissing as error:
                 self._definitions[object_name] = error.reason
             except Refusal as refusal:
-                self._definitions[object_name] = _no_object(object_name, refusal)
+                self._definitions[object_name] = self._no_object(object_name, refusal)
         return self._definitions[object_name]
 
     def properties(self, object_name: str) -> Known:
@@ -93,8 +94,17 @@ class Definitions:
         except ScopeMissing as error:
             return error.reason
         except Refusal as refusal:
-            return _no_object(object_name, refusal)
+            return self._no_object(object_name, refusal)
         return None
+
+    def _no_object(self, object_name: str, refusal: Refusal) -> str:
+        """Why there is no such object. A page of something on the way is no proof of it."""
+        if refusal.rejection.wordless:
+            raise ConnectionFailed(
+                f"{self._transport.place}: something answered for {object_name} in HubSpot's place: {refusal}; try "
+                f"again, and look at proxies on the way"
+            ) from refusal
+        return f"this portal has no {object_name} that can be read: {refusal}"
 
 
 def object_of(table: Table) -> str:
@@ -109,7 +119,3 @@ def asked(table: Table) -> list[str]:
 
 def _absent(name: str, table: Table) -> str:
     return f"this portal has no property {name} on {object_of(table)}"
-
-
-def _no_object(object_name: str, refusal: Refusal) -> str:
-    return f"this portal has no {object_name} that can be read: {refusal}"

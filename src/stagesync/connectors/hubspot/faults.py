@@ -153,7 +153,7 @@ def _policy(rejection: Rejection) -> str:
 
 
 def _unauthorised(place: str, status: int, rejection: Rejection) -> CredentialsRefused:
-    if status == 403:
+    if status == 403 and not rejection.wordless:
         scopes = ", ".join(rejection.scopes())
         reason = f"the access token lacks the scope {scopes}" if scopes else f"not allowed: {rejection.words()}"
         return ScopeMissing(
@@ -161,6 +161,11 @@ def _unauthorised(place: str, status: int, rejection: Rejection) -> CredentialsR
         )
     if rejection.category == "EXPIRED_AUTHENTICATION":
         return TokenExpired(f"{place}: the access token has expired; put a new one in its place")
+    if status == 403:
+        return CredentialsRefused(
+            f"{place}: something turned the call away without a word of HubSpot's (HTTP 403); look at proxies and "
+            "firewalls on the way"
+        )
     # Without a category it may have expired as well: an app asks for another one once.
     kind = TokenExpired if status == 401 and rejection.category is None else CredentialsRefused
     return kind(

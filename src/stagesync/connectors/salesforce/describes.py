@@ -52,7 +52,9 @@ def described(session: OrgSession, name: str) -> SObject | None:
     try:
         sobject = session.call(call, partial(shaped, shape=SObject))
     except Refusal as error:
-        if error.status != NOT_THERE and error.error.code not in NOT_SHOWN:
+        # The page of something on the way has no code, and is no proof that there is no such object.
+        said = error.error.code
+        if said not in NOT_SHOWN and not (said and error.status == NOT_THERE):
             raise
         sobject = None
     moment = session.server_time or LONG_AGO
