@@ -30,6 +30,7 @@ PART = 5_000
 """How many findings are made into objects at a time."""
 NO_TEXT, NO_NUMBER = pl.Series([None], dtype=pl.String), pl.Series([None], dtype=pl.Float64)
 NO_MOMENT, NO_TRUTH = pl.Series([None], dtype=pl.Datetime("us", "UTC")), pl.Series([None], dtype=pl.Boolean)
+TRUTH = pl.Series([True])
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -45,6 +46,7 @@ class Auditor:
     frame: Frame
     _compiled: dict[object, Conditions] = field(default_factory=dict, init=False, repr=False)
     _ladders: dict[str, Definition] = field(default_factory=dict, init=False, repr=False)
+    _places: dict[str, scope.Places] = field(default_factory=dict, init=False, repr=False)
 
     def judge(
         self,
@@ -75,6 +77,12 @@ class Auditor:
         if ladder not in self._ladders:
             self._ladders[ladder] = self.definition.on(ladder)
         return self._ladders[ladder]
+
+    def places(self, mapped: MappedObject) -> scope.Places:
+        """What :func:`scope.known_places` says of an object."""
+        if mapped.name not in self._places:
+            self._places[mapped.name] = scope.known_places(self.definition, mapped)
+        return self._places[mapped.name]
 
     @cached_property
     def about(self) -> Frame:
@@ -128,7 +136,7 @@ class _Source:
 
 def _judge_object(source: _Source, mapped: MappedObject) -> Iterator[Judgement]:
     rows, unread = _readable(mapped, source.tables)
-    judged = scope.select(source.auditor.definition, mapped, rows)
+    judged = scope.select(source.auditor.definition, mapped, source.auditor.places(mapped), rows)
     for part in scope.by_ladder(source.auditor.definition, mapped, judged):
         yield _judge_ladder(source, mapped, part, unread)
 
@@ -225,7 +233,7 @@ def _height(mapped: MappedObject, tables: Tables) -> int:
 def _earned(definition: Definition, truths_: Sequence[pl.Series], records: int) -> Positions:
     """The last position, counting up from the first, whose criteria and those of all before it hold; else -1."""
     position = np.full(records, -1, dtype=np.int16)
-    still = pl.Series([True]).new_from_index(0, records)
+    still = TRUTH.new_from_index(0, records)
     first = 0
     for rung in definition.rungs:
         last = first + len(rung.requires)
@@ -238,12 +246,11 @@ def _earned(definition: Definition, truths_: Sequence[pl.Series], records: int) 
 def _records(
     mapped: MappedObject, judged: pl.DataFrame, past: pl.DataFrame, owners: Sequence[Owner], frame: Frame
 ) -> pl.DataFrame:
-    columns = {column.name: column for column in judged.iter_columns()}
-    key = columns[mapped.table.key]
+    columns = {*judged.columns}
+    key = judged[mapped.table.key]
 
     def column(name: str | None, called: str, blank: pl.Series = NO_TEXT) -> pl.Series:
-        found = columns.get(name) if name is not None else None
-        return (blank.new_from_index(0, judged.height) if found is None else found).alias(called)
+        return (judged[name] if name in columns else blank.new_from_index(0, judged.height)).alias(called)
 
     records = pl.DataFrame(
         [
@@ -252,8 +259,8 @@ def _records(
             column(mapped.owner, "owner"),
             column(mapped.stage_field, "native"),
             column(mapped.group_field, "pipeline"),
-            columns[scope.PLACE].alias("place"),
-            columns[scope.POSITION].alias("position"),
+            judged[scope.PLACE].alias("place"),
+            judged[scope.POSITION].alias("position"),
             column(mapped.amount, "amount", NO_NUMBER),
             column(mapped.currency, "currency"),
             column(mapped.waiver_request, "waiver_request"),

@@ -70,7 +70,7 @@ class Standing:
     frame: Frame
     low: Positions
     high: Positions
-    found: pl.DataFrame
+    found: Mapping[str, pl.Series]
     owners_read: bool
     owners_known: bool
     population: Population
@@ -187,7 +187,7 @@ def _contradictions(standing: Standing) -> Iterator[pl.DataFrame]:
 def _placeholders(standing: Standing) -> Iterator[pl.DataFrame]:
     for item in standing.definition.stated:
         rule = f"{Kind.PLACEHOLDER}.{item}"
-        if rule in standing.found.columns:
+        if rule in standing.found:
             said = _says_nothing(item, standing.frame.pasted_in(item))
             mask = standing.working & standing.found[rule].to_numpy()
             about = {"value": standing.evidence.rows[item]}

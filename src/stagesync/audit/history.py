@@ -32,6 +32,7 @@ STEPS: Mapping[str, type[pl.DataType] | pl.DataType] = {
 }
 
 
+NO_STEPS = pl.DataFrame(schema=dict(STEPS))
 UNTOLD = (
     pl.Series("since", [None], dtype=pl.Datetime("us", "UTC")),
     pl.Series("since_source", [None], dtype=pl.String),
@@ -52,7 +53,7 @@ def steps(
     """
     past = past_stages(mapped, tables.rows, frame)
     if past is None or not past.height:
-        return pl.DataFrame(schema=dict(STEPS))
+        return NO_STEPS
     present = records.select(
         pl.col(mapped.table.key).alias("record"),
         pl.col(mapped.stage_field).alias("present"),

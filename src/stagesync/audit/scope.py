@@ -14,8 +14,10 @@ from stagesync.model.tables import UNREADABLE
 from stagesync.policy.definitions import Definition
 from stagesync.policy.mappings import EVERY_OTHER, MappedObject
 
+Places = tuple[pl.Series, pl.Series]
 FEW = 50
 """Up to this many values are looked up faster one after the other than as a column."""
+NOBODY = pl.DataFrame(schema={"record": pl.String, "reason": pl.String})
 PLACE, POSITION = ":place", ":position"
 """Columns beside those of the CRM, so that they have names which none of these has."""
 PARKED = -1
@@ -38,16 +40,17 @@ class Judged:
     aside: pl.DataFrame
 
 
-def select(definition: Definition, mapped: MappedObject, rows: pl.DataFrame) -> Judged:
-    """Split the rows of an object's table into records to judge and counted reasons."""
-    places = _places(definition, mapped, rows)
+def select(definition: Definition, mapped: MappedObject, known: Places, rows: pl.DataFrame) -> Judged:
+    """Split the rows of an object's table into records to judge and counted reasons. ``known`` is what
+    :func:`known_places` says."""
+    place, position = _places(mapped, known, rows)
     reasons = {
         "broken": _broken(rows[mapped.table.key]),
         "left_out": _left_out(mapped, rows),
-        "unmapped": _unmapped(mapped, rows) if places[PLACE].null_count() else None,
+        "unmapped": _unmapped(mapped, rows) if place.null_count() else None,
     }
-    records = rows.hstack(places)
-    aside = pl.DataFrame(schema={"record": pl.String, "reason": pl.String})
+    records = rows.hstack([place, position])
+    aside = NOBODY
     asked = {name: reason for name, reason in reasons.items() if reason is not None}
     counts = {name: Counter[str]() for name in reasons}
     if asked:
@@ -169,8 +172,18 @@ def _native(mapped: MappedObject) -> pl.Expr:
     return pl.format("{} / {}", group, stage)
 
 
-def _places(definition: Definition, mapped: MappedObject, rows: pl.DataFrame) -> pl.DataFrame:
-    """PLACE (rung or parking place) and POSITION of each row; null where the mapping does not know it.
+def known_places(definition: Definition, mapped: MappedObject) -> Places:
+    """PLACE (rung or parking place) and POSITION of each entry of ``mapped.stages``, and a null at the end."""
+    places = list(mapped.stages.values())
+    positions = dict.fromkeys(places, PARKED) | {rung.name: rung.position for rung in definition.rungs}
+    return (
+        pl.Series(PLACE, [*places, None], dtype=pl.String),
+        pl.Series(POSITION, [*(positions[place] for place in places), None], dtype=pl.Int16),
+    )
+
+
+def _places(mapped: MappedObject, known: Places, rows: pl.DataFrame) -> Places:
+    """PLACE and POSITION of each row; null where the mapping does not know it.
 
     ``""`` maps a blank stage. Texts become numbers once; then a place is looked up in a table of pipelines and stages.
     """
@@ -178,14 +191,8 @@ def _places(definition: Definition, mapped: MappedObject, rows: pl.DataFrame) ->
     if (flag := mapped.stage_field + UNREADABLE) in rows.columns:
         stages = stages.set(_filled(rows[flag], False), None)
     index = pl.Series(stage_numbers(mapped, stages, rows[mapped.group_field] if mapped.group_field else None))
-    places = list(mapped.stages.values())
-    positions = dict.fromkeys(places, PARKED) | {rung.name: rung.position for rung in definition.rungs}
-    return pl.DataFrame(
-        [
-            pl.Series(PLACE, [*places, None], dtype=pl.String)[index],
-            pl.Series(POSITION, [*(positions[place] for place in places), None], dtype=pl.Int16)[index],
-        ]
-    )
+    place, position = known
+    return place[index], position[index]
 
 
 def stage_numbers(mapped: MappedObject, stages: pl.Series, groups: pl.Series | None) -> npt.NDArray[np.uint32]:

@@ -24,7 +24,8 @@ SMALL = 20_000
 class Verdicts:
     """The three values of each criterion for each record; the columns are Boolean without nulls.
 
-    ``possible`` holds the very column of ``met`` where nothing that the criterion asks for is unknown.
+    ``possible`` holds the very column of ``met`` where nothing that the criterion asks for is unknown, and may hold it
+    where the two are equal.
     """
 
     met: Sequence[pl.Series]
@@ -57,17 +58,18 @@ class Conditions:
     asked: Mapping[str, Condition]
     frame: Frame
 
-    def truths(self, rows: pl.DataFrame) -> pl.DataFrame:
-        """Evaluate all conditions over all rows; a Boolean column without nulls each."""
-        if rows.height > FEW:
-            return truths(rows, self._masks)
+    def truths(self, rows: pl.DataFrame) -> Mapping[str, pl.Series]:
+        """Evaluate all conditions over all rows; a Boolean column without nulls each. Those of equal values may be one
+        and the same."""
+        if not 0 < rows.height <= FEW:
+            return _by_name(truths(rows, self._masks))
         try:
             records = rows.to_dicts()
         except (ValueError, OverflowError):  # a date in a year that Python does not have
-            return truths(rows, self._masks)
-        holds = self._predicates
-        found = [[predicate(record) for predicate in holds] for record in records]
-        return pl.DataFrame(found, schema=dict.fromkeys(self.asked, pl.Boolean), orient="row")
+            return _by_name(truths(rows, self._masks))
+        found = [tuple([predicate(record) for record in records]) for predicate in self._predicates]
+        columns = {values: pl.Series(values=values, dtype=pl.Boolean) for values in set(found)}
+        return {name: columns[values] for name, values in zip(self.asked, found, strict=True)}
 
     @cached_property
     def _masks(self) -> Mapping[str, pl.Expr]:
@@ -100,9 +102,12 @@ def conditions_of(number: int, criterion: Expression, frame: Frame) -> dict[str,
     return sure
 
 
-def verdicts(found: pl.DataFrame, criteria: int) -> Verdicts:
+def verdicts(found: Mapping[str, pl.Series], criteria: int) -> Verdicts:
     """The verdicts on the first criteria out of the truths of their conditions."""
-    columns = {column.name: column for column in found.iter_columns()}
-    sure = [columns[f"met {number}"] for number in range(criteria)]
-    maybe = [columns.get(f"possible {number}", column) for number, column in enumerate(sure)]
+    sure = [found[f"met {number}"] for number in range(criteria)]
+    maybe = [found.get(f"possible {number}", column) for number, column in enumerate(sure)]
     return Verdicts(met=sure, possible=maybe)
+
+
+def _by_name(found: pl.DataFrame) -> Mapping[str, pl.Series]:
+    return {column.name: column for column in found.iter_columns()}

@@ -15,6 +15,8 @@ from stagesync.audit.words import Population
 from stagesync.model.waivers import Waiver
 from stagesync.policy.definitions import Definition, ScopedWaiver
 
+NO_WAIVER = pl.Series("waiver", [], dtype=pl.UInt32)
+
 NOBODY = pl.DataFrame(schema={"waiver": pl.UInt32, "row": pl.UInt32})
 
 
@@ -79,7 +81,7 @@ def split(findings: pl.DataFrame, waivers: Sequence[Waiver], meant: pl.DataFrame
     ``meant`` is what ``let_off`` says.
     """
     if not meant.height:
-        return findings, findings.clear().hstack([pl.Series("waiver", [], dtype=pl.UInt32)])
+        return findings, findings.clear().hstack([NO_WAIVER])
     rules = pl.DataFrame(
         {"waiver": pl.arange(len(waivers), dtype=pl.UInt32, eager=True), "waives": [w.rule for w in waivers]}
     )
