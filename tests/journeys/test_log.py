@@ -100,6 +100,14 @@ def test_the_command_takes_days(agent: Deployment) -> None:
     assert "4 entries are in all.parquet" in done.out, done.said
 
 
+def test_a_list_says_what_it_left_out_and_shows_it_when_asked(agent: Deployment) -> None:
+    done = agent.run("log", "list", "--limit", "1")
+    assert (len(done.out.splitlines()), "1 more run is not shown; --limit 0 shows all" in done.err) == (2, True)
+    for words, rows in ((("log", "list"), 2), (("log",), 2), (("log", "list", "--kind", "outcome"), 4)):
+        done = agent.run(*words, "--limit", "0")
+        assert (len(done.out.splitlines()), done.err) == (rows + 1, ""), done.said
+
+
 def test_a_run_says_what_it_was_made_with(still: Sandbox, deploy: Deploy) -> None:
     agent = deploy(still, "repository")
     definition = agent.copy_of("definitions/recommended.yaml")

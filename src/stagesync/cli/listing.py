@@ -44,7 +44,7 @@ def write(
                 show.out.print(Text(f"  {line(row)}"), soft_wrap=True)
     if left > 0:
         show.err.print(
-            f"{counted(left, f'more {one} is', f'more {many} are')} not shown; --limit shows more.", markup=False
+            f"{counted(left, f'more {one} is', f'more {many} are')} not shown; --limit 0 shows all.", markup=False
         )
 
 

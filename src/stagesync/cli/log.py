@@ -29,7 +29,7 @@ def _ledger(config: Path) -> Iterator[Ledger]:
 def list_runs(config: Path, *, limit: int, output: Format) -> int:
     """The newest runs."""
     with _ledger(config) as ledger:
-        runs = ledger.runs(limit=limit)
+        runs = ledger.runs(limit=limit or None)
         total = ledger.count(kind=EntryKind.RUN_STARTED)
     rows = [_run(run) for run in runs]
     columns = ("run", "command", "started", "result", "findings", "planned", "outcomes")
@@ -105,7 +105,7 @@ def list_entries(config: Path, where: Where, *, output: Format, limit: int) -> i
     """The newest entries for which all that is asked holds."""
     _check_kind(where.get("kind"))
     with _ledger(config) as ledger:
-        entries, total = ledger.page(limit=limit, **where)
+        entries, total = ledger.page(limit=limit or None, **where)
     rows = [{**_entry(entry), "record": entry.record or ""} for entry in entries]
     columns = ("seq", "at", "run", "kind", "record", "rule", "says")
     line = _kind_line if where.get("kind") else _any_line

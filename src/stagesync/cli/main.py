@@ -546,7 +546,7 @@ def daemon(
 def log(
     context: typer.Context,
     config: Config = DEFAULT_CONFIG,
-    limit: Annotated[int, typer.Option(min=1, help="How many runs to show.")] = 20,
+    limit: Limit = 20,
     output: FormatOption = Format.TABLE,
 ) -> None:
     """What StageSync saw, intended and did; without a sub-command, the runs."""
@@ -573,7 +573,7 @@ def _where(since: str | None, until: str | None, **where: str | None) -> Any:
 @log_app.command("list")
 def log_list(  # noqa: PLR0917  (typer passes options by name)
     config: Config = DEFAULT_CONFIG,
-    limit: Annotated[int, typer.Option(min=1, help="How many runs or entries to show.")] = 20,
+    limit: Limit = 20,
     output: FormatOption = Format.TABLE,
     kind: Annotated[str | None, typer.Option(help="Entries of this kind instead, such as waiver.granted.")] = None,
     record: Filter = None,

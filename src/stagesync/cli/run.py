@@ -31,7 +31,10 @@ from stagesync.wiring import opened
 def plan(config: Path, *, full: bool, out: Path | None, output: Format, limit: int) -> int:
     """Everything but the writing; the plan may be kept as a file."""
     if output not in (Format.TABLE, Format.JSON):
-        raise UsageError(f"a plan is shown as table or json, not as {output}")
+        raise UsageError(
+            f"a plan is shown as table or json; for {output} keep it with --out FILE, then `stagesync show FILE "
+            f"--format {output}`"
+        )
     settings = load_settings(config)
     with (
         stopping() as stop,

@@ -250,8 +250,8 @@ class Ledger:
         """The changes that were applied since then, or may have been, newest first."""
         return reading.written_since(self._database, codec.time_text(moment))
 
-    def runs(self, *, limit: int = 20) -> list[RunRecord]:
-        """The newest runs, newest first."""
+    def runs(self, *, limit: int | None = 20) -> list[RunRecord]:
+        """The newest runs, newest first; None gives all."""
         return reading.list_runs(self._database, limit)
 
     def run(self, name: str) -> RunRecord:

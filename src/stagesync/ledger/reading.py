@@ -31,8 +31,8 @@ def in_batches(items: Iterable[T], size: int) -> Iterator[list[T]]:
         yield batch
 
 
-def list_runs(database: Database, limit: int) -> list[RunRecord]:
-    """The newest runs, newest first."""
+def list_runs(database: Database, limit: int | None) -> list[RunRecord]:
+    """The newest runs, newest first; None gives all."""
     started = select(entries).where(entries.c.kind == EntryKind.RUN_STARTED)
     with database.reading() as connection:
         rows = connection.execute(started.order_by(entries.c.seq.desc()).limit(limit)).all()
