@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -16,6 +17,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from tests.sandbox.conftest import Serve
 
 PAGE = b"<html><head><title>Sign in to the guest network</title></head><body>\xe9t\xe9</body></html>"
+KEPT = frozenset({b"content-type", b"date", b"sforce-locator"})
+MAPS = frozenset({"properties", "propertiesWithHistory", "metadata", "context"})
+"""Fields whose own fields are data."""
 
 
 class Spoiled(StrEnum):
@@ -54,6 +58,8 @@ class Wire:
     the path of each call, before the CRM hears of it."""
 
     fates: Iterator[Fate] = field(default_factory=lambda: repeat(None))
+    odd: bool = False
+    """Whether answers say the same in another spelling, as another server might."""
     before: Callable[[str], None] = lambda _path: None
     calls: int = 0
 
@@ -78,7 +84,7 @@ class Wire:
             self.calls += 1
             self.before(scope["path"])
             fate = next(self.fates)
-            if fate is None:
+            if fate is None and not self.odd:
                 await crm(scope, receive, send)
                 return
             came: list[Message] = []
@@ -87,7 +93,8 @@ class Wire:
                 came.append(message)
 
             await crm(scope, receive, keep)
-            await _send(send, fate, came[0], b"".join(part.get("body", b"") for part in came[1:]))
+            body = b"".join(part.get("body", b"") for part in came[1:])
+            await (_respell(send, came[0], body) if fate is None else _send(send, fate, came[0], body))
 
         return app
 
@@ -111,6 +118,30 @@ async def _send(send: Send, fate: Fate, start: Message, body: bytes) -> None:
     await send({"type": "http.response.start", "status": status, "headers": list(headers.items())})
     half = len(body) // 2 if fate is Spoiled.CUT else len(body)
     await send({"type": "http.response.body", "body": body[:half]})
+
+
+async def _respell(send: Send, start: Message, body: bytes) -> None:
+    """The same in pieces, without the headers that may be absent; those that are there are in capitals."""
+    headers = {name.lower(): value for name, value in start["headers"]}
+    packed = headers.pop(b"content-encoding", b"") == b"gzip"
+    told = gzip.decompress(body) if packed else body
+    if b"json" in headers.get(b"content-type", b"") and told:
+        told = json.dumps(_respelled(json.loads(told)), indent=3, ensure_ascii=False).encode()
+    kept = [(name.upper(), value) for name, value in headers.items() if name in KEPT]
+    await send({"type": "http.response.start", "status": start["status"], "headers": kept})
+    for place in range(0, len(told), 1_000):
+        await send({"type": "http.response.body", "body": told[place : place + 1_000], "more_body": True})
+    await send({"type": "http.response.body", "body": b""})
+
+
+def _respelled(value: Any, name: str = "") -> Any:
+    """JSON with its fields in another order, and with fields that nobody has heard of."""
+    if isinstance(value, list):
+        return [_respelled(one) for one in value]
+    if not isinstance(value, dict):
+        return value
+    fields = [(key, _respelled(one, key)) for key, one in reversed(value.items())]
+    return dict(fields if name in MAPS else [("fromNextYear", {"records": [], "after": None}), *fields])
 
 
 def _kind(headers: dict[bytes, bytes], kind: bytes) -> dict[bytes, bytes]:

@@ -10,11 +10,12 @@ import pytest
 
 from stagesync.connectors.base import Increments, Reader
 from stagesync.errors import ConnectionFailed, LimitReached
+from stagesync.model.changes import Result
 from tests.sandbox.conftest import Serve
 
 from .conftest import WORLDS
 from .rough import Spoiled, Wire
-from .world import World
+from .world import World, stage_change, task_change
 
 DEALS = 2_345
 
@@ -63,6 +64,25 @@ def test_what_never_comes_whole_is_a_failure_and_no_shorter_table(rough: World, 
     assert 0 < first.height < len(ids)
     wire.next()
     assert_whole(rough, pulled(rough), ids)
+
+
+def test_answers_that_are_spelled_otherwise_say_the_same(rough: World, wire: Wire) -> None:
+    wire.odd = True
+    early, late, _ = rough.stages
+    ids = rough.add_deals(DEALS, late)
+    assert_whole(rough, pulled(rough), ids)
+    assert {owner.id: owner.active for owner in rough.reader.owners()}[rough.inactive_owner] is False
+    cursor = a_cursor(rough)
+    rough.edit(ids[7], **{rough.amount: "7"})
+    rows, _ = look(rough, cursor)
+    assert rows[rough.deals.key].to_list() == [ids[7]]
+    changes = [stage_change(rough, one, late, early) for one in ids[:30]]
+    assert {one.result for one in rough.writer.set_stage(changes)} == {Result.APPLIED}
+    assert {rough.stage_of(one) for one in ids[:30]} == {early}
+    tasks = [task_change(rough, one) for one in ids[:30]]
+    assert {one.result for one in rough.writer.open_tasks(tasks)} == {Result.APPLIED}
+    assert {one.result for one in rough.writer.open_tasks(tasks)} == {Result.ALREADY_SO}
+    assert {len(rough.tasks_of(one)) for one in ids[:30]} == {1}
 
 
 def test_a_token_that_ends_between_two_pages_is_renewed_and_no_row_is_lost(rough: World, wire: Wire) -> None:
