@@ -335,3 +335,16 @@ def test_an_export_is_explained_and_listed_as_of_the_day_that_its_mapping_names(
 def test_options_of_exports_mean_nothing_without_one(command: list[str]) -> None:
     done = CliRunner().invoke(app, [*command, "--as-of", "2026-01-31"])
     assert str(done.exception) == "--as-of is for exports; give their folder with --from"
+
+
+@pytest.mark.parametrize("kind", ["text", "date", "datetime", "boolean", "integer"])
+def test_definitions_that_want_another_type_are_tried_out(tmp_path: Path, kind: str) -> None:
+    line = written(tmp_path, {"deals.csv": HEADER + "1,Acme,Ann,01/05/2026,1,Offer,Open,tbd,1,\n"})[:-2]
+    new = DEFINITION.replace("next_step: {type: text}", f"next_step: {{type: {kind}}}")
+    new = new.replace("stated(next_step)", "next_step is not null")
+    (tmp_path / "new.yaml").write_text(new, encoding="utf-8")
+    definitions = [str(tmp_path / "sales.yaml"), str(tmp_path / "new.yaml")]
+    done = CliRunner().invoke(app, ["impact", *definitions, *line, "--format", "csv"], catch_exceptions=False)
+    changed = [row.split(",")[0] for row in done.stdout.splitlines()[1:] if ",premature," in row]
+    # "tbd" is a value of a text; as any other type it cannot be read, and what is unknown demotes nobody.
+    assert changed == ["lost"]

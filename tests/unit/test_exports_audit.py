@@ -17,7 +17,7 @@ import pytest
 
 from stagesync.agent.exports import export_reader, fitting, unusable
 from stagesync.audit.engine import judge
-from stagesync.audit.evidence import Tables
+from stagesync.audit.evidence import RECORD, Tables
 from stagesync.audit.history import latest_moment
 from stagesync.audit.judgement import Judgement
 from stagesync.audit.masks import Frame
@@ -179,7 +179,7 @@ class TestDeveloperOrg:
         deals = {row["Id"]: row for row in plain(DEVELOPER, "Opportunity")}
         rows = developer[1]["Opportunity"].evidence.rows
         assert not developer[1]["Opportunity"].evidence.unreadable
-        for record, amount, close in rows.select("record", "amount", "close_date").iter_rows():
+        for record, amount, close in rows.select(RECORD, "amount", "close_date").iter_rows():
             assert amount == (float(deals[record]["Amount"]) if deals[record]["Amount"] else None)
             month, day, year = map(int, deals[record]["CloseDate"].split("/"))
             assert close == date(2000 + year, month, day)

@@ -12,7 +12,7 @@ import pytest
 
 from stagesync.agent.exports import export_reader
 from stagesync.audit.engine import judge
-from stagesync.audit.evidence import Tables
+from stagesync.audit.evidence import RECORD, Tables
 from stagesync.audit.judgement import Judgement
 from stagesync.audit.masks import Frame
 from stagesync.model.findings import Verdict
@@ -99,7 +99,7 @@ def test_a_task_of_which_nobody_can_say_whether_it_was_done_leaves_the_count_ope
     lead = next(cell for cell in row.split(",") if cell.strip('"').startswith("00QEc")).strip('"')
     (folder / "Task.csv").write_text("\n".join([task[0], row.replace("Not Started", "#N/A")]) + "\n", encoding="utf-8")
     rows = judged(folder)["Lead"].evidence.rows
-    assert rows.filter(pl.col("calls?unreadable"))["record"].to_list() == [lead]
+    assert rows.filter(pl.col("calls?unreadable"))[RECORD].to_list() == [lead]
 
 
 def test_a_table_without_its_id_judges_nothing_and_says_so(folder: Path) -> None:

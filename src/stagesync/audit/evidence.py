@@ -120,6 +120,9 @@ class _Gatherer:
     def item(self, item: str, source: EvidenceSource, kind: ColumnType) -> Iterator[pl.Series]:
         values = self.values(source, kind).alias(item)
         if values.dtype != POLARS[kind]:
+            if not _convertible(values.dtype, kind):
+                # Definitions that are tried out may ask for another type than that in which it was pulled.
+                raise _NotKnown(f"it was not read as {kind}; read it again with these definitions")
             values = values.cast(POLARS[kind], strict=False)
         unreadable = self.unreadable(source)
         if unreadable is None or not unreadable.any():
@@ -336,6 +339,19 @@ class _Gatherer:
         if rows.height == self.tables.rows[source.table].height:
             return links.height > 0
         return links.join(rows, left_on="from", right_on=self.mapping.table(source.table).key, how="semi").height > 0
+
+
+def _convertible(found: pl.DataType, wanted: ColumnType) -> bool:
+    """Whether values of one type say the same in the other."""
+    match wanted:
+        case ColumnType.TEXT:
+            return True
+        case ColumnType.INTEGER | ColumnType.NUMBER:
+            return found.is_numeric() or found == pl.Null
+        case ColumnType.DATE | ColumnType.DATETIME:
+            return isinstance(found, pl.Date | pl.Datetime) or found == pl.Null
+        case ColumnType.BOOLEAN:
+            return found == pl.Null
 
 
 def _unsure(rows: pl.DataFrame, *columns: str | None) -> Iterator[pl.DataFrame]:

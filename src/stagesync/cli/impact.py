@@ -61,11 +61,11 @@ class Side:
 
 @dataclass(frozen=True, kw_only=True)
 class Source:
-    """What was read of one connection, with the mapping as each of the two definitions sees it."""
+    """What was read of one connection, and by which mapping, as each of the two definitions sees it."""
 
     name: str
     mappings: tuple[CrmMapping, CrmMapping]
-    tables: Tables
+    tables: tuple[Tables, Tables]
     owners: Sequence[Owner]
     frame: Frame
     written: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
@@ -122,7 +122,7 @@ def _mirrored(definitions: tuple[Definition, Definition], options: Options) -> I
             yield Source(
                 name=name,
                 mappings=_both(mapping.file, definitions),
-                tables=Tables(rows=rows, missing=missing),
+                tables=(Tables(rows=rows, missing=missing),) * 2,
                 owners=[Owner(**owner) for owner in mirror.facts(name).get("owners", ())],
                 frame=frame,
                 written=stages_written(settings, name),
@@ -134,11 +134,22 @@ def _mirrored(definitions: tuple[Definition, Definition], options: Options) -> I
 def _exported(definitions: tuple[Definition, Definition], options: Options) -> list[Source]:
     folder = exported.the_folder(options.source)
     mappings = _both(options.mapping or exported.fitting_mapping(folder, definitions[0]).file, definitions)
-    both = structs.replace(mappings[0], tables=tuple(_tables_of_both(*mappings)))
-    reader, tables, frame = exported.read_by(folder, both, options.as_of)
+    if _agree(*mappings):
+        both = structs.replace(mappings[0], tables=tuple(_tables_of_both(*mappings)))
+        reader, tables, frame = exported.read_by(folder, both, options.as_of)
+        read = (tables, tables)
+    else:
+        reader, old, frame = exported.read_by(folder, mappings[0], options.as_of)
+        read = (old, exported.read_by(folder, mappings[1], options.as_of)[1])
     exported.tell_unread(reader)
     name = reader.identity().name
-    return [Source(name=name, mappings=mappings, tables=tables, owners=reader.owners(), frame=frame)]
+    return [Source(name=name, mappings=mappings, tables=read, owners=reader.owners(), frame=frame)]
+
+
+def _agree(old: CrmMapping, new: CrmMapping) -> bool:
+    """Whether no column is of one type for the one and of another for the other."""
+    pairs = ((table.columns, new.table(table.name).columns) for table in old.tables)
+    return all(other.get(name, kind) is kind for columns, other in pairs for name, kind in columns.items())
 
 
 def _both(file: Path, definitions: tuple[Definition, Definition]) -> tuple[CrmMapping, CrmMapping]:
@@ -163,13 +174,13 @@ def _side(definition: Definition, number: int, sources: Sequence[Source]) -> Sid
             connection=source.name,
             definition=definition,
             mapping=source.mappings[number],
-            tables=source.tables,
+            tables=source.tables[number],
             owners=source.owners,
             frame=source.frame,
             written=source.written,
         )
         frame = replace(source.frame, placeholders=definition.placeholders)
-        closed += [hindsight(one, past_stages(one.mapped, source.tables.rows, frame)) for one in judged]
+        closed += [hindsight(one, past_stages(one.mapped, source.tables[number].rows, frame)) for one in judged]
         judgements += judged
     return Side(definition=definition, judgements=judgements, closed=closed)
 
