@@ -14,7 +14,7 @@ from msgspec import structs
 
 from stagesync.cli import show
 from stagesync.errors import UsageError
-from stagesync.model.changes import Change, ChangeKind, Ground, LeftOut, Mode, Plan, TaskText
+from stagesync.model.changes import Change, ChangeKind, Ground, LeftOut, Mode, Outcome, Plan, Result, TaskText
 from stagesync.planning.selection import chosen
 from stagesync.report import plan_views
 from stagesync.report.plans import (
@@ -224,6 +224,17 @@ def test_what_is_not_planned_is_told_in_few_lines(capsys: pytest.CaptureFixture[
     assert (len(said), said[-1]) == (23, "5 more reasons are not shown; --limit 0 shows all.")
     show.not_planned(plan, 0)
     assert len(capsys.readouterr().out.splitlines()) == 27
+
+
+def test_what_was_not_done_is_named_what_failed_first(capsys: pytest.CaptureFixture[str]) -> None:
+    became = [Result.APPLIED, Result.SUPERSEDED, Result.FAILED]
+    results = [Outcome(key=one.key, result=result) for one, result in zip(ROWS, became, strict=True)]
+    show.outcomes(ROWS, results, 1)
+    said = capsys.readouterr().out
+    assert ("Deal r3 (Deal 3): failed" in said, "Deal r2" in said) == (True, False)
+    assert "1 more change is not shown; --limit 0 shows all." in said
+    show.outcomes(ROWS, results, 0)
+    assert "Deal r2 (Deal 2): left alone, somebody was faster" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("term", ["owner=Zoe", "rule=prematur", "4", "", "=", "colour=red"])

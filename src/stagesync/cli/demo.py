@@ -115,7 +115,7 @@ def _tell(agent: Agent, sandbox: SandboxProcess, config: Path) -> None:
     _excerpt(audited.plan)
     show.heading("4. Apply")
     applied = _run(agent, "run", write=True)
-    show.outcomes(applied.plan.changes, applied.applied or [])
+    show.outcomes(applied.plan.changes, applied.applied or [], 0)
     if applied.incomplete or applied.refusals:
         raise IncompleteError("not every change was made; see above")
     show.heading("5. Read the CRMs again: is it so?")

@@ -91,7 +91,7 @@ def apply(config: Path, file: Path, *, limit: int, override: Override | None) ->
     show.plan(result.plan, limit)
     if result.applied:
         show.out.print("\nDone:")
-        show.outcomes(result.plan.changes, result.applied)
+        show.outcomes(result.plan.changes, result.applied, limit)
     made = any(outcome.result is Result.APPLIED for outcome in result.applied or ())
     back = f"; `{hints.command(config, 'revert', result.run)}` takes it back" if made else ""
     show.out.print(f"\nRun {result.run}{back}.", markup=False, soft_wrap=True)
@@ -114,7 +114,7 @@ def revert(
     show.plan(result.plan, limit)
     if result.applied:
         show.out.print("\nDone:")
-        show.outcomes(result.plan.changes, result.applied)
+        show.outcomes(result.plan.changes, result.applied, limit)
     if done.left:
         show.out.print(f"\nLeft as it is ({len(done.left):,}):")
     for change, why in done.left[: limit or None]:

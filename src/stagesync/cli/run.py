@@ -79,10 +79,8 @@ def run_once(config: Path, *, full: bool, output: Format, limit: int, override: 
             show.out.print(f"{settled} settled by looking at the CRM.")
         if result.applied:
             show.out.print("\nDone:")
-            show.outcomes(result.plan.changes, result.applied)
-        for entry in result.stopped:
-            place = f"{entry.connection} {entry.object} {entry.record} ({entry.record_name})"
-            show.out.print(f"Stopped: {entry.rule} for {place}: {entry.reason}.", markup=False, soft_wrap=True)
+            show.outcomes(result.plan.changes, result.applied, limit)
+        show.stopped(result.stopped, limit)
         if result.requests:
             asked = counted(len(result.requests), "record waits for a waiver", "records wait for a waiver")
             listed = hints.command(config, "waivers", "--requests")

@@ -22,7 +22,7 @@ from stagesync.audit.money import currencies
 from stagesync.audit.waivers import Effect
 from stagesync.cli import hints
 from stagesync.errors import StageSyncError
-from stagesync.model.changes import Change, ChangeKind, Outcome, Plan, Result
+from stagesync.model.changes import Change, ChangeKind, LeftOut, Outcome, Plan, Result
 from stagesync.model.counting import counted
 from stagesync.model.findings import Finding, Kind, Severity
 from stagesync.report import plan_views
@@ -366,20 +366,35 @@ def _labelled(value: str | None, label: str | None) -> str:
     return value if label in (None, value) else f"{label} ({value})"
 
 
-def outcomes(changes: Sequence[Change], results: Sequence[Outcome]) -> None:
-    """What became of the changes; each that is not done is named."""
+def outcomes(changes: Sequence[Change], results: Sequence[Outcome], limit: int) -> None:
+    """What became of the changes; those that are not done are named, ``limit`` of them (0: all)."""
     kinds = {change.key: change for change in changes}
     counts = Counter((kinds[outcome.key].kind, outcome.result) for outcome in results)
     for (kind, result), count in sorted(counts.items()):
         out.print(f"  {count:,} {str(kind).replace('-', ' ')}: {RESULT_WORDS[result]}", markup=False)
-    for outcome in results:
-        if outcome.result not in (Result.APPLIED, Result.ALREADY_SO):
-            change = kinds[outcome.key]
-            out.print(
-                f"  {change.object} {change.record} ({change.record_name}): "
-                f"{RESULT_WORDS[outcome.result]}: {outcome.detail}",
-                markup=False,
-            )
+    undone = [outcome for outcome in results if outcome.result not in (Result.APPLIED, Result.ALREADY_SO)]
+    undone.sort(key=lambda outcome: outcome.result is Result.SUPERSEDED)  # what failed comes first
+    for outcome in undone[: limit or None]:
+        change = kinds[outcome.key]
+        out.print(
+            f"  {change.object} {change.record} ({change.record_name}): "
+            f"{RESULT_WORDS[outcome.result]}: {outcome.detail}",
+            markup=False,
+            soft_wrap=True,
+        )
+    left_out(len(undone) - (limit or len(undone)), "change")
+
+
+def stopped(entries: Sequence[LeftOut], limit: int) -> None:
+    """For which records a rule has stopped, and why."""
+    for entry in entries[: limit or None]:
+        place = f"{entry.connection} {entry.object} {entry.record} ({entry.record_name})"
+        out.print(f"Stopped: {entry.rule} for {place}: {entry.reason}.", markup=False, soft_wrap=True)
+    left_out(
+        len(entries) - (limit or len(entries)),
+        "record for which a rule has stopped",
+        "records for which a rule has stopped",
+    )
 
 
 def calls(made: int, used: int | None, limit: int | None) -> str:
