@@ -44,7 +44,8 @@ def test_a_run_says_how_many_calls_it_made(sandbox: Sandbox, agent: Deployment) 
     done = agent.run("run")
     assert done.code == 0, done.said
     data_calls = sum(count for call, count in sandbox.org.calls.items() if "oauth2" not in call)
-    assert f"salesforce: {data_calls} API calls; {sandbox.org.calls_used} of the org's 100,000 in 24 hours" in done.out
+    used = f"everybody together has used {sandbox.org.calls_used} of the 100,000 of a day"
+    assert f"salesforce: {data_calls} API calls; {used}" in done.out
     with agent.ledger() as ledger:
         summary = ledger.run("last").summary or {}
     assert summary["calls"] == {"salesforce": {"made": data_calls, "used": sandbox.org.calls_used, "limit": 100_000}}

@@ -295,12 +295,14 @@ def test_nothing_is_planned_while_a_task_asks(tmp_path: Path) -> None:
 def test_a_task_says_how_to_ask(tmp_path: Path) -> None:
     judgement = judged(tmp_path, deal("1", "Offer"), rules={"premature": {"mode": "suggest"}})
     by_field = replace(judgement, mapped=structs.replace(judgement.mapped, waiver_request="Waiver__c"))
-    for one, status, words in (
-        (judgement, None, "leave a note on the record and tell your CRM admin"),
-        (by_field, None, "write the reason into the field Waiver__c of the record"),
-        (by_field, "Deferred", "give this task the status 'Deferred' and write the reason into it"),
+    labels = {f"{judgement.mapped.table.name}.Waiver__c": "Ask for a waiver"}
+    for one, status, fields, words in (
+        (judgement, None, {}, "leave a note on the record and tell your CRM admin"),
+        (by_field, None, {}, "write the reason into the field 'Waiver__c' of the record"),
+        (by_field, None, labels, "write the reason into the field 'Ask for a waiver' of the record"),
+        (by_field, "Deferred", labels, "give this task the status 'Deferred' and write the reason into it"),
     ):
-        (change,) = plan([one], situation(waiver_status_shown=status)).changes
+        (change,) = plan([one], situation(waiver_status_shown=status, fields=fields)).changes
         assert change.task is not None
         assert f"If you disagree, {words}" in change.task.body
 

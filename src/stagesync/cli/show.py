@@ -398,11 +398,11 @@ def stopped(entries: Sequence[LeftOut], limit: int) -> None:
 
 
 def calls(made: int, used: int | None, limit: int | None) -> str:
-    """How many calls were made, and how much of the pool of 24 hours is used by everybody, as far as is known."""
+    """How many calls were made, and how much of the pool of a day is used by everybody, as far as is known."""
     text = counted(made, "API call")
     if used is None or not limit:
         return text
-    return f"{text}; {used:,} of the org's {limit:,} in 24 hours are used ({used / limit:.1%})"
+    return f"{text}; everybody together has used {used:,} of the {limit:,} of a day ({used / limit:.1%})"
 
 
 def errors(failed: Mapping[str, StageSyncError], config: Path) -> None:

@@ -127,7 +127,11 @@ class Tasks:
 
     def way_to_ask(self, judgement: Judgement) -> Asking:
         """How a rep asks for a waiver of what a task tells of."""
-        return Asking(status=self.draft.situation.waiver_status_shown, field=judgement.mapped.waiver_request)
+        mapped = judgement.mapped
+        field = mapped.waiver_request and (
+            self.draft.field(f"{mapped.table.name}.{mapped.waiver_request}") or mapped.waiver_request
+        )
+        return Asking(status=self.draft.situation.waiver_status_shown, field=field)
 
     def asking(self, judgement: Judgement, findings: Sequence[Finding], kind: ChangeKind, owner: str | None) -> Change:
         """A change of the task that asks for what some findings of one record miss, without its text and its key."""
