@@ -22,7 +22,7 @@ from stagesync.connectors.hubspot.answers import (
 )
 from stagesync.connectors.hubspot.connection import HubSpotConnection
 from stagesync.connectors.hubspot.definitions import Definitions
-from stagesync.connectors.hubspot.faults import Refusal
+from stagesync.connectors.hubspot.faults import Refusal, ScopeMissing, refusals_told
 from stagesync.connectors.hubspot.frames import history_frame
 from stagesync.connectors.hubspot.records import read_associations, read_records, search_ids
 from stagesync.connectors.hubspot.stages import pipeline_stages
@@ -222,3 +222,12 @@ def test_the_page_of_something_on_the_way_is_no_proof_that_there_is_no_such_obje
         Definitions(over(answer)[0]).known("leads")
     said = Rejection(message="Unable to infer object type")
     assert "this portal has no leads" in str(Definitions(over(answer)[0]).known("leads"))
+
+
+def test_what_a_missing_scope_keeps_from_being_read_is_named() -> None:
+    with (
+        pytest.raises(ScopeMissing, match=r"^crm: HubSpot refused to list deals: lacks the scope x; add it") as caught,
+        refusals_told("crm", "list deals"),
+    ):
+        raise ScopeMissing("crm: lacks the scope x; add it", "lacks the scope x")
+    assert caught.value.reason == "lacks the scope x"

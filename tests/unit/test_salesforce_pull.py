@@ -75,6 +75,12 @@ def test_a_locator_that_ended_goes_on_after_the_last_id(wire: responses.Requests
     ]
 
 
+def test_pages_that_run_in_a_circle_come_to_an_end(wire: responses.RequestsMock) -> None:
+    wire.add(responses.GET, ORG + NEXT, body=FIRST)
+    with pytest.raises(ConnectionFailed, match="the pages of Lead run in a circle"):
+        list(pull([]))
+
+
 def test_shortened() -> None:
     assert shortened("one two", 7) == "one two"
     assert shortened("one two three", 9) == "one two…"

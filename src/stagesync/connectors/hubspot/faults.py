@@ -24,6 +24,7 @@ LOCK_SECONDS = 2.0
 LONGEST_PAUSE_SECONDS = 60.0
 LONGEST_MOVE = timedelta(hours=24)
 """How long HubSpot says that a portal may be on its way."""
+SCOPE_REMEDY = "add it to the service key, or leave the object out of the mapping"
 DAILY, SECONDLY = "DAILY", "SECONDLY"
 
 
@@ -71,6 +72,10 @@ def refusals_told(place: str, doing: str) -> Iterator[None]:
         yield
     except Refusal as refusal:
         raise ConnectionFailed(f"{place}: HubSpot refused to {doing}: {refusal}") from refusal
+    except ScopeMissing as error:
+        raise ScopeMissing(
+            f"{place}: HubSpot refused to {doing}: {error.reason}; {SCOPE_REMEDY}", error.reason
+        ) from error
 
 
 class Fault(Exception):
@@ -156,9 +161,7 @@ def _unauthorised(place: str, status: int, rejection: Rejection) -> CredentialsR
     if status == 403 and not rejection.wordless:
         scopes = ", ".join(rejection.scopes())
         reason = f"the access token lacks the scope {scopes}" if scopes else f"not allowed: {rejection.words()}"
-        return ScopeMissing(
-            f"{place}: {reason}; add it to the service key, or leave the object out of the mapping", reason
-        )
+        return ScopeMissing(f"{place}: {reason}; {SCOPE_REMEDY}", reason)
     if rejection.category == "EXPIRED_AUTHENTICATION":
         return TokenExpired(f"{place}: the access token has expired; put a new one in its place")
     if status == 403:

@@ -217,6 +217,7 @@ def _explained(status: int, error: RowError, usage: tuple[int, int] | None) -> s
             f"{said} The org's API calls of the last 24 hours are used up{counted}; StageSync does not try again in "
             f"this run. Run it less often, look for what else uses the API, or raise the limit"
         )
+    said = said.removesuffix(".")
     for text, remedy in PERMANENT_401.items():
         if status == 401 and text in error.message:
             return f"{said}. {remedy}"
@@ -232,7 +233,7 @@ def _explained(status: int, error: RowError, usage: tuple[int, int] | None) -> s
         return f"{said}. Set api_version to one that the org still serves"
     if status < 400:
         return "a redirect; set login_url and instance_url to the org's My Domain (https://acme.my.salesforce.com)"
-    return said
+    return str(error) or said
 
 
 def _seconds(retry_after: str | None) -> float | None:

@@ -14,6 +14,7 @@ from stagesync.connectors.salesforce.decode import Decoded, decode_page
 from stagesync.connectors.salesforce.failures import EXPIRED_LOCATOR, Refusal
 from stagesync.connectors.salesforce.schema import Column
 from stagesync.connectors.salesforce.session import Call, OrgSession
+from stagesync.errors import ConnectionFailed
 
 log = structlog.get_logger(__name__)
 
@@ -57,6 +58,7 @@ def walk(session: OrgSession, way: Walk) -> Iterator[pl.DataFrame]:
 def _pages(session: OrgSession, way: Walk, page: Decoded) -> Iterator[pl.DataFrame]:
     last: dict[str, Any] | None = None
     came = 0
+    asked: set[str] = set()
     while True:
         if page.rows.height or last is None:
             yield page.rows
@@ -64,6 +66,10 @@ def _pages(session: OrgSession, way: Walk, page: Decoded) -> Iterator[pl.DataFra
             last, came = page.rows.row(-1, named=True), came + page.rows.height
         if page.next_path is None:
             return
+        if page.next_path in asked:
+            where = f"Salesforce at {session.instance}{page.next_path}"
+            raise ConnectionFailed(f"{where}: the pages of {way.table} run in a circle; try again later")
+        asked.add(page.next_path)
         try:
             page = _page(session, way, page.next_path, last, came)
         except Refusal as error:
