@@ -116,6 +116,7 @@ class _Gatherer:
         self.keys = records[mapped.table.key].alias("record").to_frame()
         self.columns = {column.name: column for column in records.iter_columns()}
         self.read: dict[str, frozenset[str]] = {}
+        self.several: dict[tuple[str, str], tuple[str, str] | None] = {}
 
     def item(self, item: str, source: EvidenceSource, kind: ColumnType) -> Iterator[pl.Series]:
         values = self.values(source, kind).alias(item)
@@ -301,8 +302,10 @@ class _Gatherer:
     def refuse_several(self, table: str, column: str) -> None:
         """Raise where cells of an export name several records, and the mapping does not say what stands between."""
         if self.mapping.crm == "export" and self.mapping.export.several is None and table in self.tables.rows:
-            found = several.undeclared(self.tables.rows[table][column], self.keys["record"])
-            if found is not None:
+            if (table, column) not in self.several:
+                found = several.undeclared(self.tables.rows[table][column], self.keys["record"])
+                self.several[table, column] = found
+            if (found := self.several[table, column]) is not None:
                 cell, mark = found
                 remedy = f"write 'several: \"{mark}\"' under 'export' in the mapping"
                 raise _NotKnown(f"{table}.{column} has several ids in a cell, such as '{cell[:40]}'; {remedy}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import polars as pl
 
 MARKS = (";", ",", "|")
-LOOKED_AT = 100
+ANY_MARK = "[;,|]"
 
 
 def each(pairs: pl.DataFrame, mark: str, *columns: str) -> pl.DataFrame:
@@ -18,8 +18,9 @@ def each(pairs: pl.DataFrame, mark: str, *columns: str) -> pl.DataFrame:
 
 def undeclared(cells: pl.Series, keys: pl.Series) -> tuple[str, str] | None:
     """A cell that names several of these records, and what stands between them; None where no cell does."""
-    for mark in MARKS:
-        some = cells.filter(cells.str.contains(mark, literal=True)).head(LOOKED_AT).alias("cell")
+    cells = cells.filter(cells.str.contains(ANY_MARK))
+    for mark in MARKS if len(cells) else ():
+        some = cells.filter(cells.str.contains(mark, literal=True)).alias("cell")
         parts = each(pl.DataFrame([some, some.alias("part")]), mark, "part")
         known = keys.implode()
         found = parts.filter(pl.col("part").is_in(known) & ~pl.col("cell").is_in(known))
