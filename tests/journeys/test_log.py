@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -82,6 +82,25 @@ def test_what_is_asked_for_is_listed_and_exported(
     with out[Exported.CSV].open(encoding="utf-8", newline="") as file_:
         rows = list(csv.DictReader(file_))
     assert [row["hash"] for row in rows] == [one.hash for one in wanted]
+
+
+@pytest.mark.parametrize(
+    "error", [OSError(28, "No space left on device"), pl.exceptions.ComputeError("parquet: No space left")]
+)
+def test_no_half_of_an_export_stays(
+    agent: Deployment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def half(_entries: Iterator[Entry], file: Path) -> None:
+        file.write_text("half", encoding="utf-8")
+        raise error
+
+    out = tmp_path / "export"
+    monkeypatch.setitem(command._WRITERS, Exported.PARQUET, half)
+    with pytest.raises(UsageError, match=r"cannot be written: .*No space left"):
+        command.export(agent.config, {}, out=out, form=Exported.PARQUET)
+    assert not out.exists()
+    with pytest.raises(UsageError, match="No space left on device"):
+        command.export(agent.config, {}, out=Path("/dev/full"), form=Exported.CSV)
 
 
 def test_what_cannot_be_asked_or_written(agent: Deployment, tmp_path: Path) -> None:

@@ -10,6 +10,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from polars.exceptions import PolarsError
+
 from stagesync import report
 from stagesync.cli import listing, show
 from stagesync.cli.options import Exported, Format
@@ -141,13 +143,27 @@ def export(config: Path, where: Where, *, out: Path, form: Exported) -> int:
             count += 1
             yield entry
 
-    with _ledger(config) as ledger:
-        try:
-            _WRITERS[form](tallied(ledger.entries(newest_first=False, **where)), out)
-        except OSError as error:
-            raise UsageError(f"{out}: the export cannot be written: {error.strerror}") from error
+    with _ledger(config) as ledger, _whole(out):
+        _WRITERS[form](tallied(ledger.entries(newest_first=False, **where)), out)
     show.out.print(f"{counted(count, 'entry is', 'entries are')} in {out}.", markup=False, soft_wrap=True)
     return 0
+
+
+@contextmanager
+def _whole(out: Path) -> Iterator[None]:
+    """Nothing is left of a file that was not written to its end: whoever prunes next would take it for all there was.
+
+    Raises UsageError where it cannot be written.
+    """
+    try:
+        yield
+    except BaseException as error:
+        if out.is_file():
+            out.unlink()
+        if isinstance(error, OSError | PolarsError):  # polars has an error of its own for a full disk
+            why = getattr(error, "strerror", None) or error
+            raise UsageError(f"{out}: the export cannot be written: {why}") from error
+        raise
 
 
 def _plain(entry: Entry) -> dict[str, Any]:

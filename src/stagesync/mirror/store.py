@@ -178,7 +178,7 @@ def _writing(home: Path) -> Iterator[None]:
     try:
         yield
     except (OSError, pl.exceptions.ComputeError) as error:  # polars says ComputeError for a full disk
-        remedy = "free some space or change 'mirror' in the settings"
+        remedy = "free some space, or name another folder by 'data' in the settings"
         said = getattr(error, "strerror", None) or error
         raise StageSyncError(f"the mirror {home} cannot be written: {said}; {remedy}") from error
 
