@@ -36,7 +36,7 @@ class Unread:
             flag = name + UNREADABLE
             if flag in rows.columns:
                 cells = raw[name].filter(rows[flag])
-                found = self.columns.setdefault(name, UnreadCells(kind=kind, example=str(cells[0])))
+                found = self.columns.setdefault(name, UnreadCells(kind=kind, example=_first(cells)))
                 found.count += len(cells)
 
     def said(self, file: str, table: Table, style: ExportFormat) -> Iterator[str]:
@@ -47,6 +47,11 @@ class Unread:
                 f"{file}: {counted(cells.count, 'value')} of '{table.headers.get(name, name)}' cannot be read as "
                 f"{cells.kind}, such as {short!r} ({_read_as(cells.kind, style)})"
             )
+
+
+def _first(cells: pl.Series) -> str:
+    # polars knows days of which Python has none, and ends in a panic when it is asked for one of them.
+    return f"a {cells.dtype}" if cells.dtype.is_temporal() else str(cells[0])
 
 
 def _read_as(kind: ColumnType, style: ExportFormat) -> str:
