@@ -22,11 +22,11 @@ from stagesync.connectors.hubspot.answers import (
 )
 from stagesync.connectors.hubspot.connection import HubSpotConnection
 from stagesync.connectors.hubspot.definitions import Definitions
-from stagesync.connectors.hubspot.faults import Refusal, ScopeMissing, refusals_told
+from stagesync.connectors.hubspot.faults import OutcomeUnknown, Refusal, ScopeMissing, refusals_told
 from stagesync.connectors.hubspot.frames import history_frame
 from stagesync.connectors.hubspot.records import read_associations, read_records, search_ids
 from stagesync.connectors.hubspot.stages import pipeline_stages
-from stagesync.connectors.hubspot.transport import Client, ReadTransport, Request
+from stagesync.connectors.hubspot.transport import Client, ReadTransport, Request, WriteTransport
 from stagesync.errors import ConnectionFailed
 from stagesync.model.tables import ColumnType, Table
 
@@ -231,3 +231,24 @@ def test_what_a_missing_scope_keeps_from_being_read_is_named() -> None:
     ):
         raise ScopeMissing("crm: lacks the scope x; add it", "lacks the scope x")
     assert caught.value.reason == "lacks the scope x"
+
+
+@pytest.mark.parametrize(
+    ("status", "said", "kind"),
+    [
+        (404, Rejection(), OutcomeUnknown),
+        (400, Rejection(), OutcomeUnknown),
+        (413, Rejection(), Refusal),
+        (404, Rejection(message="resource not found"), Refusal),
+        (400, Rejection(category="VALIDATION_ERROR"), Refusal),
+    ],
+)
+def test_a_write_that_something_on_the_way_answers_is_not_refused(
+    status: int, said: Rejection, kind: type[Exception]
+) -> None:
+    def answer(_request: Request) -> Any:
+        raise Refusal(status, said)
+
+    transport = WriteTransport(cast(Client, Wire(answer)))
+    with pytest.raises(kind):
+        transport.send(BatchAnswer, Request(path="/x", body={}), idempotent=True)

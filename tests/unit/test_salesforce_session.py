@@ -147,6 +147,8 @@ def test_reads_give_up_and_say_so(wire: responses.RequestsMock) -> None:
     [
         ({"status": 503, "json": error("SERVER_UNAVAILABLE")}, True),
         ({"status": 400, "json": error("JSON_PARSER_ERROR")}, False),
+        ({"status": 404, "body": "<html>"}, True),
+        ({"status": 302, "body": ""}, False),
         ({"body": requests.ReadTimeout("slow")}, True),
         ({"body": requests.ConnectionError("reset")}, True),
         ({"body": b'{"compositeResp'}, True),

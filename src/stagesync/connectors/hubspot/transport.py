@@ -16,7 +16,7 @@ from tenacity.wait import wait_exponential, wait_random
 
 from stagesync.connectors.hubspot.answers import Undecodable, decode
 from stagesync.connectors.hubspot.client import Client, Request
-from stagesync.connectors.hubspot.faults import Fault, OutcomeUnknown
+from stagesync.connectors.hubspot.faults import Fault, OutcomeUnknown, Refusal
 from stagesync.connectors.hubspot.paths import PATHS
 from stagesync.errors import ConnectionFailed
 from stagesync.model.crm import Calls
@@ -26,6 +26,8 @@ __all__ = ["Client", "ReadTransport", "Request", "WriteTransport"]
 T = TypeVar("T")
 
 ATTEMPTS = 6
+TOO_LONG = frozenset({413, 414})
+"""What an edge says of a request by its size, without a word of HubSpot's."""
 PATIENCE_SECONDS = 180.0  # six silences of a minute each would be too long to keep a run waiting
 
 log = structlog.get_logger()
@@ -112,9 +114,15 @@ class WriteTransport(ReadTransport):
         """Write. Repeated where HubSpot did nothing (429, 423, no connection).
 
         After a fault that may have carried it out it is repeated only when ``idempotent``; else it is an
-        :class:`OutcomeUnknown`, as it is when the repeats run out.
+        :class:`OutcomeUnknown`, as it is when the repeats run out, and where HubSpot has not said a word itself.
         """
-        return self._repeated(lambda: self._decoded(shape, self._client.call(request)), always=idempotent)
+        try:
+            return self._repeated(lambda: self._decoded(shape, self._client.call(request)), always=idempotent)
+        except Refusal as refusal:
+            if refusal.status in TOO_LONG or not refusal.rejection.wordless:
+                raise
+            what = f"something answered in HubSpot's place: {refusal}; look at proxies on the way"
+            raise OutcomeUnknown(f"{self.place}: {what}") from refusal
 
 
 _BACK_OFF = wait_exponential(multiplier=0.5, max=20)

@@ -90,8 +90,9 @@ class HubSpotWriter:
                 continue
             try:
                 found |= step(self._transport, batch[0].object, batch)
-            except Refusal as refusal:
-                found |= _all(batch, Trouble(result=Result.REFUSED, detail=str(refusal)))
+            except Refusal as refusal:  # of the look before the first write: of no row in particular
+                detail = f"not sent, because HubSpot refused the look before: {refusal}"
+                found |= _all(batch, Trouble(result=Result.FAILED, detail=detail))
             except ConnectionFailed as error:
                 if not found:
                     raise

@@ -143,7 +143,11 @@ def unsettled(error: ConnectionFailed) -> bool:
     """Whether a write that ended like this may have landed."""
     if isinstance(error, Unreachable):
         return error.sent
-    return isinstance(error, CutOff) or (isinstance(error, Refusal) and error.status >= 500)
+    if not isinstance(error, Refusal):
+        return isinstance(error, CutOff)
+    # The page of something on the way has no code: whether the org heard of the write, it does not tell.
+    wordless = not error.error.code and error.status >= 400 and error.status not in {401, 403}
+    return error.status >= 500 or (wordless and not error.rejected)
 
 
 def unreachable(error: requests.RequestException | HTTPError, url: str) -> Unreachable:
