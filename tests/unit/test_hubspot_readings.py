@@ -27,7 +27,9 @@ from stagesync.connectors.hubspot.frames import history_frame
 from stagesync.connectors.hubspot.records import read_associations, read_records, search_ids
 from stagesync.connectors.hubspot.stages import pipeline_stages
 from stagesync.connectors.hubspot.transport import Client, ReadTransport, Request, WriteTransport
+from stagesync.connectors.hubspot.writer import HubSpotWriter
 from stagesync.errors import ConnectionFailed
+from stagesync.model.changes import Change, ChangeKind, Mode, Result
 from stagesync.model.tables import ColumnType, Table
 
 Answer = Callable[[Request], Any]
@@ -252,3 +254,27 @@ def test_a_write_that_something_on_the_way_answers_is_not_refused(
     transport = WriteTransport(cast(Client, Wire(answer)))
     with pytest.raises(kind):
         transport.send(BatchAnswer, Request(path="/x", body={}), idempotent=True)
+
+
+def test_a_look_that_is_refused_leaves_the_change_for_another_run() -> None:
+    def answer(_request: Request) -> Any:
+        raise Refusal(400, Rejection(message="odd"))
+
+    change = Change(
+        key="k",
+        kind=ChangeKind.SET_STAGE,
+        connection="crm",
+        object="deals",
+        record="7",
+        record_name="Deal",
+        rule="premature",
+        mode=Mode.ENFORCE,
+        reason="no pain is stated",
+        before={"dealstage": "late"},
+        after={"dealstage": "early"},
+    )
+    (outcome,) = HubSpotWriter(WriteTransport(cast(Client, Wire(answer)))).set_stage([change])
+    assert (outcome.result, outcome.detail) == (
+        Result.FAILED,
+        "not sent, because HubSpot refused the look before: odd (HTTP 400)",
+    )
