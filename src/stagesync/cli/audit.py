@@ -11,7 +11,6 @@ from pathlib import Path
 import polars as pl
 
 from stagesync import report
-from stagesync.agent.cycle import run
 from stagesync.audit.forecast import Forecast, forecast
 from stagesync.audit.funnel import funnels
 from stagesync.audit.history import past_stages
@@ -41,6 +40,8 @@ class Options:
 
 def audit_connections(config: Path, options: Options) -> int:
     """Audit the CRMs of the settings and record it in the ledger; no writer is even opened."""
+    from stagesync.agent.cycle import run  # with the ledger: it costs more to load than a whole export takes to read
+
     settings = load_settings(config)
     with show.progress() as progress, opened(settings, write=False, full=options.full, progress=progress) as agent:
         result = run(agent, command="audit", write=False, plan=False)
