@@ -72,7 +72,7 @@ def seen_and_why(one: Evidence) -> tuple[str, str]:
     return seen, ""
 
 
-def plain_body(findings: list[Finding], moved: tuple[str, str] | None) -> str:
+def plain_body(findings: list[Finding], moved: tuple[str, str] | None, by: str = "") -> str:
     """The shipped words in plain Python."""
     lines: list[str] = []
     if moved:
@@ -98,9 +98,9 @@ def plain_body(findings: list[Finding], moved: tuple[str, str] | None) -> str:
                 lines.append(f"  We saw: {seen}{place}")
         lines.append("")
     if all(finding.kind is Kind.READY for finding in findings):
-        lines.append("This task closes by itself then.")
+        lines.append(f"{by}This task closes by itself then.")
     else:
-        lines.append("This task closes by itself once that is in the CRM.")
+        lines.append(f"{by}This task closes by itself once that is in the CRM.")
     lines.append(
         "If you disagree, leave a note on the record and tell your CRM admin, who decides what a stage requires."
     )
@@ -112,6 +112,8 @@ def test_the_shipped_template_says_exactly_this(findings: list[Finding], moved: 
     template = shipped_template()
     assert template.subject(findings, moved) == plain_subject(findings)
     assert template.body(findings, moved) == plain_body(findings, moved)
+    by = "Please do this by Thursday, 3 December 2026. "
+    assert template.body(findings, moved, due=date(2026, 12, 3)) == plain_body(findings, moved, by)
 
 
 def test_a_rep_reads_the_labels_of_the_crm() -> None:

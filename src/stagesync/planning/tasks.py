@@ -53,6 +53,7 @@ class Tasks:
             return
         moved = None if move is None else (str(move.stage_from), str(move.stage_to))
         said, labels = self.draft.situation.template, self.draft.labels(judgement, first)
+        due = self.due(owner, judgement)
         self.draft.added(
             replace(
                 self.asking(judgement, findings, ChangeKind.OPEN_TASK, owner),
@@ -63,8 +64,8 @@ class Tasks:
                 stage_from=self.draft.label(judgement.mapped, first.pipeline, first.native_stage),
                 task=TaskText(
                     subject=said.subject(findings, moved, labels=labels),
-                    body=said.body(findings, moved, asking=self.way_to_ask(judgement), labels=labels),
-                    due=self.due(owner, judgement),
+                    body=said.body(findings, moved, asking=self.way_to_ask(judgement), labels=labels, due=due),
+                    due=due,
                     owner=owner,
                 ),
             )
@@ -93,6 +94,7 @@ class Tasks:
             self.draft.skip(first, f"its task was ended, and no active manager of {whose} is known (tasks.managers)")
             return
         said, labels = self.draft.situation.template, self.draft.labels(judgement, first)
+        due = self.due(manager.id, judgement)
         change = replace(
             self.asking(judgement, findings, ChangeKind.OPEN_TASK, manager.id),
             key=change_key("escalate", task.key),
@@ -102,8 +104,8 @@ class Tasks:
             escalates=task.key,
             task=TaskText(
                 subject=said.subject(findings, ended=ended, labels=labels),
-                body=said.body(findings, ended=ended, labels=labels),
-                due=self.due(manager.id, judgement),
+                body=said.body(findings, ended=ended, labels=labels, due=due),
+                due=due,
                 owner=manager.id,
             ),
         )
@@ -184,7 +186,7 @@ class Tasks:
         owner = (None if task.ended else self.next_owner(task, first.owner)) or task.text.owner
         subject, body = (
             said.subject(findings, ended=ended, labels=labels),
-            said.body(findings, ended=ended, asking=self.way_to_ask(judgement), labels=labels),
+            said.body(findings, ended=ended, asking=self.way_to_ask(judgement), labels=labels, due=task.text.due),
         )
         text = replace(task.text, subject=subject, body=body, owner=owner)
         self.draft.added(

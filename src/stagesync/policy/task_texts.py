@@ -43,7 +43,7 @@ VALUES: Mapping[str, Shape] = {
     "record": _RECORD,
     "findings": [_FINDING],
     "waiver": dict.fromkeys(("status", "field")),
-    **dict.fromkeys(("asked", "moved", "moved_from", "moved_to")),
+    **dict.fromkeys(("asked", "due", "moved", "moved_from", "moved_to")),
 }
 OF_MANAGERS: Mapping[str, Shape] = {**VALUES, "ended": dict.fromkeys(("who", "how", "day"))}
 BLOCKS: Mapping[str, Shape] = {
@@ -55,6 +55,9 @@ BLOCKS: Mapping[str, Shape] = {
     "refusal": dict.fromkeys(("by", "reason", "day")),
 }
 """The blocks of a template, and what each may use."""
+DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
+MONTHS = ("January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November",
+          "December")  # fmt: skip
 FAILURES = (TooMuch, TypeError, ValueError, ArithmeticError, LookupError, AttributeError)
 """What the operations of a template can raise for the values of a record."""
 
@@ -119,12 +122,14 @@ class TaskTemplate:
         findings: Sequence[Finding],
         moved: Moved = None,
         ended: Ended | None = None,
+        *,
         asking: Asking = TELLING,
         labels: Labels = NO_LABELS,
+        due: date | None = None,
     ) -> str:
-        """Plain text; for the manager of one who ``ended`` a task, if anybody did."""
+        """Plain text; for the manager of one who ``ended`` a task, if anybody did. ``due`` is the task's last day."""
         block = "body" if ended is None else "manager_body"
-        return self._said(block, _values(findings, moved, ended, asking, labels))
+        return self._said(block, _values(findings, moved, ended, asking, labels) | {"due": _day(due) if due else ""})
 
     def closed(self, text: TaskText, *, there: bool, waived: bool = False) -> TaskText:
         """The text of a task that StageSync closes: what it said, and why it is closed."""
@@ -214,12 +219,18 @@ def _values(
             "amount": first.amount,
         },
         "findings": [_told(finding, labels) for finding in findings],
+        "due": "",
         "asked": any(finding.kind is not Kind.READY for finding in findings),
         "waiver": {"status": asking.status or "", "field": asking.field or ""},
         "moved": moved is not None,
         "moved_from": moved[0] if moved else "",
         "moved_to": moved[1] if moved else "",
     }
+
+
+def _day(day: date) -> str:
+    """A day that nobody takes for another one: ``Thursday, 3 December 2026``."""
+    return f"{DAYS[day.weekday()]}, {day.day} {MONTHS[day.month - 1]} {day.year}"
 
 
 def _refusal(why: Refused) -> dict[str, object]:
@@ -282,7 +293,7 @@ def _samples(block: str) -> Iterator[Mapping[str, object]]:
     for kind in Kind:
         full = _made_up(kind)
         bare = Finding(**{name: getattr(full, name) for name in full.__struct_fields__} | _BARE)
-        yield _values([full], None, ended)
+        yield _values([full], None, ended) | {"due": _day(date(2026, 12, 3))}
         yield _values([full, bare], ("Proposal", "Qualified"), ended, Asking(status="Deferred"))
         yield _values([bare], None, ended, Asking(field="Waiver_Request__c"))
 
