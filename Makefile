@@ -4,7 +4,8 @@
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3 || echo python3.11)
 VENV   ?= .venv
-JOBS   ?= 2
+# More than two cores: a good part of a test is waiting, for a process to start or a disk to be sure.
+JOBS   ?= 3
 
 PIP := PIP_DISABLE_PIP_VERSION_CHECK=1 $(VENV)/bin/python -m pip --quiet --quiet --no-input
 BIN := $(VENV)/bin

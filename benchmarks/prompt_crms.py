@@ -63,7 +63,7 @@ class Salesforce:
         for number in range(count):
             record = opportunity_id(number)
             row = {"Id": record, "StageName": "Proposal/Price Quote", "Probability": 75, "RecordTypeId": None}
-            row |= {"ForecastCategoryName": "Pipeline", "LastModifiedDate": MODIFIED}
+            row |= {"ForecastCategoryName": "Pipeline", "LastModifiedDate": MODIFIED, "SystemModstamp": MODIFIED}
             self.deals[record[:15]] = row
 
     def composite(self, body: bytes) -> bytes:
@@ -86,7 +86,7 @@ class Salesforce:
 
     def write(self, row: dict[str, Any], fields: dict[str, Any]) -> None:
         """New values; a stage brings its probability."""
-        row |= {"Probability": 10} | fields | {"LastModifiedDate": NOW}
+        row |= {"Probability": 10} | fields | {"LastModifiedDate": NOW, "SystemModstamp": NOW}
 
     def patch(self, path: str, body: bytes) -> bytes:
         """PATCH one opportunity."""

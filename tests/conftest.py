@@ -40,11 +40,12 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 @pytest.fixture(autouse=True)
 def _own_logging() -> Iterator[None]:
-    """A command sets up the logging of its process; the tests that come after it keep theirs."""
-    root, before = logging.getLogger(), structlog.get_config()
+    """A command sets up the logging of its process, be it in a fixture of a whole session; no test sees another's."""
+    root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
+    structlog.reset_defaults()
     yield
-    structlog.configure(**before)
+    structlog.reset_defaults()
     root.handlers[:] = handlers
     root.setLevel(level)
 
