@@ -33,7 +33,7 @@ Rule = tuple[str, str]
 Digests = dict[str, bytes | None]
 """By record the digest of the essence of its finding, None where the finding was resolved."""
 
-ENTRY = 1_000
+ENTRY = 500
 """How many findings an entry tells: 0.3 MB, of which one is found in about a millisecond."""
 GONE = 10_000
 """How many findings that are no more an entry tells: it has but their records and owners."""
