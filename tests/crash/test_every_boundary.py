@@ -42,7 +42,7 @@ def undisturbed_end(lab: Lab) -> tuple[End, Sequence[str]]:
 
 
 def walk(effects: Sequence[str], *, closely: bool) -> Sequence[int]:
-    """The boundaries to die at. On ordinary days every other one of those before which something changed in the part
+    """The boundaries to die at. On ordinary days every third one of those before which something changed in the part
     that writes to the CRM, and some others."""
     if EVERY in os.environ:
         return range(len(effects))
@@ -50,7 +50,7 @@ def walk(effects: Sequence[str], *, closely: bool) -> Sequence[int]:
     differing = [
         number for number in range(pulled + 1, len(effects)) if not any(word in effects[number - 1] for word in READS)
     ]
-    return [*range(0, pulled, 2 * STEP), *differing[::2]] if closely else differing[::STEP]
+    return [*range(0, pulled, 2 * STEP), *differing[::3]] if closely else differing[::STEP]
 
 
 def walks() -> Iterator[tuple[str, str, int, int]]:

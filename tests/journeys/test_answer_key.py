@@ -18,7 +18,7 @@ from stagesync.sandbox.server import Sandbox
 from .deployment import deployment
 
 # A few for every change; `make soak` asks for many.
-SEEDS = range(101, 101 + int(os.environ.get("STAGESYNC_SEEDS", "6")))
+SEEDS = range(101, 101 + int(os.environ.get("STAGESYNC_SEEDS", "4")))
 FIRST = datetime(2026, 1, 1, 0, 5, tzinfo=UTC)
 
 Entry = tuple[str, str, str, str, str | None, str | None]

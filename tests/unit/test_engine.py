@@ -18,6 +18,7 @@ from stagesync.audit.masks import Frame
 from stagesync.audit.verdicts import Condition, Conditions
 from stagesync.model.findings import essence_of
 from stagesync.policy.expressions import parse
+from tests.thorough import tries
 from tests.unit import oracle
 from tests.unit.oracle import NOW
 from tests.unit.trees import VOCABULARY
@@ -41,7 +42,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("drawn")
 
 
-@settings(max_examples=60)
+@settings(max_examples=tries(ordinary=30, soak=500))
 @given(worlds())
 def test_the_audit_agrees_with_the_oracle(folder: Path, world: World) -> None:
     judged = judgement(world, folder)
@@ -57,7 +58,7 @@ def test_the_audit_agrees_with_the_oracle(folder: Path, world: World) -> None:
     assert judged.scope.evaluated + sum(judged.scope.skipped.values()) == len(world.records)
 
 
-@settings(max_examples=60)
+@settings(max_examples=tries(ordinary=30, soak=500))
 @given(worlds(), st.sets(st.sampled_from(sorted(VOCABULARY)), min_size=1, max_size=4), st.booleans())
 def test_knowing_less_never_demotes(folder: Path, world: World, lost: set[str], by_row: bool) -> None:
     if by_row:
@@ -73,7 +74,7 @@ def test_knowing_less_never_demotes(folder: Path, world: World, lost: set[str], 
         assert rules <= found(before)[record], "an unknown never makes a finding"
 
 
-@settings(max_examples=40)
+@settings(max_examples=tries(ordinary=20, soak=300))
 @given(worlds())
 def test_few_records_are_judged_as_many_are(folder: Path, world: World) -> None:
     one_by_one = judgement(world, folder)

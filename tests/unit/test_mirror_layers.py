@@ -15,6 +15,7 @@ from stagesync.mirror import Mirror, Snapshot
 from stagesync.mirror.layers import MOST_DELTAS
 from stagesync.model.frames import Page
 from stagesync.model.tables import UNREADABLE, ColumnType, Missing, Table
+from tests.thorough import tries
 
 DEALS = Table(name="deals", key="id", columns={"stage": ColumnType.TEXT, "amount": ColumnType.NUMBER})
 FLAG = "amount" + UNREADABLE
@@ -84,7 +85,7 @@ def held(mirror: Mirror) -> Org:
     return dict(entries)
 
 
-@settings(max_examples=40)
+@settings(max_examples=tries(ordinary=15, soak=300))
 @given(st.dictionaries(keys, values.filter(lambda row: row is not None)), ticks, st.integers(1, 4))
 def test_any_ticks_read_as_a_whole_pull_would(start: Org, later: list[list[tuple[str, Row | None]]], size: int) -> None:
     with TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
@@ -113,7 +114,7 @@ def pairs(tied: Tied) -> pl.DataFrame:
     return pl.DataFrame(rows, schema={"from": pl.String, "to": pl.String}, orient="row")
 
 
-@settings(max_examples=40)
+@settings(max_examples=tries(ordinary=15, soak=300))
 @given(
     st.dictionaries(keys, ends),
     st.lists(st.lists(st.tuples(keys, st.none() | ends), max_size=8), max_size=6),
@@ -165,7 +166,7 @@ def test_ids_that_are_numbers_are_above_shorter_ones(
         assert snapshot.keys_between("deals", after, upto) == set(found)
 
 
-@settings(max_examples=40)
+@settings(max_examples=tries(ordinary=15, soak=300))
 @given(st.dictionaries(keys, values.filter(lambda row: row is not None)), ticks)
 def test_a_tick_that_is_cut_off_leaves_rows_and_cursor(start: Org, later: list[list[tuple[str, Row | None]]]) -> None:
     with TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
