@@ -110,7 +110,9 @@ def _search(connection: Connection, where: Where) -> _Search:
             column = func.coalesce(entries.c[name], "") if name in _COARSE else entries.c[name]
             filtered.append(column == codec.column_text(value))
     asked = where.get("record") is not None or where.get("key") is not None
-    places: Places | None = places_of(connection, where) if asked and _of_findings(where) else {} if asked else None
+    places: Places | None = None
+    if asked:
+        places = places_of(connection, where) if _of_findings(where) else {}
     return _Search(
         shared=shared,
         filtered=filtered,

@@ -353,9 +353,10 @@ class TokenRefusal(msgspec.Struct):
 
 @lru_cache(maxsize=64)
 def asked_row(names: tuple[str, ...]) -> type[AskedRow]:
-    """The class of rows that have these properties."""
-    slots = [(f"slot{place}", Any, msgspec.field(name=name, default=None)) for place, name in enumerate(names)]
-    places = {"places": {name: place for place, name in enumerate(names)}}
+    """The class of rows that have these properties; one that is named twice is one."""
+    once = list(dict.fromkeys(names))
+    slots = [(f"slot{place}", Any, msgspec.field(name=name, default=None)) for place, name in enumerate(once)]
+    places = {"places": {name: place for place, name in enumerate(once)}}
     values = msgspec.defstruct("Values", slots, bases=(Values,), namespace=places, gc=False)
     properties = ("properties", values, msgspec.field(default_factory=values))
     return cast("type[AskedRow]", msgspec.defstruct("AskedRow", [properties], bases=(AskedRow,), gc=False))
