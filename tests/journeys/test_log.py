@@ -98,7 +98,11 @@ def test_no_half_of_an_export_stays(
     monkeypatch.setitem(command._WRITERS, Exported.PARQUET, half)
     with pytest.raises(UsageError, match=r"cannot be written: .*No space left"):
         command.export(agent.config, {}, out=out, form=Exported.PARQUET)
-    assert not out.exists()
+    assert not list(tmp_path.glob("export*"))
+    out.write_text("of last year", encoding="utf-8")
+    with pytest.raises(UsageError):
+        command.export(agent.config, {}, out=out, form=Exported.PARQUET)
+    assert [file.read_text(encoding="utf-8") for file in tmp_path.glob("export*")] == ["of last year"]
     with pytest.raises(UsageError, match="No space left on device"):
         command.export(agent.config, {}, out=Path("/dev/full"), form=Exported.CSV)
 

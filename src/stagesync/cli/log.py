@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -143,23 +143,29 @@ def export(config: Path, where: Where, *, out: Path, form: Exported) -> int:
             count += 1
             yield entry
 
-    with _ledger(config) as ledger, _whole(out):
-        _WRITERS[form](tallied(ledger.entries(newest_first=False, **where)), out)
+    with _ledger(config) as ledger, _whole(out) as file:
+        _WRITERS[form](tallied(ledger.entries(newest_first=False, **where)), file)
     show.out.print(f"{counted(count, 'entry is', 'entries are')} in {out}.", markup=False, soft_wrap=True)
     return 0
 
 
 @contextmanager
-def _whole(out: Path) -> Iterator[None]:
-    """Nothing is left of a file that was not written to its end: whoever prunes next would take it for all there was.
+def _whole(out: Path) -> Iterator[Path]:
+    """The file to write, which takes the place of ``out`` once it is written to its end: whoever prunes next would take
+    half of it for all there was. An earlier file of the name stays until then.
 
     Raises UsageError where it cannot be written.
     """
+    device = out.exists() and not out.is_file()
+    file = out if device else out.with_name(f"{out.name}.part")
     try:
-        yield
+        yield file
+        if not device:
+            file.replace(out)
     except BaseException as error:
-        if out.is_file():
-            out.unlink()
+        if not device:
+            with suppress(OSError):
+                file.unlink()
         if isinstance(error, OSError | PolarsError):  # polars has an error of its own for a full disk
             why = getattr(error, "strerror", None) or error
             raise UsageError(f"{out}: the export cannot be written: {why}") from error
