@@ -5,11 +5,13 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
+from threading import Timer
 
 import pytest
+from sqlalchemy import create_engine, text
 
 from stagesync.errors import Busy, LedgerError
-from stagesync.ledger import Ledger
+from stagesync.ledger import Ledger, locking
 
 from .rawsql import execute
 from .samples import NOON, later
@@ -63,6 +65,19 @@ def test_a_holder_that_is_killed_holds_nothing(url: str) -> None:
     finally:
         rival.kill()
         rival.communicate()
+
+
+def test_a_lock_that_the_server_frees_late_is_waited_for(postgres_url: str) -> None:
+    Ledger.open(postgres_url).close()
+    engine = create_engine(postgres_url)
+    session = engine.connect()
+    session.execute(text("SELECT pg_advisory_lock(:lock)"), {"lock": locking._WRITER_LOCK})
+    ending = Timer(0.3, session.invalidate)
+    ending.start()
+    with Ledger.open(postgres_url) as ledger, ledger.only_writer("me", NOON) as hold:
+        hold.check()
+    ending.join()
+    engine.dispose()
 
 
 def test_a_session_that_the_server_ended_may_write_no_more(postgres_url: str) -> None:

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from sqlalchemy import Connection, delete, insert, select, text
+from sqlalchemy.exc import DBAPIError
 
 from stagesync.errors import Busy, LedgerError
 from stagesync.ledger.database import Database
@@ -20,6 +21,9 @@ from stagesync.ledger.failures import explained
 from stagesync.ledger.tables import holder
 
 _WRITER_LOCK = 0x53544157  # "STAW": any number will do, as long as all versions use the same
+_PATIENCE = "2s"
+"""A server needs a moment to see that a session has ended, and holds its lock until then."""
+_NOT_FREE_IN_TIME = "55P03"
 
 
 @dataclass(frozen=True)
@@ -71,7 +75,7 @@ def _postgres(database: Database) -> Iterator[Hold]:
         # Without a transaction: one that stays open for a whole run would keep the server from tidying up.
         connection = raw.execution_options(isolation_level="AUTOCOMMIT")
         with explained(database.place):
-            taken = connection.scalar(text("SELECT pg_try_advisory_lock(:lock)"), {"lock": _WRITER_LOCK})
+            taken = _taken(connection)
         if not taken:
             raise _busy(database)
         yield Hold(check=lambda: _still_there(connection, database.place))
@@ -79,6 +83,17 @@ def _postgres(database: Database) -> Iterator[Hold]:
         # The session ends, and the lock with it, even if the server has to notice that by itself.
         raw.invalidate()
         raw.close()
+
+
+def _taken(connection: Connection) -> bool:
+    connection.execute(text(f"SET lock_timeout = '{_PATIENCE}'"))
+    try:
+        connection.execute(text("SELECT pg_advisory_lock(:lock)"), {"lock": _WRITER_LOCK})
+    except DBAPIError as error:
+        if getattr(error.orig, "sqlstate", None) == _NOT_FREE_IN_TIME:
+            return False
+        raise
+    return True
 
 
 def _still_there(connection: Connection, place: str) -> None:
