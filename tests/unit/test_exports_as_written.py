@@ -10,7 +10,7 @@ from typing import Any
 
 import polars as pl
 import pytest
-from typer.testing import CliRunner, Result
+from click.testing import CliRunner, Result
 
 from stagesync.cli.main import app
 from stagesync.connectors.exports import ExportFormat, ExportReader

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
-from typer.testing import CliRunner
 
 from stagesync.cli.main import app
 from stagesync.cli.schema import Kind, document, text

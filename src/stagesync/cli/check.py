@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import typer
+import click
 
 from stagesync.model.counting import counted
 from stagesync.settings import load_settings
@@ -14,7 +14,7 @@ def check(config: Path) -> int:
     """Load everything that the settings name. Raises ConfigurationError with all problems."""
     settings = load_settings(config)
     definition = settings.definition
-    typer.echo(
+    click.echo(
         f"{settings.file}: in order. '{definition.name}' has {counted(len(definition.rungs), 'stage')}, "
         f"{counted(len(definition.criteria), 'criterion', 'criteria')} and "
         f"{counted(len(definition.contradictions), 'contradiction')}; "

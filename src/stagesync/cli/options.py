@@ -1,14 +1,15 @@
-"""The words that options take, and options that several commands have."""
+"""The words that options take, and options that several commands have: decorators of click, named as the parameters
+that they fill."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, tzinfo
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
-from typing import Annotated
 
-import typer
+import click
 
 from stagesync.errors import UsageError
 
@@ -16,21 +17,8 @@ DEFAULT_CONFIG = Path("config/stagesync.yaml")
 """The settings that are taken where no others are named."""
 YEARS = range(1900, 3000)
 """The years as of which a record can be judged."""
-
-Only = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--only",
-        metavar="TERM",
-        help="These rows: a key, a record, rule=, owner=, stage=, kind=; repeatable.",
-    ),
-]
-Without = Annotated[list[str] | None, typer.Option("--except", metavar="TERM", help="Not these rows; repeatable.")]
-By = Annotated[str | None, typer.Option("--by", help="Who does it; the user of this machine if left out.")]
-Overriding = Annotated[
-    str | None,
-    typer.Option("--override", metavar="REASON", help="Let pass what limits or a freeze refuse; the ledger keeps why."),
-]
+USED = "stagesync.config"
+"""Where a command's context keeps which settings file it was given."""
 
 
 class Format(StrEnum):
@@ -82,6 +70,72 @@ class FailOn(StrEnum):
     LOW = "low"
     MEDIUM = "medium"
     HIGH = "high"
+
+
+PATH = click.Path(path_type=Path)
+
+
+class Number(click.IntRange):
+    """A whole number within bounds, which help and errors call so, and not an integer range."""
+
+    name = "number"
+
+
+def _noted(context: click.Context, _option: click.Parameter, config: Path) -> Path:
+    context.meta[USED] = config
+    return config
+
+
+config = click.option(
+    "--config", "-c", type=PATH, metavar="FILE", default=DEFAULT_CONFIG, callback=_noted, help="The settings file."
+)
+output = click.option(
+    "--format",
+    "-f",
+    "output",
+    type=click.Choice(Format, case_sensitive=False),
+    default=Format.TABLE.value,
+    help="How to report.",
+)
+limit = partial(click.option, "--limit", type=Number(min=0), help="How many rows to show; 0 shows all.")
+full = click.option(
+    "--full", is_flag=True, help="Read everything from the CRMs, not only what changed since the last time."
+)
+by = click.option("--by", metavar="NAME", help="Who does it; the user of this machine if left out.")
+only = click.option(
+    "--only",
+    metavar="TERM",
+    multiple=True,
+    help="These rows: a key, a record, rule=, owner=, stage=, kind=; repeatable.",
+)
+without = click.option("--except", "without", metavar="TERM", multiple=True, help="Not these rows; repeatable.")
+override = click.option(
+    "--override", metavar="REASON", help="Let pass what limits or a freeze refuse; the ledger keeps why."
+)
+source = click.option(
+    "--from",
+    "source",
+    type=PATH,
+    metavar="FOLDER",
+    help="Take a folder of exports instead of the CRMs; no credentials.",
+)
+mapping = click.option(
+    "--mapping",
+    type=PATH,
+    metavar="FILE",
+    help="The mapping of the export; found by itself when one of config/mappings fits.",
+)
+definitions = click.option(
+    "--definitions",
+    type=PATH,
+    metavar="FILE",
+    help="The stage definitions to judge an export by; `recommended` if left out.",
+)
+as_of = click.option(
+    "--as-of",
+    metavar="MOMENT",
+    help="Judge an export as of this day or moment (ISO); that of its mapping, or its newest date, if left out.",
+)
 
 
 @dataclass(frozen=True, kw_only=True)
