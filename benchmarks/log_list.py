@@ -101,6 +101,7 @@ def fill(ledger: Ledger, records: int) -> None:
     """Twenty runs that tell more than three findings of each record, together."""
     chance = random.Random(7)  # noqa: S311  (made-up records)
     first, each = records * 2, records * 4 // 3 // (RUNS - 1)
+    changes = min(CHANGES, records)
     found: Open = {kind: {} for kind in RULES}
     for number in range(first):
         found[RULES[number % 2 + 2 * (number // 2 % 2)]][number // 2] = 0
@@ -114,8 +115,8 @@ def fill(ledger: Ledger, records: int) -> None:
             else:
                 found[kind][number] = found[kind].get(number, 0) + 1
         ledger.record_findings(run, at=at, connection=CONNECTION, findings=batches(found))
-        corrections = [change(ChangeKind.SET_STAGE, number, day) for number in chance.sample(range(records), CHANGES)]
-        tasks = [change(ChangeKind.OPEN_TASK, number, day) for number in chance.sample(range(records), CHANGES)]
+        corrections = [change(ChangeKind.SET_STAGE, number, day) for number in chance.sample(range(records), changes)]
+        tasks = [change(ChangeKind.OPEN_TASK, number, day) for number in chance.sample(range(records), changes)]
         for some in (corrections, tasks):
             ledger.record_intents(run, at=at, changes=some)
             outcomes = [Outcome(key=one.key, result=Result.APPLIED, crm_id=f"00T{one.key}") for one in some]

@@ -253,7 +253,7 @@ def main() -> None:
         found = [one_round(url, token) for _ in range(options.rounds)]
         show([seconds for seconds, _ in found], records)
         print(f"the same rows: agree: {all(same for _, same in found)}")
-        sizes = [max(PAGE, records // 10), records, 10 * records]
+        sizes = sorted({max(PAGE, records // 10), records, 10 * records})
         for title, bulk in (("REST pages", False), ("Bulk API 2.0", True)):
             peaks = ", ".join(f"{size:,}: {peak(url, token, size, bulk=bulk):.0f} MB" for size in sizes)
             print(f"peak memory by {title}: {peaks}")

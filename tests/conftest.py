@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import shutil
@@ -11,6 +12,11 @@ from collections.abc import Iterable, Iterator
 import pytest
 import structlog
 from hypothesis import settings
+
+# The tests' tables have a hundred rows: threads of their own would only be in each other's way, as tests run side by
+# side. polars reads this when it is loaded, here and in each process that a test starts. In `make soak` it has them.
+if "STAGESYNC_THOROUGH" not in os.environ:
+    os.environ.setdefault("POLARS_MAX_THREADS", "1")
 
 # A slow machine is no failure; in CI the same commit draws the same examples.
 settings.register_profile("local", deadline=None)
@@ -28,6 +34,12 @@ PACKAGES = {
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", f"needs(program): runs only where the program is; one of {', '.join(PACKAGES)}")
+
+
+def pytest_collection_finish() -> None:
+    """What is loaded by now stays: no collection of garbage needs to look through it again."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -21,12 +21,13 @@ from stagesync.policy.parts import FragmentFile
 from stagesync.policy.task_texts import BLOCKS, load_template
 from stagesync.policy.validation import validate
 from stagesync.settings import load_settings
+from tests.journeys.terminal import Finished
 
 from .blocks import COMMANDS, REPOSITORY, Block, Command, blocks, commands, documents
 from .conftest import Terminal
 from .output import refreshed, shows
 
-Demo = Callable[[], "subprocess.CompletedProcess[str]"]
+Demo = Callable[[], Finished]
 DOCUMENTS = [pytest.param(file, id=str(file.relative_to(REPOSITORY))) for file in documents()]
 _LINK = re.compile(r"\[[^\]]*\]\((?!https?://|mailto:|#)(?P<path>[^)#\s]+)(?:#[^)]*)?\)")
 
@@ -56,9 +57,9 @@ def carry_out(command: Command, code: int, typed: Terminal, demo: Demo) -> None:
         return
     assert program == "stagesync", f"{command.block}: cannot run '{command.line}'; mark the block <!-- not run: WHY -->"
     done = demo() if words == ["demo"] else typed(command.line)
-    assert done.returncode == code, f"{command.block}: {command.line} ended with {done.returncode}\n{done.stdout}"
+    assert done.code == code, f"{command.block}: {command.line} ended with {done.code}\n{done.out}"
     if command.shows is not None:
-        assert shows(command.shows, done.stdout), f"{command.block}: {command.line} printed\n{done.stdout}"
+        assert shows(command.shows, done.out), f"{command.block}: {command.line} printed\n{done.out}"
 
 
 @pytest.mark.parametrize("file", DOCUMENTS)
@@ -66,11 +67,11 @@ def test_the_demo_output_is_real(file: Path, demo: Demo) -> None:
     shown = [block for block in blocks(file) if block.mark == "demo output"]
     for block in shown:
         done = demo()
-        assert done.returncode == 0, f"stagesync demo ended with {done.returncode}\n{done.stdout}"
+        assert done.code == 0, f"stagesync demo ended with {done.code}\n{done.out}"
         if os.environ.get("STAGESYNC_UPDATE_DOCS"):
-            replace(block, done.stdout)
+            replace(block, done.out)
         else:
-            assert shows(block.text, done.stdout), f"{block} is not what it prints; run make readme\n{done.stdout}"
+            assert shows(block.text, done.out), f"{block} is not what it prints; run make readme\n{done.out}"
 
 
 def replace(block: Block, output: str) -> None:

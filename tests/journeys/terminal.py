@@ -33,12 +33,14 @@ class Finished:
         return self.out + self.err
 
 
-def run_here(*arguments: str, folder: Path, environment: Mapping[str, str]) -> Finished:
-    """``stagesync ARGUMENTS`` in a folder, with nothing but this environment, to its end."""
-    out, err = _written(), _written()
+def run_here(*arguments: str, folder: Path, environment: Mapping[str, str], together: bool = False) -> Finished:
+    """``stagesync ARGUMENTS`` in a folder, with nothing but this environment, to its end. With ``together`` all that it
+    says is in ``out``, in the order in which a terminal would show it."""
+    out = _written()
+    err = out if together else _written()
     with chdir(folder), _alone(environment), _typed(arguments), redirect_stdout(out), redirect_stderr(err):
         code = _ended()
-    return Finished(code=code, out=_text(out), err=_text(err))
+    return Finished(code=code, out=_text(out), err="" if together else _text(err))
 
 
 def _ended() -> int:
