@@ -1,13 +1,12 @@
 """One connection to one portal: requests go out at the pace that HubSpot allows, bytes or plain errors come back.
 
-The official client carries the requests: its ``ApiClient`` brings TLS, the pool, authorisation and encoding of
-parameters. Its generated methods are not used, for three reasons. They spell v3 and v4 paths, whose support
-ends in 2027, while our paths come from one table by version. Each property access builds another client with
-another pool, so an ``ApiClient`` is kept instead. And their models cost 17 to 45 times plain decoding
-(``_preload_content=False`` hands over the bytes).
+The official client carries the requests: its REST client brings TLS, the pool, proxies and the kinds of body. What is
+generated upon it is not used, for three reasons. Its methods spell v3 and v4 paths, whose support ends in 2027, while
+our paths come from one table by version. Each property access builds another client with another pool, so one REST
+client is kept instead. And its models cost 17 to 45 times plain decoding (``_preload_content=False`` hands over the
+bytes).
 
-The client's own retries are off (``retry=False``): they would repeat the creation of a task. A kept ``ApiClient`` keeps
-its token too, which is therefore set before each call.
+The client's own retries are off (``retry=False``): they would repeat the creation of a task.
 """
 
 from __future__ import annotations
@@ -20,6 +19,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from functools import lru_cache
 from typing import Any
+from urllib.parse import quote, urlencode
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from hubspot import HubSpot
@@ -38,6 +38,7 @@ from stagesync.connectors.hubspot.faults import (
     TokenExpired,
     meaning,
 )
+from stagesync.connectors.hubspot.hosts import OneHost
 from stagesync.connectors.hubspot.limits import Headers, Meter, Pace, until_midnight
 from stagesync.connectors.hubspot.paths import PATHS
 from stagesync.connectors.hubspot.tokens import OAuthApp, Tokens
@@ -63,9 +64,16 @@ class Request:
         """GET, or POST with a body."""
         return "GET" if self.body is None else "POST"
 
+    @property
+    def target(self) -> str:
+        """Path and query as they are sent. Commas stay as they are, which a query allows: with each of the many in a
+        list of properties as %2C, urllib3 looks at a long URL letter by letter."""
+        path = self.path.format_map({name: quote(value, safe="") for name, value in self.names.items()})
+        return f"{path}?{'&'.join(map(_encoded, self.query.items()))}" if self.query else path
+
 
 class Client:
-    """The kept ``ApiClient`` of one portal, shared by its reader and writer; ``timer`` counts seconds."""
+    """The kept REST client of one portal, shared by its reader and writer; ``timer`` counts seconds."""
 
     def __init__(
         self,
@@ -84,11 +92,13 @@ class Client:
         self._zone: ZoneInfo | None = None
         self._pace = Pace(calls=connection.calls, searches=connection.searches, sleep=sleep, timer=timer)
         self._tokens = Tokens(connection.oauth or connection.access_token, self._granted, timer)
-        url = connection.base_url
-        official = HubSpot(access_token=connection.access_token, host=url, base_url=url, retry=False, **connection.way)
-        self._api = official.crm.objects.basic_api.api_client
-        # It walks through every value of a body in search of models; all of ours is plain data already.
-        self._api.sanitize_for_serialization = _as_it_is
+        url, way = connection.base_url, connection.way
+        official = HubSpot(host=url, base_url=url, retry=False, **way).crm.objects.basic_api.api_client
+        self._user_agent: str = official.user_agent
+        self._rest = official.rest_client
+        self._host = OneHost(self._rest.pool_manager, url)
+        if not way["proxy"]:
+            self._rest.pool_manager.urlopen = self._host.urlopen
 
     def call(self, request: Request) -> bytes:
         """Send one request and return the body of a 2xx.
@@ -118,7 +128,7 @@ class Client:
 
     def close(self) -> None:
         """Give the pooled connections back; harmless when repeated."""
-        self._api.rest_client.pool_manager.clear()
+        self._host.close()
 
     def _counted(self, request: Request, token: str) -> bytes:
         """Send within the limits; an answer tells more of them."""
@@ -141,22 +151,15 @@ class Client:
             self.meter.end()
 
     def _sent(self, request: Request, token: str) -> bytes:
-        self._api.configuration.access_token = token
-        headers = {"Accept": JSON, "Content-Type": JSON}
-        return self._settled(
-            lambda: self._api.call_api(
-                request.path,
-                request.method,
-                path_params=dict(request.names),
-                query_params=dict(request.query),
-                # The client asks for no compression; a tenth of the bytes.
-                header_params={**headers, "Accept-Encoding": "gzip"},
-                body=request.body,
-                auth_settings=["oauth2"],
-                _preload_content=False,
-                _request_timeout=self.connection.timeout,
-            )
-        )
+        headers = {
+            "Accept": JSON,
+            # The client asks for no compression; a tenth of the bytes.
+            "Accept-Encoding": "gzip",
+            "Authorization": f"Bearer {token}",
+            "Content-Type": JSON,
+            "User-Agent": self._user_agent,
+        }
+        return self._settled(request.method, request.target, headers, body=request.body)
 
     def _token(self, ask: Callable[[], str]) -> str:
         """A token. Where asking for one fails, the call that needs it has not been sent."""
@@ -168,17 +171,8 @@ class Client:
     def _granted(self, app: OAuthApp) -> Granted:
         path = PATHS[self.connection.api_version].token
         try:
-            body = self._settled(
-                lambda: self._api.call_api(
-                    path,
-                    "POST",
-                    header_params={"Accept": JSON, "Content-Type": FORM},
-                    post_params=list(app.form().items()),
-                    auth_settings=[],
-                    _preload_content=False,
-                    _request_timeout=self.connection.timeout,
-                )
-            )
+            headers = {"Accept": JSON, "Content-Type": FORM, "User-Agent": self._user_agent}
+            body = self._settled("POST", path, headers, post_params=list(app.form().items()))
             return decode(body, Granted)
         except Refusal as refusal:
             raise CredentialsRefused(
@@ -189,21 +183,18 @@ class Client:
             unknown = ConnectionFailed(f"{self.place} sent a token that cannot be read: {error}")
             raise Fault(unknown, landed=False, name="undecodable") from error
 
-    def _settled(self, send: Callable[[], Any]) -> bytes:
+    def _settled(self, method: str, target: str, headers: dict[str, str], **content: Any) -> bytes:
         """The body of a 2xx; everything else is an error of ours."""
+        url, timeout = self.connection.base_url + target, self.connection.timeout
         try:
-            response = send()
+            response = self._rest.request(
+                method, url, headers=headers, _preload_content=False, _request_timeout=timeout, **content
+            )
             body = whole_body(response)
-            self._hear({name.lower(): value for name, value in response.headers.items()})
+            self._hear(response.headers)
             return body
         except ApiException as error:
             raise self._refused(error) from error
-        except (UnicodeDecodeError, AttributeError) as error:
-            # The client decodes error bodies as UTF-8. Where an edge answers in another encoding, or TLS fails and
-            # there is no body at all, the answer is in the context of the decoder's error.
-            if isinstance(error.__context__, ApiException):
-                raise self._refused(error.__context__) from error
-            raise
         except ProxyError as error:  # it was not reached, or did not let the call through: nothing was sent
             raise self._fault_of_proxy(error) from error
         except NewConnectionError as error:  # refused, unreachable or unknown host: nothing was sent
@@ -254,12 +245,14 @@ class Client:
         return Fault(failed, landed=False, name="unreachable")
 
 
+@lru_cache(maxsize=256)
+def _encoded(pair: tuple[str, str | int]) -> str:
+    """Of a list's many calls, all but one part of the query are alike."""
+    return urlencode([pair], safe=",")
+
+
 @lru_cache(maxsize=1)
 def _moment(text: str) -> datetime:
     """Answers come faster than the clock's seconds change."""
     moment = parsedate_to_datetime(text)
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-
-
-def _as_it_is(body: Any) -> Any:
-    return body

@@ -86,6 +86,20 @@ class ReadTransport:
         self._client.close()
 
     def _repeated(self, once: Callable[[], T], *, always: bool) -> T:
+        try:
+            return once()
+        except Fault as fault:
+            return self._after(fault, once, always=always)
+
+    def _after(self, first: Fault, once: Callable[[], T], *, always: bool) -> T:
+        """The answer after a first attempt that ended in a fault. Most calls need none of this, which has its price."""
+        faults = [first]
+
+        def attempt() -> T:
+            if faults:
+                raise faults.pop()
+            return once()
+
         policy = Retrying(
             stop=stop_after_attempt(ATTEMPTS) | stop_after_delay(PATIENCE_SECONDS),
             wait=_pause,
@@ -95,7 +109,7 @@ class ReadTransport:
             reraise=True,
         )
         try:
-            return policy(once)
+            return policy(attempt)
         except Fault as fault:
             raise fault.error from fault.__cause__
 
