@@ -38,3 +38,15 @@ def test_the_worst_records_are_those_of_the_worst_findings(folder: Path, world: 
     assert ranked.by_record(0) == expected
     for limit in range(1, len(expected) + 2):
         assert ranked.by_record(limit) == expected[:limit]
+
+
+@settings(max_examples=40)
+@given(worlds())
+def test_a_few_findings_are_told_as_all_are(folder: Path, world: World) -> None:
+    judged = judgement(world, folder)
+    told = list(judged.each())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("stagesync.audit.judgement.FEW_OF", 0)  # as if there were many records beside these
+        assert list(judged.each()) == told
+        for start, stop in ((0, 1), (len(told) // 2, None), (len(told) - 1, None)):
+            assert list(judged.some(judged.findings[start:stop])) == told[start:stop]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from typing import Any
 
@@ -81,6 +81,17 @@ class Telling:
     criteria: Verdicts
     low: Positions
     high: Positions
+
+    def about(self, rows: Rows) -> Telling:
+        """The same of these records alone: findings then point at places in ``rows``."""
+        return replace(
+            self,
+            records=self.records[rows],
+            evidence=replace(self.evidence, rows=self.evidence.rows[rows]),
+            criteria=self.criteria.of(rows),
+            low=self.low[rows],
+            high=self.high[rows],
+        )
 
     def some(self, findings: pl.DataFrame) -> Iterator[Finding]:
         """Findings as objects, in their order."""

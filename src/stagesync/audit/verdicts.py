@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
+import numpy as np
+import numpy.typing as npt
 import polars as pl
 
 from stagesync.audit import masks, predicates
@@ -36,6 +38,11 @@ class Verdicts:
         if self.met[criterion][record]:
             return Verdict.MET
         return Verdict.UNKNOWN if self.possible[criterion][record] else Verdict.NOT_MET
+
+    def of(self, rows: npt.NDArray[np.uint32]) -> Verdicts:
+        """The verdicts of some records, in their order."""
+        met, possible = ([column.gather(rows) for column in columns] for columns in (self.met, self.possible))
+        return Verdicts(met=met, possible=possible)
 
     @property
     def left_open(self) -> Sequence[int]:
