@@ -253,7 +253,7 @@ class FreezeSettings(Strict):
     first_days: Annotated[int, Field(ge=0, le=366)] = 0
     last_days: Annotated[int, Field(ge=0, le=366)] = 0
     year_starts: Annotated[int, Field(ge=1, le=12, description="the first month of the business year")] = 1
-    weekdays: list[Weekday] = Field(default_factory=list)
+    weekdays: list[Weekday] = Field(default=[])
     hours: Annotated[str, Field(description="as 18:00-07:00")] | None = None
     time_zone: Words | None = Field(None, description="that of the settings if left out")
 
@@ -277,9 +277,9 @@ class FreezeSettings(Strict):
 class ProtectSettings(Strict):
     """What is never written, whatever the rules and the approvals say."""
 
-    records: Annotated[list[Words], Field(description="ids of records")] = Field(default_factory=list)
-    owners: Annotated[list[Words], Field(description="ids or names of owners")] = Field(default_factory=list)
-    fields: Annotated[list[Words], Field(description="as Field or Object.Field")] = Field(default_factory=list)
+    records: Annotated[list[Words], Field(description="ids of records")] = Field(default=[])
+    owners: Annotated[list[Words], Field(description="ids or names of owners")] = Field(default=[])
+    fields: Annotated[list[Words], Field(description="as Field or Object.Field")] = Field(default=[])
 
 
 class GuardSettings(Strict):
@@ -293,7 +293,7 @@ class GuardSettings(Strict):
     per_object: Bound = Bound()
     per_owner: OwnerBound = OwnerBound()
     per_day: Annotated[Bound, Field(description="all runs of a day in the time zone of the settings")] = Bound()
-    freeze: list[FreezeSettings] = Field(default_factory=list)
+    freeze: list[FreezeSettings] = Field(default=[])
     protect: ProtectSettings = ProtectSettings()
 
 
@@ -365,9 +365,9 @@ class Health(Strict):
 class CalendarSettings(WorkingDays):
     """The working days of some owners: those who are named, and those of whom the CRM names such a country."""
 
-    owners: Annotated[list[Words], Field(description="ids, names or emails of owners")] = Field(default_factory=list)
+    owners: Annotated[list[Words], Field(description="ids, names or emails of owners")] = Field(default=[])
     called: Annotated[list[Words], Field(description="what the CRM calls the country, beside its code")] = Field(
-        default_factory=list
+        default=[]
     )
 
     @model_validator(mode="after")
@@ -382,7 +382,7 @@ class ManagerSettings(Strict):
 
     manager: Annotated[Words, Field(description="id, name or email of the manager")]
     owners: Annotated[list[Words], Field(description="ids, names or emails of owners; all of them if left out")] = (
-        Field(default_factory=list)
+        Field(default=[])
     )
 
 
@@ -398,7 +398,7 @@ class TaskSettings(Strict):
         | None
     ) = None
     calendars: Annotated[list[CalendarSettings], Field(description="of some owners; the first that fits counts")] = (
-        Field(default_factory=list)
+        Field(default=[])
     )
     escalate_after: (
         Annotated[
@@ -408,7 +408,7 @@ class TaskSettings(Strict):
     ) = None
     managers: Annotated[
         list[ManagerSettings], Field(description="of owners; the first that fits counts, before what the CRM says")
-    ] = Field(default_factory=list)
+    ] = Field(default=[])
     template: (
         Annotated[Words, Field(description="a file with the words of tasks; the shipped one if left out")] | None
     ) = None
@@ -424,7 +424,7 @@ class SettingsFile(Strict):
     )
     ledger: Words | None = Field(None, description="a database's URL; SQLite in the data folder if left out")
     time_zone: Words = "UTC"
-    rules: dict[Kind, RuleOverride] = Field(default_factory=dict)
+    rules: dict[Kind, RuleOverride] = Field(default={})
     guard: GuardSettings = GuardSettings()
     tasks: TaskSettings = TaskSettings()
     pull: PullSettings = PullSettings()

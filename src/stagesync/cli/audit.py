@@ -18,7 +18,8 @@ from stagesync.audit.judgement import Judgement
 from stagesync.audit.masks import Frame
 from stagesync.audit.ranking import Ranked
 from stagesync.cli import exported, show
-from stagesync.cli.options import Exports, FailOn, Format
+from stagesync.cli.exported import Exports
+from stagesync.cli.options import FailOn, Format
 from stagesync.errors import IncompleteError
 from stagesync.mirror import Mirror
 from stagesync.model.findings import Severity

@@ -24,7 +24,8 @@ from stagesync.audit.history import names_of, past_stages
 from stagesync.audit.judgement import Judgement
 from stagesync.audit.masks import Frame
 from stagesync.cli import exported, show
-from stagesync.cli.options import Exports, Format
+from stagesync.cli.exported import Exports
+from stagesync.cli.options import Format
 from stagesync.errors import IncompleteError, UsageError
 from stagesync.mirror import Mirror
 from stagesync.model.counting import counted

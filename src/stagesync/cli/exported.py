@@ -15,7 +15,7 @@ from stagesync.audit.history import latest_moment
 from stagesync.audit.judgement import Judgement
 from stagesync.audit.masks import Frame
 from stagesync.cli import show
-from stagesync.cli.options import YEARS, Exports, moment_of
+from stagesync.cli.options import YEARS, moment_of
 from stagesync.connectors.exports import ExportReader
 from stagesync.errors import ConfigurationError, IncompleteError, UsageError
 from stagesync.model.counting import counted
@@ -25,6 +25,29 @@ from stagesync.settings import shipped_configuration
 from stagesync.wiring import utc_now
 
 SHOWN_PROBLEMS = 10
+
+
+@dataclass(frozen=True, kw_only=True)
+class Exports:
+    """Which exports to judge by what, as the options of a command name them; what is None is found."""
+
+    folder: Path
+    mapping: Path | None
+    definitions: Path | None
+    as_of: str | None
+
+
+def exports_of(
+    folder: Path | None, *, mapping: Path | None, definitions: Path | None, as_of: str | None
+) -> Exports | None:
+    """The exports that the options of a command name; None where --from names none. Raises UsageError for options that
+    would then mean nothing."""
+    if folder is not None:
+        return Exports(folder=folder, mapping=mapping, definitions=definitions, as_of=as_of)
+    for option, value in {"--mapping": mapping, "--definitions": definitions, "--as-of": as_of}.items():
+        if value is not None:
+            raise UsageError(f"{option} is for exports; give their folder with --from")
+    return None
 
 
 @dataclass(frozen=True, kw_only=True)

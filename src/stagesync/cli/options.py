@@ -3,7 +3,6 @@ that they fill."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, tzinfo
 from enum import StrEnum
 from functools import partial
@@ -136,29 +135,6 @@ as_of = click.option(
     metavar="MOMENT",
     help="Judge an export as of this day or moment (ISO); that of its mapping, or its newest date, if left out.",
 )
-
-
-@dataclass(frozen=True, kw_only=True)
-class Exports:
-    """Which exports to judge by what, as the options of a command name them; what is None is found."""
-
-    folder: Path
-    mapping: Path | None
-    definitions: Path | None
-    as_of: str | None
-
-
-def exports_of(
-    folder: Path | None, *, mapping: Path | None, definitions: Path | None, as_of: str | None
-) -> Exports | None:
-    """The exports that the options of a command name; None where --from names none. Raises UsageError for options that
-    would then mean nothing."""
-    if folder is not None:
-        return Exports(folder=folder, mapping=mapping, definitions=definitions, as_of=as_of)
-    for option, value in {"--mapping": mapping, "--definitions": definitions, "--as-of": as_of}.items():
-        if value is not None:
-            raise UsageError(f"{option} is for exports; give their folder with --from")
-    return None
 
 
 def moment_of(text: str, *, option: str = "--as-of", begins: bool = False, zone: tzinfo = UTC) -> datetime:

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from stagesync.cli import options
-from stagesync.cli.options import FailOn, Format, exports_of
+from stagesync.cli.options import FailOn, Format
 
 
 @click.command()
@@ -39,6 +39,7 @@ def audit(
 ) -> int:
     """Find what is wrong, and write nothing: in the CRMs of the settings, or in a folder of exports."""
     from stagesync.cli import audit as command
+    from stagesync.cli.exported import exports_of
 
     wanted = command.Options(output=output, fail_on=fail_on, limit=limit, full=full)
     exports = exports_of(source, mapping=mapping, definitions=definitions, as_of=as_of)
@@ -66,6 +67,7 @@ def explain(
     """Why a record is judged as it is, by the last pull or an export: every criterion with verdict, value, source and
     age."""
     from stagesync.cli import explain as command
+    from stagesync.cli.exported import exports_of
 
     exports = exports_of(source, mapping=mapping, definitions=definitions, as_of=as_of)
     known = command.pulled(config) if exports is None else command.in_exports(exports)
@@ -173,6 +175,7 @@ def list_stage(
 ) -> int:
     """Who has earned a stage, whatever the field says: by the evidence that was last pulled, or of an export."""
     from stagesync.cli import explain as command
+    from stagesync.cli.exported import exports_of
 
     exports = exports_of(source, mapping=mapping, definitions=definitions, as_of=as_of)
     known = command.pulled(config) if exports is None else command.in_exports(exports)
