@@ -23,8 +23,9 @@ from functools import partial
 from tempfile import TemporaryDirectory
 
 from stagesync.ledger import Ledger
-from stagesync.model.changes import Change, ChangeKind, Mode, Outcome, Result, TaskText
-from stagesync.model.findings import Batch, Cited, Findings, Kind, Severity, Told, Verdict, coded
+from stagesync.model.changes import Change, ChangeKind, Outcome, Result, TaskText
+from stagesync.model.findings import Batch, Cited, Findings, Told, Verdict, coded
+from stagesync.model.kinds import Kind, Mode, Severity
 
 START = datetime(2026, 1, 5, 6, tzinfo=UTC)
 RUNS, OWNERS, CHANGES = 20, 500, 1_000

@@ -19,8 +19,7 @@ from zoneinfo import ZoneInfo
 from pydantic import ConfigDict, Field, JsonValue, model_validator
 
 from stagesync.errors import ConfigurationError, Problem
-from stagesync.model.changes import Mode
-from stagesync.model.findings import Kind
+from stagesync.model.kinds import Kind, Mode
 from stagesync.policy.calendars import Calendars, OwnerCalendar, called, working_days
 from stagesync.policy.definitions import Definition, load_definition
 from stagesync.policy.document import Document, KeyPath, problems_error, read_document

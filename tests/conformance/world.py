@@ -15,7 +15,8 @@ from starlette.routing import BaseRoute, Mount
 from starlette.types import Message, Receive, Scope, Send
 
 from stagesync.connectors.base import Reader, Writer
-from stagesync.model.changes import Change, ChangeKind, Mode, TaskText
+from stagesync.model.changes import Change, ChangeKind, TaskText
+from stagesync.model.kinds import Mode
 from stagesync.model.tables import Table
 
 from .rough import Answer

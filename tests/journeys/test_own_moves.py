@@ -5,7 +5,7 @@ from __future__ import annotations
 from stagesync.agent import cycle
 from stagesync.agent.running import RunResult
 from stagesync.model.changes import ChangeKind
-from stagesync.model.findings import Kind
+from stagesync.model.kinds import Kind
 from stagesync.sandbox.server import Sandbox
 
 from .conftest import Deploy

@@ -8,8 +8,9 @@ from typing import Any
 
 from msgspec import structs
 
-from stagesync.model.changes import Change, ChangeKind, Mode, Outcome, Result, TaskText
-from stagesync.model.findings import Batch, Evidence, Finding, Kind, Severity, Verdict, batches_of, key_of
+from stagesync.model.changes import Change, ChangeKind, Outcome, Result, TaskText
+from stagesync.model.findings import Batch, Evidence, Finding, Verdict, batches_of, key_of
+from stagesync.model.kinds import Kind, Mode, Severity
 
 NOON = datetime(2026, 11, 21, 12, 0, 0, 123456, tzinfo=UTC)
 CONNECTION = "salesforce"

@@ -15,7 +15,8 @@ from starlette.routing import Route
 from stagesync.connectors.base import Writer
 from stagesync.connectors.hubspot import HubSpotConnection, connect
 from stagesync.errors import ConnectionFailed, CredentialsRefused
-from stagesync.model.changes import Change, ChangeKind, Mode, Outcome, Result, TaskText
+from stagesync.model.changes import Change, ChangeKind, Outcome, Result, TaskText
+from stagesync.model.kinds import Mode
 from stagesync.sandbox.hubspot.definitions import PropertyDefinition
 
 from .conftest import Serve

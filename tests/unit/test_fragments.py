@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from stagesync.errors import ConfigurationError
-from stagesync.model.changes import Mode
+from stagesync.model.kinds import Mode
 from stagesync.policy.definitions import Definition, load_definition
 
 BASE = """\

@@ -29,7 +29,8 @@ from stagesync.connectors.hubspot.stages import pipeline_stages
 from stagesync.connectors.hubspot.transport import Client, ReadTransport, Request, WriteTransport
 from stagesync.connectors.hubspot.writer import HubSpotWriter
 from stagesync.errors import ConnectionFailed
-from stagesync.model.changes import Change, ChangeKind, Mode, Result
+from stagesync.model.changes import Change, ChangeKind, Result
+from stagesync.model.kinds import Mode
 from stagesync.model.tables import ColumnType, Table
 
 Answer = Callable[[Request], Any]

@@ -18,7 +18,8 @@ from stagesync.audit.history import names_of, past_stages
 from stagesync.audit.judgement import Judgement
 from stagesync.audit.masks import Frame
 from stagesync.model.crm import Owner
-from stagesync.model.findings import Finding, Kind, Severity
+from stagesync.model.findings import Finding
+from stagesync.model.kinds import Kind, Severity
 from tests.unit.small_world import DEFINITION, MAPPING, NOW, written_as
 
 FRAME = Frame(now=NOW, time_zone=ZoneInfo("UTC"))

@@ -17,7 +17,8 @@ from stagesync.agent import cycle
 from stagesync.agent.running import RunResult
 from stagesync.audit.judgement import Judgement
 from stagesync.cli.definition_tests import outcomes
-from stagesync.model.findings import Kind, Verdict
+from stagesync.model.findings import Verdict
+from stagesync.model.kinds import Kind
 from stagesync.policy.definition_tests import DefinitionTests, load_tests, place_of_tests
 from stagesync.policy.definitions import Criterion, Definition, load_definition
 from stagesync.policy.expressions.tree import And, Or, names

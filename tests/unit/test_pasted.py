@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from stagesync.errors import ConfigurationError
-from stagesync.model.findings import Finding, Kind
+from stagesync.model.findings import Finding
+from stagesync.model.kinds import Kind
 from stagesync.policy.definitions import load_definition
 from tests.unit.small_world import DEFINITION, MAPPING, Deal, judged, written_as
 

@@ -16,9 +16,10 @@ from msgspec import structs
 
 from stagesync.audit.evidence import Tables
 from stagesync.audit.judgement import Judgement
-from stagesync.model.changes import Change, ChangeKind, Mode, Plan, TaskText
+from stagesync.model.changes import Change, ChangeKind, Plan, TaskText
 from stagesync.model.crm import NativeStage, Owner
-from stagesync.model.findings import Kind, Scope
+from stagesync.model.findings import Scope
+from stagesync.model.kinds import Kind, Mode
 from stagesync.model.waivers import Waiver
 from stagesync.planning.calendar import due_date, is_over
 from stagesync.planning.freeze import Freeze

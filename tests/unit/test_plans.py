@@ -14,7 +14,8 @@ from msgspec import structs
 
 from stagesync.cli import show
 from stagesync.errors import UsageError
-from stagesync.model.changes import Change, ChangeKind, Ground, LeftOut, Mode, Outcome, Plan, Result, TaskText
+from stagesync.model.changes import Change, ChangeKind, Ground, LeftOut, Outcome, Plan, Result, TaskText
+from stagesync.model.kinds import Mode
 from stagesync.planning.selection import chosen
 from stagesync.report import plan_views
 from stagesync.report.plans import (

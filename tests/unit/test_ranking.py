@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 
 from stagesync.audit.ranking import Ranked
-from stagesync.model.findings import Finding, Severity
+from stagesync.model.findings import Finding
+from stagesync.model.kinds import Severity
 from tests.unit.worlds import World, judgement, worlds
 
 ORDER = [Severity.HIGH, Severity.MEDIUM, Severity.LOW]

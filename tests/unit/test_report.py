@@ -16,7 +16,8 @@ from stagesync import report
 from stagesync.audit.judgement import Judgement
 from stagesync.audit.ranking import Ranked
 from stagesync.cli import show
-from stagesync.model.findings import Finding, Severity
+from stagesync.model.findings import Finding
+from stagesync.model.kinds import Severity
 from tests.unit.oracle import NOW, Moment, Record, Rules, Rung
 from tests.unit.worlds import World, judgement
 

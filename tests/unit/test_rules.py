@@ -18,8 +18,8 @@ from stagesync.audit.evidence import Tables
 from stagesync.audit.explain import explain
 from stagesync.audit.judgement import Judgement
 from stagesync.audit.masks import Frame
-from stagesync.model.changes import Mode
-from stagesync.model.findings import Kind, Verdict
+from stagesync.model.findings import Verdict
+from stagesync.model.kinds import Kind, Mode
 from stagesync.model.waivers import Waiver
 from stagesync.policy.definitions import load_definition
 from stagesync.policy.mappings import load_mapping

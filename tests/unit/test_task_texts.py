@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from msgspec import structs
 
 from stagesync.errors import ConfigurationError
-from stagesync.model.changes import Mode, TaskText
-from stagesync.model.findings import Evidence, Finding, Kind, Severity, Verdict
+from stagesync.model.changes import TaskText
+from stagesync.model.findings import Evidence, Finding, Verdict
+from stagesync.model.kinds import Kind, Mode, Severity
 from stagesync.policy import task_texts
 from stagesync.policy.labels import Labels
 from stagesync.policy.task_texts import TITLES, load_template, shipped_template

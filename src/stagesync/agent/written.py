@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from stagesync.model.findings import Kind
+from stagesync.model.kinds import Kind
 from stagesync.planning.disputes import Correction
 from stagesync.planning.guard import REVERT
 from stagesync.policy.mappings import CrmMapping

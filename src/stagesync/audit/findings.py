@@ -23,7 +23,7 @@ from stagesync.audit.modes import MODES, modes
 from stagesync.audit.reasons import LONGEST_VALUE
 from stagesync.audit.verdicts import Condition
 from stagesync.audit.words import Population
-from stagesync.model.findings import Kind, Severity
+from stagesync.model.kinds import Kind, Severity
 from stagesync.model.tables import ColumnType
 from stagesync.policy.definitions import Definition
 from stagesync.policy.expressions.tree import And, IsBlank, Name, Not, Stated

@@ -11,7 +11,7 @@ import numpy as np
 import polars as pl
 
 from stagesync.audit.words import Population
-from stagesync.model.changes import Mode
+from stagesync.model.kinds import Mode
 from stagesync.policy.definitions import Rule
 
 MODES = pl.Enum([str(mode) for mode in Mode])

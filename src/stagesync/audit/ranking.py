@@ -12,7 +12,8 @@ import polars as pl
 
 from stagesync.audit.findings import SEVERITIES
 from stagesync.audit.judgement import Judgement
-from stagesync.model.findings import Finding, Severity
+from stagesync.model.findings import Finding
+from stagesync.model.kinds import Severity
 
 WORST_FIRST = ("severity", "amount")
 

@@ -17,8 +17,8 @@ from stagesync.audit.evidence import EvidenceFrame
 from stagesync.audit.findings import Positions
 from stagesync.audit.reasons import BLANK, evidence_for, shown_in_columns, source_of, words_of
 from stagesync.audit.verdicts import Verdicts
-from stagesync.model.changes import Mode
-from stagesync.model.findings import Batch, Cited, Finding, Findings, Kind, Severity, Told, Verdict, Words, code_of
+from stagesync.model.findings import Batch, Cited, Finding, Findings, Told, Verdict, Words, code_of
+from stagesync.model.kinds import Kind, Mode, Severity
 from stagesync.model.tables import UNREADABLE
 from stagesync.policy.definitions import Criterion, Definition
 

@@ -22,7 +22,7 @@ from stagesync.cli.exported import Exports
 from stagesync.cli.options import FailOn, Format
 from stagesync.errors import IncompleteError
 from stagesync.mirror import Mirror
-from stagesync.model.findings import Severity
+from stagesync.model.kinds import Severity
 from stagesync.settings import load_settings
 from stagesync.wiring import opened
 

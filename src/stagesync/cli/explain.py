@@ -30,7 +30,8 @@ from stagesync.errors import IncompleteError, UsageError
 from stagesync.mirror import Mirror
 from stagesync.model.counting import counted
 from stagesync.model.crm import Owner
-from stagesync.model.findings import Finding, Kind, Verdict
+from stagesync.model.findings import Finding, Verdict
+from stagesync.model.kinds import Kind
 from stagesync.policy.definitions import Definition
 from stagesync.policy.document import nearest
 from stagesync.policy.mappings import CrmMapping

@@ -24,7 +24,8 @@ from stagesync.cli import hints
 from stagesync.errors import StageSyncError
 from stagesync.model.changes import Change, ChangeKind, LeftOut, Outcome, Plan, Result
 from stagesync.model.counting import counted
-from stagesync.model.findings import Finding, Kind, Severity
+from stagesync.model.findings import Finding
+from stagesync.model.kinds import Kind, Severity
 from stagesync.report import plan_views
 
 out = Console(highlight=False, soft_wrap=False)

@@ -7,13 +7,7 @@ from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from enum import StrEnum
 
-
-class Mode(StrEnum):
-    """What a rule may do: only report, ask a person by a task, or write."""
-
-    AUDIT = "audit"
-    SUGGEST = "suggest"
-    ENFORCE = "enforce"
+from stagesync.model.kinds import Mode
 
 
 class ChangeKind(StrEnum):

@@ -13,28 +13,7 @@ from typing import Any, Generic, TypeVar
 
 from msgspec import Struct, structs, to_builtins
 
-from stagesync.model.changes import Mode
-
-
-class Kind(StrEnum):
-    """The kinds of findings."""
-
-    PREMATURE = "premature"
-    STALLED = "stalled"
-    CONTRADICTION = "contradiction"
-    PLACEHOLDER = "placeholder"
-    UNOWNED = "unowned"
-    REGRESSED = "regressed"
-    SKIPPED = "skipped"
-    READY = "ready"
-
-
-class Severity(StrEnum):
-    """How much a finding matters, as its definition says."""
-
-    LOW = "low"
-    MEDIUM = "medium"
-    HIGH = "high"
+from stagesync.model.kinds import Kind, Mode, Severity
 
 
 class Verdict(StrEnum):

@@ -9,10 +9,9 @@ from enum import StrEnum
 from stagesync.agent.pull import check_stages
 from stagesync.connectors.base import Discovery
 from stagesync.errors import ConfigurationError
-from stagesync.model.changes import Mode
 from stagesync.model.counting import counted
 from stagesync.model.crm import FieldFacts, Identity, NativeStage, ObjectFacts, Owner, Scopes, Service
-from stagesync.model.findings import Kind
+from stagesync.model.kinds import Kind, Mode
 from stagesync.onboarding.drift import drifted
 from stagesync.onboarding.managers import unmanaged
 from stagesync.onboarding.sources import Column, Lacking, needs, ties

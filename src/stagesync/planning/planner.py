@@ -7,8 +7,9 @@ from datetime import datetime
 from itertools import groupby
 
 from stagesync.audit.judgement import Judgement
-from stagesync.model.changes import Change, ChangeKind, Mode, Plan
-from stagesync.model.findings import Finding, Kind
+from stagesync.model.changes import Change, ChangeKind, Plan
+from stagesync.model.findings import Finding
+from stagesync.model.kinds import Kind, Mode
 from stagesync.planning.calendar import is_over
 from stagesync.planning.disputes import Dispute, dispute, writer
 from stagesync.planning.draft import Draft, change_key, day_of, grounds_of

@@ -12,10 +12,11 @@ from dataclasses import asdict, replace
 from datetime import date
 
 from stagesync.audit.judgement import Judgement
-from stagesync.model.changes import Change, ChangeKind, Mode, TaskText
+from stagesync.model.changes import Change, ChangeKind, TaskText
 from stagesync.model.counting import counted
 from stagesync.model.crm import Owner
-from stagesync.model.findings import Finding, Kind, Verdict
+from stagesync.model.findings import Finding, Verdict
+from stagesync.model.kinds import Kind, Mode
 from stagesync.planning.calendar import due_date, is_over
 from stagesync.planning.draft import Draft, change_key, day_of, grounds_of, without
 from stagesync.planning.escalation import TaskEnd

@@ -14,7 +14,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints, model_validator
 
-from stagesync.model.findings import Kind, Verdict
+from stagesync.model.findings import Verdict
+from stagesync.model.kinds import Kind
 from stagesync.model.tables import ColumnType
 from stagesync.policy.definitions import Definition, rules_of
 from stagesync.policy.document import Document, KeyPath, nearest, read_document

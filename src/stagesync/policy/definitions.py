@@ -12,8 +12,7 @@ from typing import Any
 from msgspec import Struct
 from msgspec.structs import replace
 
-from stagesync.model.changes import Mode
-from stagesync.model.findings import Kind, Severity
+from stagesync.model.kinds import Kind, Mode, Severity
 from stagesync.model.tables import ColumnType
 from stagesync.model.waivers import Waiver
 from stagesync.policy import schema

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from stagesync.model.findings import Severity
+from stagesync.model.kinds import Severity
 from stagesync.policy.schema import (
     Asking,
     EvidenceItem,

@@ -22,8 +22,7 @@ from pydantic import (
 )
 from pydantic.config import JsonDict
 
-from stagesync.model.changes import Mode
-from stagesync.model.findings import Kind, Severity
+from stagesync.model.kinds import Kind, Mode, Severity
 from stagesync.model.tables import ColumnType
 from stagesync.policy.durations import PATTERN, Duration
 

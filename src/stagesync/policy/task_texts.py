@@ -13,8 +13,9 @@ from functools import cache
 from pathlib import Path
 
 from stagesync.errors import ConfigurationError, Problem
-from stagesync.model.changes import Mode, TaskText
-from stagesync.model.findings import Evidence, Finding, Kind, Severity, Verdict
+from stagesync.model.changes import TaskText
+from stagesync.model.findings import Evidence, Finding, Verdict
+from stagesync.model.kinds import Kind, Mode, Severity
 from stagesync.policy.document import problems_error
 from stagesync.policy.labels import NO_LABELS, Labels
 from stagesync.policy.templates import Blocks, Shape, TooMuch, read_blocks

@@ -16,8 +16,8 @@ from stagesync.audit.forecast import Forecast
 from stagesync.audit.funnel import Funnel, funnels
 from stagesync.audit.judgement import Judgement, waived
 from stagesync.audit.waivers import Effect
-from stagesync.model.changes import Mode
-from stagesync.model.findings import Evidence, Finding, Kind, Severity, Verdict
+from stagesync.model.findings import Evidence, Finding, Verdict
+from stagesync.model.kinds import Kind, Mode, Severity
 
 REPORT_VERSION = 1
 """Counts the incompatible changes of reports and of plans."""

@@ -14,8 +14,9 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta, Struct
 
-from stagesync.model.changes import Change, ChangeKind, Ground, LeftOut, Mode, Plan, TaskText
+from stagesync.model.changes import Change, ChangeKind, Ground, LeftOut, Plan, TaskText
 from stagesync.model.findings import Scope
+from stagesync.model.kinds import Mode
 from stagesync.report.documents import REPORT_VERSION, Count, Day, Moment, Version
 
 Sha256 = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
