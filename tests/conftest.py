@@ -34,6 +34,7 @@ PACKAGES = {
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", f"needs(program): runs only where the program is; one of {', '.join(PACKAGES)}")
+    config.addinivalue_line("markers", "records(number): how many each embedded CRM of this test has")
 
 
 def pytest_collection_finish() -> None:

@@ -12,6 +12,8 @@ from stagesync.sandbox.server import Sandbox
 from .deployment import Deployment, deployment
 
 RECORDS = 120
+FEW = 60
+"""Enough where some findings of any kind will do: ``@pytest.mark.records(FEW)``."""
 Deploy = Callable[..., Deployment]
 
 
@@ -22,9 +24,10 @@ def _plain_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def sandbox(tmp_path: Path) -> Iterator[Sandbox]:
+def sandbox(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Sandbox]:
     """Two small CRMs that this test may change."""
-    with Sandbox.create(tmp_path / "crms", seed=7, records=RECORDS) as made:
+    asked = request.node.get_closest_marker("records")
+    with Sandbox.create(tmp_path / "crms", seed=7, records=asked.args[0] if asked else RECORDS) as made:
         yield made
 
 

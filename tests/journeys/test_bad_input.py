@@ -23,10 +23,12 @@ from stagesync.ledger import EntryKind, Ledger
 from stagesync.model.crm import Identity
 from stagesync.sandbox.server import Sandbox
 
-from .conftest import Deploy
+from .conftest import FEW, Deploy
 from .deployment import Deployment
 from .office import offices
 from .terminal import PATIENCE, STAGESYNC, Finished, run_here
+
+pytestmark = pytest.mark.records(FEW)
 
 
 @pytest.fixture

@@ -28,10 +28,12 @@ from stagesync.policy.durations import Duration, Unit
 from stagesync.sandbox.server import Sandbox
 from stagesync.settings import Schedule
 
-from .conftest import Deploy
+from .conftest import FEW, Deploy
 from .deployment import Deployment, wait_until
 from .office import SalesforceOffice, offices
 from .terminal import PATIENCE
+
+pytestmark = pytest.mark.records(FEW)
 
 HOURLY = Schedule(every=Duration(1, Unit.HOURS))
 

@@ -25,7 +25,7 @@ from .deployment import Deployment, deployment, wait_until
 from .office import offices, stages, tasks
 from .terminal import PATIENCE
 
-SEED, RECORDS = 11, 100
+SEED, RECORDS = 11, 60
 
 
 @pytest.fixture

@@ -8,15 +8,19 @@ import sqlite3
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 
+import pytest
+
 from stagesync.agent import cycle
 from stagesync.agent.running import RunResult
 from stagesync.ledger import EntryKind, PruneOrder
 from stagesync.model.changes import Change, ChangeKind
 from stagesync.sandbox.server import Sandbox
 
-from .conftest import Deploy
+from .conftest import FEW, Deploy
 from .deployment import Deployment
 from .office import offices, stages, tasks
+
+pytestmark = pytest.mark.records(FEW)
 
 YEAR = timedelta(days=400)
 

@@ -17,7 +17,7 @@ from stagesync.ledger import EntryKind
 from stagesync.model.changes import Change, ChangeKind, Result
 from stagesync.sandbox.server import Sandbox
 
-from .conftest import Deploy
+from .conftest import FEW, Deploy
 from .deployment import Deployment
 from .office import Office, Rows, Task, offices, stages, tasks
 
@@ -116,6 +116,7 @@ def unexpected(crm: str, changes: list[dict[str, Any]], before: Rows, after: Row
     return sorted(found)
 
 
+@pytest.mark.records(FEW)
 def test_a_second_run_finds_nothing_to_change(sandbox: Sandbox, deploy: Deploy) -> None:
     agent = deploy(sandbox)
     first = agent.run("run")
@@ -130,6 +131,7 @@ def test_a_second_run_finds_nothing_to_change(sandbox: Sandbox, deploy: Deploy) 
     assert {office.name: office.rows() for office in offices(sandbox)} == before
 
 
+@pytest.mark.records(FEW)
 def test_an_empty_ledger_makes_no_second_task(sandbox: Sandbox, deploy: Deploy) -> None:
     agent = deploy(sandbox, enforce=False)
     agent.run("run")
@@ -368,6 +370,7 @@ def test_a_crm_that_fails_while_it_is_written_does_not_stop_the_other(sandbox: S
     assert planned(agent)["changes"] == []
 
 
+@pytest.mark.records(FEW)
 def test_a_dry_run_writes_nothing(sandbox: Sandbox, deploy: Deploy, tmp_path: Path) -> None:
     agent = deploy(sandbox)
     before = {office.name: office.rows() for office in offices(sandbox)}
