@@ -103,8 +103,9 @@ class Standing:
             return
         told = moved or codec.SAID.decode(link.body).told
         owned = ((told.owners.values[number], times) for number, times in Counter(told.owners.of).items())
-        owners = sorted((codec.column_text(owner) or "", times) for owner, times in owned if owner is not None)
-        self.owners += [(owner, link.seq, times) for owner, times in owners]
+        self.owners += [
+            (codec.column_text(owner) or "", link.seq, times) for owner, times in owned if owner is not None
+        ]
         if moved is not None:
             self.moved.append((link, moved))
             return
@@ -154,13 +155,13 @@ class Standing:
                 open_tasks.c.connection == bindparam("of"), open_tasks.c.crm_id == bindparam("id")
             )
             connection.execute(closing, [{"of": of, "id": crm_id} for of, crm_id in sorted(self.closed)])
-        for link, moved in self.moved:
-            _move(connection, link, moved)
+        if self.moved:
+            _move(connection, self.moved)
         lives = [(*place, *_with_digest(life)) for place, life in self.findings.items()]
         if lives:
             write_many(connection, _upsert(finding_lives, connection.dialect.name), lives)
         if self.owners:
-            write_many(connection, _OWNERS, self.owners)
+            write_many(connection, _OWNERS, sorted(self.owners))
         if self.stages:
             write_many(connection, _STAGES, self.stages)
         for table, places in self._open():
@@ -239,15 +240,18 @@ _MOVES = {
 }
 
 
-def _move(connection: Connection, link: Link, moved: Moved) -> None:
-    """Follow the findings of one entry."""
-    digests: object = None if moved.digests is None else b"".join(moved.digests)
-    records: object = msgspec.json.encode(moved.records).decode()
-    if connection.dialect.name == "postgresql":
-        digests = list(moved.digests or repeat(None, len(moved.records)))
-        records = list(moved.records)
-    of = (link.connection or "", link.object or "", link.rule or "")
-    connection.exec_driver_sql(_MOVES[connection.dialect.name], (*of, link.seq, digests, records))
+def _move(connection: Connection, told: Iterable[tuple[Link, Moved]]) -> None:
+    """Follow the findings of entries."""
+    dialect = connection.dialect.name
+    rows = []
+    for link, moved in told:
+        digests: object = None if moved.digests is None else b"".join(moved.digests)
+        records: object = msgspec.json.encode(moved.records).decode()
+        if dialect == "postgresql":
+            digests = list(moved.digests or repeat(None, len(moved.records)))
+            records = list(moved.records)
+        rows.append((link.connection or "", link.object or "", link.rule or "", link.seq, digests, records))
+    connection.exec_driver_sql(_MOVES[dialect], rows)
 
 
 def _store(connection: Connection, table: Table, places: Mapping[Place, Row | None]) -> None:

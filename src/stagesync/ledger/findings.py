@@ -105,20 +105,27 @@ class FindingsDiff:
 
     def _differences(self, end: Appender, batch: Batch, records: Sequence[str], known: Digests, tally: _Tally) -> None:
         """Append what opened and what changed. What has not changed is never told."""
-        pairs = list(zip(map(known.get, records), batch.essences, strict=True))
-        opened = [place for place, (before, _) in enumerate(pairs) if before is None]
-        changed = [place for place, (before, essence) in enumerate(pairs) if before is not None and before != essence]
+        opened: list[int] = []
+        changed: list[int] = []
+        for place, (record, essence) in enumerate(zip(records, batch.essences, strict=True)):
+            before = known.get(record)
+            if before is None:
+                opened.append(place)
+            elif before != essence:
+                changed.append(place)
         tally.opened += len(opened)
         tally.changed += len(changed)
         tally.still_open += len(records) - len(opened) - len(changed)
         for kind, places in ((EntryKind.FINDING_OPENED, opened), (EntryKind.FINDING_CHANGED, changed)):
+            drafts, moved = [], []
             for some, told in zip(in_batches(places, ENTRY), batch.told(places, ENTRY), strict=True):
                 rule, of = (batch.object, batch.rule), [records[place] for place in some]
                 last = self._last(end.connection, rule, [record for record in of if record in known])
                 body = codec.FindingsBody(told, [*map(last.get, of)])
+                drafts.append(self._draft(kind, rule, codec.encode(body), len(some)))
                 digests = [batch.essences[place] for place in some]
-                moved = Moved(records=of, owners=told.owner, digests=digests)
-                end.append([self._draft(kind, rule, codec.encode(body), len(some))], [moved])
+                moved.append(Moved(records=of, owners=told.owner, digests=digests))
+            end.append(drafts, moved)
 
     def _resolve(self, end: Appender, rule: Rule, records: Sequence[str], judged: Judged | None) -> int:
         """Append that findings are gone whose record was judged, without those that another process closed."""
