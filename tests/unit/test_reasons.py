@@ -78,4 +78,4 @@ def test_the_same_is_said_in_columns(criterion: Criterion, rows: list[dict[str, 
     known = pl.DataFrame(every, schema=SCHEMA, strict=False)
     told = words_of(criterion, verdict, known, unknown)
     alone = [evidence_for(criterion, verdict, row, unknown, {}) for row in known.iter_rows(named=True)]
-    assert told == [(one.reason, one.value) for one in alone]
+    assert told == ([one.reason for one in alone], [one.value for one in alone])

@@ -43,7 +43,9 @@ class Distinct(Generic[T]):
 
 
 def distinct(column: pl.Series) -> Distinct[Any]:
-    """A column with each of its values once."""
+    """A column with each of its values once; of an Enum without nulls all that it may have."""
+    if isinstance(column.dtype, pl.Enum) and not column.null_count():
+        return Distinct(column.dtype.categories.to_list(), column.to_physical().to_numpy().astype(np.intp))
     rows, of = different(column.to_frame())
     return Distinct(rows.to_series().to_list(), of)
 

@@ -14,9 +14,9 @@ def facts(findings: pl.DataFrame, records: pl.DataFrame, place: str, earned: pl.
 
     ``place`` is connection and object, ``earned`` the stages that their records have earned.
     """
-    of = records[findings["row"]].select(
+    of = records.select(
         "record", "name", "owner", "owner_name", "place", "native", "pipeline", "since_source", "amount"
-    )
+    )[findings["row"]]
     table = of.hstack([*findings.select("rule", "severity", "mode", "since"), earned.alias("earned")])
     key = pl.format("{}:{}:{}", pl.lit(place), "record", "rule")
     parts = [

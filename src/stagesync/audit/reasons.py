@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import datetime
 from decimal import Decimal
 
 import polars as pl
 
-from stagesync.model.findings import Evidence, Verdict, Words
+from stagesync.model.findings import Evidence, Verdict
 from stagesync.model.tables import UNREADABLE
 from stagesync.policy.definitions import Criterion
 
@@ -60,22 +60,23 @@ FEW = 64
 
 def words_of(
     criterion: Criterion, verdict: Verdict, known: pl.DataFrame, unknown: Mapping[str, str]
-) -> Sequence[Words]:
-    """What ``evidence_for`` says of a criterion for each of some records.
+) -> tuple[list[str], list[str | None]]:
+    """What ``evidence_for`` says of a criterion for each of some records: the reasons, and the values.
 
     ``known`` has a row for each of them, with the known items that the criterion asks for alone.
     """
     if verdict is Verdict.UNKNOWN or known.height <= FEW:
-        told = (evidence_for(criterion, verdict, values, unknown, {}) for values in known.iter_rows(named=True))
-        return [(one.reason, one.value) for one in told]
+        told = [evidence_for(criterion, verdict, values, unknown, {}) for values in known.iter_rows(named=True)]
+        return [one.reason for one in told], [one.value for one in told]
     items = [item for item in criterion.items if item not in unknown]
     shown = [shown_in_columns(item, known.schema[item]) for item in items]
     said = [_said_in_columns(item, value, known) for item, value in zip(items, shown, strict=True)]
     if verdict is Verdict.NOT_MET:
         said.append(pl.lit(f"needs {criterion.text}"))
-    return known.select(
+    reasons, values = known.select(
         pl.concat_str(said, separator="; ").alias(":reason"), pl.concat_str(shown, separator=", ").alias(":value")
-    ).rows()
+    ).get_columns()
+    return reasons.to_list(), values.to_list()
 
 
 def _said_in_columns(item: str, shown: pl.Expr, known: pl.DataFrame) -> pl.Expr:

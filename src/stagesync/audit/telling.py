@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -12,12 +13,12 @@ import numpy.typing as npt
 import polars as pl
 
 from stagesync.audit import essences
-from stagesync.audit.distinct import Distinct, Places, different, distinct
+from stagesync.audit.distinct import Distinct, Places, distinct
 from stagesync.audit.evidence import EvidenceFrame
 from stagesync.audit.findings import Positions
 from stagesync.audit.reasons import BLANK, evidence_for, shown_in_columns, source_of, words_of
 from stagesync.audit.verdicts import Verdicts
-from stagesync.model.findings import Batch, Cited, Finding, Findings, Told, Verdict, Words, code_of
+from stagesync.model.findings import Batch, Cited, Finding, Findings, Told, Verdict, code_of, coded
 from stagesync.model.kinds import Kind, Mode, Severity
 from stagesync.model.tables import UNREADABLE
 from stagesync.policy.definitions import Criterion, Definition
@@ -44,25 +45,23 @@ class _Mention:
 
 @dataclass(frozen=True)
 class _Said:
-    """What is said of one mention, for the findings at the places (ascending) that it is about."""
+    """What is said of one mention, for the findings at the places (ascending) that it is about.
+
+    Reasons and values are apart: of pairs few are kept, and the garbage collector would look at each.
+    """
 
     which: Places
     cited: Cited
-    words: Distinct[Words]
+    reasons: Sequence[str]
+    values: Sequence[str | None]
 
-    def about(self, part: slice) -> bool:
-        """Whether it is about any finding of a stretch."""
-        here = self._here(part)
-        return here != slice(here.start, here.start)
-
-    def told(self, part: slice) -> Told:
-        """What is said of the findings of a stretch, by their places in it."""
-        here = self._here(part)
-        return Told(cited=self.cited, of=(self.which[here] - part.start).tolist(), words=self.words.part(here))
-
-    def _here(self, part: slice) -> slice:
-        start, stop = np.searchsorted(self.which, (part.start, part.stop)).tolist()
-        return slice(start, stop)
+    def cut(self, bounds: Sequence[int]) -> Iterator[Told]:
+        """What is said of the findings of each stretch between these places, by their places in it."""
+        cuts = np.searchsorted(self.which, bounds)
+        of = (self.which - np.repeat(bounds[:-1], np.diff(cuts))).tolist()
+        for start, stop in pairwise(cuts.tolist()):
+            words = zip(self.reasons[start:stop], self.values[start:stop], strict=True)
+            yield Told(cited=self.cited, of=of[start:stop], words=coded(words))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,13 +107,15 @@ class Telling:
             for part in group.iter_slices(PART):
                 rows = part["row"].to_numpy()
                 place = f"{self.connection}:{self.object}"
-                facts = essences.facts(part, self.records, place, self._earned(kind, rows))
+                earned = self._earned(kind, rows)
+                stages = pl.Series(earned.values, dtype=pl.String)[earned.of]
+                facts = essences.facts(part, self.records, place, stages)
                 codes = _codes(list(self._mentions(kind, rule, rows)), part.height)
                 yield Batch(
                     connection=self.connection,
                     object=self.object,
                     rule=rule,
-                    records=self.records["record"].gather(rows).to_list(),
+                    records=self.records["record"][rows].to_list(),
                     essences=essences.essences(facts, codes),
                     told=partial(self._chosen, kind, rule, part),
                 )
@@ -127,22 +128,23 @@ class Telling:
     def told(self, kind: Kind, rule: str, findings: pl.DataFrame, at_once: int) -> Iterator[Findings]:
         """Findings of one rule in columns with the evidence for them, so many at a time."""
         rows = findings["row"].to_numpy()
-        each = self.records.select(**_OF_RECORD)[rows].with_columns(since=_texts(findings["since"]))
+        bounds = [*range(0, findings.height, at_once), findings.height]
+        each = {name: self.records[column][rows].to_list() for name, column in _OF_RECORD.items()}
+        each["since"] = _texts(findings["since"]).to_list()
         again = {name: of_records.at(rows) for name, of_records in self._again.items()}
-        again["earned"] = distinct(self._earned(kind, rows))
+        again["earned"] = self._earned(kind, rows)
         again["severity"] = distinct(findings["severity"]).map(Severity)
         again["mode"] = distinct(findings["mode"]).map(Mode)
-        evidence = [*self._evidence(kind, rule, rows, findings["detail"])]
-        for start in range(0, findings.height, at_once):
-            part = slice(start, start + at_once)
-            columns: dict[str, Any] = {name: each[name][part].to_list() for name in each.columns}
-            columns |= {name: column.part(part) for name, column in again.items()}
+        evidence = [said.cut(bounds) for said in self._evidence(kind, rule, rows, findings["detail"])]
+        for start, stop in pairwise(bounds):
+            columns: dict[str, Any] = {name: column[start:stop] for name, column in each.items()}
+            columns |= {name: column.part(slice(start, stop)) for name, column in again.items()}
             yield Findings(
                 connection=self.connection,
                 object=self.object,
                 kind=kind,
                 rule=rule,
-                evidence=[said.told(part) for said in evidence if said.about(part)],
+                evidence=[told for told in map(next, evidence) if told.of],
                 **columns,
             )
 
@@ -151,46 +153,46 @@ class Telling:
         """Columns of findings that their records bring along, of all judged records."""
         return {name: distinct(self.records[column]) for name, column in _AGAIN.items()}
 
-    def _earned(self, kind: Kind, rows: Rows) -> pl.Series:
-        """The stages that records have earned, as far as the kind is about that; null below the first."""
+    def _earned(self, kind: Kind, rows: Rows) -> Distinct[str | None]:
+        """The stages that records have earned, as far as the kind is about that; None below the first."""
         earned = {Kind.PREMATURE: self.high, Kind.READY: self.low}.get(kind)
-        position = np.full(len(rows), -1, dtype=np.int64) if earned is None else earned[rows].astype(np.int64)
-        names = pl.Series([*(rung.name for rung in self.definition.rungs), None], dtype=pl.String)
-        # Position -1, below the first, reads the null at the end.
-        return names.gather(pl.Series(np.where(position < 0, len(names) - 1, position)))
+        position = np.full(len(rows), -1) if earned is None else earned[rows]
+        # Position -1, below the first, reads the None before all.
+        return Distinct([None, *(rung.name for rung in self.definition.rungs)], position.astype(np.intp) + 1)
 
     def _evidence(self, kind: Kind, rule: str, rows: Rows, detail: pl.Series) -> Iterator[_Said]:
         """The evidence for findings of a rule, gathered mention by mention for all of them that it is about."""
         for mention in self._mentions(kind, rule, rows):
             criterion, cited = mention.criterion, mention.cited
             if criterion is None:
-                words = self._own_words(cited, rows, detail)
-            else:
-                words = self._words(criterion, cited.verdict, rows[mention.which])
-                if kind is Kind.CONTRADICTION:
-                    words = words.map(partial(_with, cited.because))
-            yield _Said(mention.which, cited, words)
+                yield _Said(mention.which, cited, detail.to_list(), self._shown(cited, rows))
+                continue
+            reasons, values = self._words(criterion, cited.verdict, rows[mention.which])
+            if kind is Kind.CONTRADICTION:
+                reasons = [f"{cited.because} ({reason})" for reason in reasons]
+            yield _Said(mention.which, cited, reasons, values)
 
-    def _own_words(self, cited: Cited, rows: Rows, detail: pl.Series) -> Distinct[Words]:
-        """Words that the findings bring along; what they are about is an item of evidence, or nothing."""
+    def _shown(self, cited: Cited, rows: Rows) -> list[str | None]:
+        """The values of what findings with words of their own are about: an item of evidence, or nothing."""
         item = cited.criterion.partition(".")[2]
-        known = self.evidence.rows
-        if item in known.columns:
-            shown = known.select(item)[rows].select(shown_in_columns(item, known.schema[item])).to_series()
-        else:
-            shown = pl.Series([BLANK if item else None], dtype=pl.String).new_from_index(0, len(rows))
-        said, of = different(pl.DataFrame([detail.alias("reason"), shown.alias("value")]))
-        return Distinct(said.rows(), of)
+        if item not in self._known:
+            return [BLANK if item else None] * len(rows)
+        known = self._known[item][rows].to_frame()
+        return known.select(shown_in_columns(item, known.schema[item])).to_series().to_list()
 
-    def _words(self, criterion: Criterion, verdict: Verdict, rows: Rows) -> Distinct[Words]:
+    def _words(self, criterion: Criterion, verdict: Verdict, rows: Rows) -> tuple[list[str], list[str | None]]:
         unknown = self.evidence.unknown
         names = [name for item in criterion.items for name in (item, item + UNREADABLE)]
-        known = self.evidence.rows.select(name for name in names if name in self.evidence.rows.columns)
-        if not known.columns:
+        known = [self._known[name][rows] for name in names if name in self._known]
+        if not known:
             one = evidence_for(criterion, verdict, {}, unknown, {})
-            return Distinct([(one.reason, one.value)], np.zeros(len(rows), dtype=np.intp))
-        said, of = different(known[rows])
-        return Distinct(words_of(criterion, verdict, said, unknown), of)
+            return [one.reason] * len(rows), [one.value] * len(rows)
+        return words_of(criterion, verdict, pl.DataFrame(known), unknown)
+
+    @cached_property
+    def _known(self) -> Mapping[str, pl.Series]:
+        """The columns of evidence by name."""
+        return {column.name: column for column in self.evidence.rows.iter_columns()}
 
     def _mentions(self, kind: Kind, rule: str, rows: Rows) -> Iterator[_Mention]:
         """What the findings of one rule point at, in order: criteria, or the rule itself."""
@@ -248,11 +250,6 @@ def _texts(moments: pl.Series) -> pl.Series:
     return moments.dt.strftime("%Y-%m-%dT%H:%M:%S%.fZ")
 
 
-def _with(because: str, said: Words) -> Words:
-    reason, value = said
-    return f"{because} ({reason})", value
-
-
 def _by_rule(findings: pl.DataFrame) -> Iterator[tuple[Kind, str, pl.DataFrame]]:
     """The findings of each rule."""
     for (kind, rule), group in findings.group_by("kind", "rule", maintain_order=True):
@@ -271,7 +268,7 @@ def _codes(mentions: Sequence[_Mention], findings: int) -> pl.Series:
             texts[one >> len(some)] + "".join(mention.code for bit, mention in enumerate(some) if one >> bit & 1)
             for one in different.tolist()
         ]
-    return pl.Series(texts, dtype=pl.String).gather(of)
+    return pl.Series(texts, dtype=pl.String)[of]
 
 
 _BITS = 20
