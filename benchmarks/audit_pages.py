@@ -117,6 +117,9 @@ EVIDENCE: Mapping[str, tuple[str, str]] = {
     "decision_date": ("date", "Decision_Date__c"),
     "last_activity": ("datetime", "Last_Activity__c"),
 }
+OF_RECORD = ("Id", "Name", "OwnerId", "CreatedDate", "LastModifiedDate", "Amount", "StageName", "LastStageChangeDate")
+# An org answers with the fields in the order in which they are asked for.
+ASKED = tuple(dict.fromkeys([*OF_RECORD, *(field.partition(".")[0] for _, field in EVIDENCE.values())]))
 DESCRIBED = {
     ColumnType.TEXT: "string",
     ColumnType.INTEGER: "int",
@@ -163,7 +166,7 @@ def opportunity(number: int, chance: random.Random) -> dict[str, object]:
     closed = stage.startswith("Closed")
     key = f"006{number:012}AAA"
     account = f"001{number // 3:012}AAA"
-    return {
+    record = {
         "attributes": {"type": "Opportunity", "url": f"/services/data/v62.0/sobjects/Opportunity/{key}"},
         "Id": key,
         "Name": f"Company {number // 3} – {chance.choice(['new business', 'renewal', 'expansion'])}",
@@ -199,6 +202,7 @@ def opportunity(number: int, chance: random.Random) -> dict[str, object]:
             "NumberOfEmployees": blank(chance.randrange(15, 20_000)),
         },
     }
+    return {name: record[name] for name in ("attributes", *ASKED)}
 
 
 def configuration(folder: Path) -> tuple[Definition, CrmMapping]:

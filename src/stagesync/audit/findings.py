@@ -129,7 +129,7 @@ def _rows(
         return NOTHING
     rows = pl.Series("row", np.flatnonzero(mask), dtype=pl.UInt32)
     columns = {"since": standing.records["since"], **(about or {})}
-    found = pl.DataFrame([rows, *(column.gather(rows).alias(name) for name, column in columns.items())])
+    found = pl.DataFrame([rows, *(column[rows].alias(name) for name, column in columns.items())])
     return _findings(standing, found, kind, rule=rule, severity=severity, detail=detail)
 
 

@@ -32,7 +32,7 @@ def modes(population: Population, rule: Rule, rows: pl.Series) -> pl.Series:
             force = np.where(sure, own, np.where(maybe, np.minimum(force, own), force))
         if rule.starts is not None:
             began = datetime.combine(rule.starts, time.min, tzinfo=population.frame.time_zone).astimezone(UTC)
-            since = population.records["since"].gather(rows)
+            since = population.records["since"][rows]
             after = (since >= pl.lit(began, dtype=pl.Datetime("us", "UTC"))).fill_null(value=False)
             force = np.where(pl.select(after).to_series().to_numpy(), force, _FORCE[Mode.AUDIT])
-    return MODE.gather(pl.Series(force, dtype=pl.UInt32))
+    return MODE[pl.Series(force, dtype=pl.UInt32)]
