@@ -1,4 +1,4 @@
-"""The facts of findings as text, in columns: what ``model.findings.essence_of`` says of one finding as an object."""
+"""The essences of findings, in columns: what ``model.findings.essence_of`` says of one finding as an object."""
 
 from __future__ import annotations
 
@@ -9,15 +9,19 @@ import polars as pl
 from stagesync.model.findings import BETWEEN, BLANK
 
 
-def facts(findings: pl.DataFrame, records: pl.DataFrame, place: str, earned: pl.Series) -> pl.Series:
-    """The facts of each finding, as one text.
+def essences(
+    findings: pl.DataFrame, records: pl.DataFrame, place: str, earned: pl.Series, codes: pl.Series
+) -> list[bytes]:
+    """The essence of each finding.
 
-    ``place`` is connection and object, ``earned`` the stages that their records have earned.
+    ``place`` is connection and object, ``earned`` the stages that their records have earned, ``codes`` those of the
+    evidence of each.
     """
     of = records.select(
         "record", "name", "owner", "owner_name", "place", "native", "pipeline", "since_source", "amount"
     )[findings["row"]]
-    table = of.hstack([*findings.select("rule", "severity", "mode", "since"), earned.alias("earned")])
+    said = [earned.alias("earned"), codes.alias("codes")]
+    table = of.hstack([*findings.select("rule", "severity", "mode", "since"), *said])
     key = pl.format("{}:{}:{}", pl.lit(place), "record", "rule")
     parts = [
         key,
@@ -33,14 +37,10 @@ def facts(findings: pl.DataFrame, records: pl.DataFrame, place: str, earned: pl.
         pl.col("since").dt.timestamp("us").cast(pl.String),
         pl.col("since_source"),
         pl.lit(_bits(of["amount"])),
+        pl.col("codes"),
     ]
     filled = [part.fill_null(BLANK) for part in parts]
-    return table.select(pl.concat_str(filled, separator=BETWEEN).alias("facts")).to_series()
-
-
-def essences(facts: pl.Series, codes: pl.Series) -> list[bytes]:
-    """The essence of each finding out of its facts and the codes of its evidence."""
-    texts = pl.select(pl.concat_str([facts, codes], separator=BETWEEN).cast(pl.Binary)).to_series().to_list()
+    texts = table.select(pl.concat_str(filled, separator=BETWEEN).cast(pl.Binary)).to_series().to_list()
     hashed = hashlib.sha256
     return [hashed(text).digest() for text in texts]
 

@@ -109,14 +109,13 @@ class Telling:
                 place = f"{self.connection}:{self.object}"
                 earned = self._earned(kind, rows)
                 stages = pl.Series(earned.values, dtype=pl.String)[earned.of]
-                facts = essences.facts(part, self.records, place, stages)
                 codes = _codes(list(self._mentions(kind, rule, rows)), part.height)
                 yield Batch(
                     connection=self.connection,
                     object=self.object,
                     rule=rule,
                     records=self.records["record"][rows].to_list(),
-                    essences=essences.essences(facts, codes),
+                    essences=essences.essences(part, self.records, place, stages, codes),
                     told=partial(self._chosen, kind, rule, part),
                 )
 
@@ -129,7 +128,7 @@ class Telling:
         """Findings of one rule in columns with the evidence for them, so many at a time."""
         rows = findings["row"].to_numpy()
         bounds = [*range(0, findings.height, at_once), findings.height]
-        each = {name: self.records[column][rows].to_list() for name, column in _OF_RECORD.items()}
+        each = {name: self.records[column][findings["row"]].to_list() for name, column in _OF_RECORD.items()}
         each["since"] = _texts(findings["since"]).to_list()
         again = {name: of_records.at(rows) for name, of_records in self._again.items()}
         again["earned"] = self._earned(kind, rows)
@@ -183,7 +182,8 @@ class Telling:
     def _words(self, criterion: Criterion, verdict: Verdict, rows: Rows) -> tuple[list[str], list[str | None]]:
         unknown = self.evidence.unknown
         names = [name for item in criterion.items for name in (item, item + UNREADABLE)]
-        known = [self._known[name][rows] for name in names if name in self._known]
+        places = pl.Series(rows)
+        known = [self._known[name][places] for name in names if name in self._known]
         if not known:
             one = evidence_for(criterion, verdict, {}, unknown, {})
             return [one.reason] * len(rows), [one.value] * len(rows)

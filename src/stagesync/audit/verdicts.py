@@ -41,7 +41,8 @@ class Verdicts:
 
     def of(self, rows: npt.NDArray[np.uint32]) -> Verdicts:
         """The verdicts of some records, in their order."""
-        met, possible = ([column.gather(rows) for column in columns] for columns in (self.met, self.possible))
+        places = pl.Series(rows)
+        met, possible = ([column[places] for column in columns] for columns in (self.met, self.possible))
         return Verdicts(met=met, possible=possible)
 
     @property
