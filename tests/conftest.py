@@ -18,6 +18,9 @@ from hypothesis import settings
 if "STAGESYNC_THOROUGH" not in os.environ:
     os.environ.setdefault("POLARS_MAX_THREADS", "1")
 
+# A worker of xdist is told of 80 columns, and what is made at import would keep them in every terminal of a test.
+os.environ.pop("COLUMNS", None)
+
 # A slow machine is no failure; in CI the same commit draws the same examples.
 settings.register_profile("local", deadline=None)
 settings.register_profile("ci", deadline=None, derandomize=True, print_blob=True)
