@@ -217,11 +217,12 @@ def test_a_task_that_was_made_and_perhaps_not_attached(world: Sandbox, deploy: D
         opened.ledger.record_intents(run, at=opened.clock(), changes=[change])
         writer = next(one.writer for one in opened.connections if one.name == "hubspot")
         assert writer is not None
-        writer.open_tasks([change])
+        (opened_first,) = writer.open_tasks([change])
+        assert opened_first.result is Result.APPLIED, opened_first
     if not attached:
         codes = {kind.name: kind.code for kind in OBJECT_TYPES}
         sql = "DELETE FROM associations WHERE (from_code = ? AND from_id = ?) OR (to_code = ? AND to_id = ?)"
-        made = world.portal.database.value("SELECT max(id) FROM tasks")
+        made = int(opened_first.crm_id or 0)
         world.portal.database.execute(sql, (codes["tasks"], made, codes["tasks"], made))
 
     done = agent.run("run")

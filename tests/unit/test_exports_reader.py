@@ -16,6 +16,7 @@ from stagesync.connectors.exports.csv_rows import CsvFile
 from stagesync.connectors.exports.problems import Problems
 from stagesync.errors import ConfigurationError
 from stagesync.model.tables import ColumnType, Table
+from tests.thorough import tries
 
 DEALS = Table(name="Deal", key="Id", columns={"Name": ColumnType.TEXT, "Amount": ColumnType.NUMBER})
 
@@ -229,7 +230,7 @@ def found(file: CsvFile, problems: Problems) -> list[list[str]]:
     return [[cell or "" for cell in row] for page in file.pages(["A", "B", "C"], problems) for row in page.rows()]
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=tries(ordinary=150, soak=1_000), deadline=None)
 @given(rows=st.lists(st.lists(any_cell, min_size=3, max_size=3), max_size=12), end=st.sampled_from(["\n", "\r\n"]))
 def test_whatever_stands_in_cells_comes_back(
     tmp_path_factory: pytest.TempPathFactory, rows: list[list[str]], end: str
@@ -240,7 +241,7 @@ def test_whatever_stands_in_cells_comes_back(
     assert problems.total == 0
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=tries(ordinary=150, soak=1_000), deadline=None)
 @given(rows=st.lists(st.lists(plain_cell, min_size=2, max_size=5), max_size=12))
 def test_rows_of_another_width_are_counted_and_the_others_come_back(
     tmp_path_factory: pytest.TempPathFactory, rows: list[list[str]]
@@ -251,7 +252,7 @@ def test_rows_of_another_width_are_counted_and_the_others_come_back(
     assert [problem.line for problem in problems.shown] == [n for n, row in enumerate(rows, 2) if len(row) != 3]
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=tries(ordinary=150, soak=1_000), deadline=None)
 @given(junk=st.one_of(st.binary(max_size=300), st.text(alphabet='a,"\n\r;é\x00', max_size=200).map(str.encode)))
 def test_junk_is_read_or_refused_and_never_breaks(tmp_path_factory: pytest.TempPathFactory, junk: bytes) -> None:
     path = tmp_path_factory.mktemp("junk")

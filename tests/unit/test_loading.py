@@ -18,6 +18,7 @@ from stagesync.errors import ConfigurationError
 from stagesync.policy.definitions import Definition, load_definition
 from stagesync.policy.mappings import CrmMapping, load_mapping
 from stagesync.settings import load_settings, shipped_configuration
+from tests.thorough import tries
 
 SHIPPED = shipped_configuration()
 RECOMMENDED = SHIPPED / "definitions" / "recommended.yaml"
@@ -340,14 +341,14 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("mutated")
 
 
-@settings(max_examples=120)
+@settings(max_examples=tries(ordinary=60, soak=600))
 @given(mutations(RECOMMENDED))
 def test_no_mutation_of_the_definitions_is_a_traceback(folder: Path, content: str) -> None:
     (folder / "d.yaml").write_text(content, encoding="utf-8")
     holds_or_says_where(load_definition, folder / "d.yaml")
 
 
-@settings(max_examples=120)
+@settings(max_examples=tries(ordinary=60, soak=600))
 @given(st.sampled_from(MAPPINGS).flatmap(mutations))
 def test_no_mutation_of_a_mapping_is_a_traceback(folder: Path, content: str) -> None:
     (folder / "m.yaml").write_text(content, encoding="utf-8")

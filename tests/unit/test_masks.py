@@ -18,6 +18,7 @@ from stagesync.audit.verdicts import truths
 from stagesync.model.frames import POLARS
 from stagesync.model.tables import UNREADABLE
 from stagesync.policy.expressions import parse
+from tests.thorough import tries
 from tests.unit import oracle
 from tests.unit.oracle import NOW, Moment, Node
 from tests.unit.trees import EXPRESSIONS, PLACEHOLDERS, TEXTS, VOCABULARY, rows, unknowns
@@ -56,7 +57,7 @@ def engine(node: Node, frame: pl.DataFrame, gaps: set[str], unreadable: frozense
     return [(bool(sure), bool(maybe)) for sure, maybe in mask]
 
 
-@settings(max_examples=400)
+@settings(max_examples=tries(ordinary=200, soak=2_000))
 @given(EXPRESSIONS, many_rows, unknowns)
 def test_the_engine_agrees_with_the_oracle(
     node: Node, drawn: list[tuple[dict[str, Any], set[str]]], gaps: set[str]

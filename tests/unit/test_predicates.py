@@ -19,6 +19,7 @@ from stagesync.model.frames import POLARS
 from stagesync.model.tables import UNREADABLE, ColumnType
 from stagesync.policy.expressions import parse
 from stagesync.policy.expressions.tree import Compare, Constant, Expression, IsIn, Like, Name
+from tests.thorough import tries
 from tests.unit import oracle
 from tests.unit.oracle import Node
 from tests.unit.test_masks import FRAME, MOMENT_UTC, ROW, TRUTHS, many_rows, table
@@ -42,7 +43,7 @@ def by_predicate(rows: pl.DataFrame, frame: Frame, *expressions: Expression) -> 
     return [[predicate(record) for record in records] for predicate in asked]
 
 
-@settings(max_examples=300)
+@settings(max_examples=tries(ordinary=150, soak=2_000))
 @given(EXPRESSIONS, many_rows, unknowns)
 def test_a_record_alone_is_judged_as_among_many(
     node: Node, drawn: list[tuple[dict[str, Any], set[str]]], gaps: set[str]

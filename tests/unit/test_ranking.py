@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from stagesync.audit.ranking import Ranked
 from stagesync.model.findings import Finding
 from stagesync.model.kinds import Severity
+from tests.thorough import tries
 from tests.unit.worlds import World, judgement, worlds
 
 ORDER = [Severity.HIGH, Severity.MEDIUM, Severity.LOW]
@@ -24,7 +25,7 @@ def rank(finding: Finding) -> tuple[int, float, str]:
     return ORDER.index(finding.severity), -(finding.amount or 0.0), finding.key
 
 
-@settings(max_examples=40)
+@settings(max_examples=tries(ordinary=20, soak=300))
 @given(worlds())
 def test_the_worst_records_are_those_of_the_worst_findings(folder: Path, world: World) -> None:
     judged = judgement(world, folder)
@@ -41,7 +42,7 @@ def test_the_worst_records_are_those_of_the_worst_findings(folder: Path, world: 
         assert ranked.by_record(limit) == expected[:limit]
 
 
-@settings(max_examples=40)
+@settings(max_examples=tries(ordinary=20, soak=300))
 @given(worlds())
 def test_a_few_findings_are_told_as_all_are(folder: Path, world: World) -> None:
     judged = judgement(world, folder)
