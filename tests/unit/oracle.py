@@ -459,7 +459,7 @@ def reading(records: Sequence[Record], rules: Rules, moment: Moment) -> Moment:
         return moment
     counts: dict[tuple[str, str], int] = {}
     for record in records:
-        for item in asked_for(rules) if record.native in rules.places else ():
+        for item in asked_for(rules) if place_of(record, rules) is not None else ():
             text = None if item in rules.gaps | record.unreadable else record.values.get(item)
             if text is not None and (limit.items is None or item in limit.items):
                 counts[item, plain(text)] = counts.get((item, plain(text)), 0) + 1
