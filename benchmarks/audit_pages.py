@@ -33,6 +33,7 @@ os.environ["POLARS_MAX_THREADS"] = "1"  # before polars is loaded
 import polars as pl
 from pages_by_hand import SOURCES, STAGES, by_hand
 
+import stagesync.cli  # noqa: F401  (sets when Python looks for garbage, as at the start of the program)
 from stagesync.audit.engine import judge
 from stagesync.audit.evidence import Tables
 from stagesync.audit.judgement import Judgement
