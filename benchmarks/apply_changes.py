@@ -82,7 +82,8 @@ def changes(crm: str, kind: str, count: int) -> list[Any]:
 
 def change(crm: str, place: tuple[str, str, str, str], number: int, kind: Any) -> Any:
     """One change."""
-    from stagesync.model.changes import Change, ChangeKind, Ground, Mode, TaskText
+    from stagesync.model.changes import Change, ChangeKind, Ground, TaskText
+    from stagesync.model.kinds import Mode
 
     table, field, old, new = place
     moves = kind is ChangeKind.SET_STAGE

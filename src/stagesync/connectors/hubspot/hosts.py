@@ -9,7 +9,10 @@ from __future__ import annotations
 from typing import Any
 from urllib.parse import urlsplit
 
-from urllib3 import BaseHTTPResponse, HTTPConnectionPool, PoolManager
+from urllib3 import BaseHTTPResponse, HTTPConnectionPool, PoolManager, Retry
+
+ONCE = Retry(False, redirect=False)
+"""Nothing is sent again, and no redirect followed: who asks decides what may be repeated."""
 
 
 class OneHost:
@@ -23,12 +26,13 @@ class OneHost:
         self._pool: HTTPConnectionPool | None = None
 
     def urlopen(self, method: str, url: str, **options: Any) -> BaseHTTPResponse:
-        """What ``PoolManager.urlopen`` does for a client that follows no redirects; raises what it raises."""
+        """What ``PoolManager.urlopen`` does, once and without redirects; raises what it raises."""
         pool = self._pool
         if pool is None:
             pool = self._pool = self._manager.connection_from_url(self._root)
         target = url.removeprefix(self._root)
-        return pool.urlopen(method, target, **{**options, "redirect": False, "assert_same_host": False})
+        options |= {"redirect": False, "assert_same_host": False, "retries": ONCE}
+        return pool.urlopen(method, target, **options)
 
     def close(self) -> None:
         """Close all connections; the next request opens one."""
