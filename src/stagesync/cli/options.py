@@ -3,10 +3,12 @@ that they fill."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, date, datetime, time, tzinfo
 from enum import StrEnum
 from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import click
 
@@ -72,6 +74,7 @@ class FailOn(StrEnum):
 
 
 PATH = click.Path(path_type=Path)
+Command = TypeVar("Command", bound=Callable[..., object])
 
 
 class Number(click.IntRange):
@@ -88,14 +91,15 @@ def _noted(context: click.Context, _option: click.Parameter, config: Path) -> Pa
 config = click.option(
     "--config", "-c", type=PATH, metavar="FILE", default=DEFAULT_CONFIG, callback=_noted, help="The settings file."
 )
-output = click.option(
-    "--format",
-    "-f",
-    "output",
-    type=click.Choice(Format, case_sensitive=False),
-    default=Format.TABLE.value,
-    help="How to report.",
-)
+
+
+def form(words: type[StrEnum], default: StrEnum, says: str) -> Callable[[Command], Command]:
+    """``--format`` with the words that it takes, as the parameter ``output``."""
+    choice = click.Choice(words, case_sensitive=False)
+    return click.option("--format", "-f", "output", type=choice, default=default.value, help=says)
+
+
+output = form(Format, Format.TABLE, "How to report.")
 limit = partial(click.option, "--limit", type=Number(min=0), help="How many rows to show; 0 shows all.")
 full = click.option(
     "--full", is_flag=True, help="Read everything from the CRMs, not only what changed since the last time."
@@ -135,6 +139,11 @@ as_of = click.option(
     metavar="MOMENT",
     help="Judge an export as of this day or moment (ISO); that of its mapping, or its newest date, if left out.",
 )
+
+
+def exports(command: Command) -> Command:
+    """What is judged by an export in place of the CRMs: ``source``, ``mapping``, ``definitions`` and ``as_of``."""
+    return source(mapping(definitions(as_of(command))))
 
 
 def moment_of(text: str, *, option: str = "--as-of", begins: bool = False, zone: tzinfo = UTC) -> datetime:

@@ -26,14 +26,7 @@ def plan(*, config: Path, out: Path | None, output: Format, limit: int, full: bo
 @click.command()
 @click.argument("file", type=options.PATH, help="A plan that `stagesync plan --out` wrote.")
 @click.option("--group", "-g", type=click.Choice(Grouping, case_sensitive=False), help="Put rows together.")
-@click.option(
-    "--format",
-    "-f",
-    "output",
-    type=click.Choice(PlanFormat, case_sensitive=False),
-    default=PlanFormat.TABLE.value,
-    help="How to show it.",
-)
+@options.form(PlanFormat, PlanFormat.TABLE, "How to show it.")
 @options.only
 @options.without
 @click.option("--texts", is_flag=True, help="Show the whole text of tasks; HTML always has it.")

@@ -12,10 +12,7 @@ from stagesync.cli.options import FailOn, Format
 
 @click.command()
 @options.config
-@options.source
-@options.mapping
-@options.definitions
-@options.as_of
+@options.exports
 @options.output
 @click.option(
     "--fail-on",
@@ -49,10 +46,7 @@ def audit(
 @click.command()
 @click.argument("record", help="A record's id in its CRM, or its name.")
 @options.config
-@options.source
-@options.mapping
-@options.definitions
-@options.as_of
+@options.exports
 @options.output
 def explain(
     *,
@@ -156,10 +150,7 @@ def impact(
 @click.command("list")
 @click.argument("stage", help="A stage of the ladder; a plural does too.")
 @options.config
-@options.source
-@options.mapping
-@options.definitions
-@options.as_of
+@options.exports
 @options.output
 @options.limit(default=40)
 def list_stage(

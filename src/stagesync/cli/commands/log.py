@@ -82,20 +82,13 @@ def log_list(*, config: Path, limit: int, output: Format, **words: str | None) -
 @log.command("export")
 @click.option("--out", "-o", type=options.PATH, metavar="FILE", required=True, help="The file to write.")
 @options.config
-@click.option(
-    "--format",
-    "-f",
-    "form",
-    type=click.Choice(Exported, case_sensitive=False),
-    default=Exported.JSONL.value,
-    help="What to write.",
-)
+@options.form(Exported, Exported.JSONL, "What to write.")
 @_filtered
-def log_export(*, out: Path, config: Path, form: Exported, **words: str | None) -> int:
+def log_export(*, out: Path, config: Path, output: Exported, **words: str | None) -> int:
     """Write entries with all that they say into a file, oldest first; without a filter the whole ledger."""
     from stagesync.cli import log as command
 
-    return command.export(config, _where(words), out=out, form=form)
+    return command.export(config, _where(words), out=out, form=output)
 
 
 @log.command("show")

@@ -1,7 +1,7 @@
 """The pool of connections to the one host that a client talks to.
 
-urllib3's manager of pools parses and encodes every URL to find the pool that it belongs to, which takes a fifth of the
-time of a call whose URL names many properties. Here all URLs belong to the same one.
+urllib3's manager of pools parses and encodes every URL to find the pool that it belongs to, which takes a quarter of
+the instructions of a call whose URL names many properties. Here all URLs belong to the same one.
 """
 
 from __future__ import annotations
