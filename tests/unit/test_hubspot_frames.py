@@ -108,7 +108,7 @@ def test_a_record_frame_has_the_key_first_and_each_column_of_the_table() -> None
     first = '{"id": 7, "properties": {"amount": "x", "pain": null, "other": 1}}'
     body = f'{{"results": [{first}, {{"id": "8", "properties": {{"amount": "2"}}}}]}}'.encode()
     rows = decode(body, asked_page(("pain", "amount", "pain"))).results
-    assert record_frame(table, rows).to_dicts() == [
+    assert record_frame(table, [[], rows[:1], rows[1:]]).to_dicts() == [
         {"hs_object_id": "7", "amount": None, "pain": None, "amount?unreadable": True},
         {"hs_object_id": "8", "amount": 2.0, "pain": None, "amount?unreadable": False},
     ]

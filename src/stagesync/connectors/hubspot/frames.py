@@ -33,18 +33,25 @@ _LATEST_MS = 253_402_300_799_999  # 9999-12-31
 _LARGEST_EXACT = 2.0**53  # above it, a float no longer holds every integer
 
 
-def record_frame(table: Table, rows: Sequence[AskedRow]) -> pl.DataFrame:
-    """One row for each record: the key, then the columns of ``table``, unreadable companions at the end.
+def record_frame(table: Table, pages: Iterable[Sequence[AskedRow]]) -> pl.DataFrame:
+    """One row for each record of some pages: the key, then the columns of ``table``, unreadable companions at the end.
 
-    The key column holds the id of the record's envelope, whether or not it was asked for as a property.
+    The key column holds the id of the record's envelope, whether or not it was asked for as a property. Pages are taken
+    one by one and turned into columns while the processor's cache still holds them.
     """
-    places = rows[0].properties.places if rows else {}
-    slots = list(zip(*(astuple(row.properties) for row in rows), strict=True))
-    absent = (None,) * len(rows)
-    values: dict[str, Sequence[Any]] = {table.key: [str(row.id) for row in rows]}
+    keys: list[str] = []
+    slots: list[list[Any]] = []
+    places: Mapping[str, int] = {}
+    for rows in filter(None, pages):
+        places = rows[0].properties.places
+        slots = slots or [[] for _ in places]
+        keys += [str(row.id) for row in rows]
+        for slot, column in zip(slots, zip(*(astuple(row.properties) for row in rows), strict=True), strict=True):
+            slot.extend(column)
+    values: dict[str, Sequence[Any]] = {table.key: keys}
     for name in table.columns:
         if name != table.key:
-            values[name] = slots[places[name]] if name in places else absent
+            values[name] = slots[places[name]] if name in places else [None] * len(keys)
     return typed(values, {table.key: ColumnType.TEXT, **table.columns})
 
 

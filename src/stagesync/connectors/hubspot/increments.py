@@ -150,7 +150,7 @@ class HubSpotIncrements:
         if found_only is not None:
             rows = [row for row in rows if str(row.id) in set(found_only)]
         there = [str(row.id) for row in rows]
-        frame = record_frame(table, rows) if table.history_of is None else history_frame(table, rows)
+        frame = record_frame(table, [rows]) if table.history_of is None else history_frame(table, rows)
         return ChangedRows(
             rows=frame,
             gone=sorted({*ids, *(old for row in rows for old in former_ids(row))} - set(there)),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Mapping, Sequence
+from itertools import chain, islice
 from urllib.parse import urlencode
 
 import polars as pl
@@ -40,7 +41,8 @@ from stagesync.model.tasks import TaskState
 PAGE = 100
 WITH_TASKS = ("contacts", "companies", "deals", "leads")
 """The objects with stages whose records people have tasks about."""
-PAGES_GATHERED = 20  # 2,000 records: from there on the audit's cost per record no longer falls
+VALUES_GATHERED = 100_000
+"""So many values become columns at once, as far as between 5 and 50 pages have them: each column has its price."""
 LONGEST_QUERY = 12_000  # characters; HubSpot answers 414 somewhere above 15,000
 
 
@@ -137,7 +139,7 @@ class HubSpotReader:
         return {name: known[name].label for name in table.columns if name in known and known[name].label}
 
     def pull(self, table: Table) -> Generator[Page, None, None]:
-        """All records, about 2,000 to a page, each page followed by the associations of its records.
+        """All records, 500 to 5,000 to a page, each page followed by the associations of its records.
 
         A table without records gives one empty page, so that its columns are known. An object that may not
         be read gives none: :meth:`missing` says why.
@@ -153,17 +155,21 @@ class HubSpotReader:
             yield from self._pull_history(table, known)
             return
         table = self._definitions.present(table)
-        for rows in _gathered(self._rows(table)):
-            yield Page(table=table.name, rows=record_frame(table, rows))
+        pages = self._rows(table)
+        for first in pages:
+            rows = record_frame(table, chain([first], islice(pages, _at_once(table) - 1)))
+            yield Page(table=table.name, rows=rows)
+            ids = rows[table.key].to_list() if table.links else []
             for link in table.links:
-                pairs = read_associations(self._transport, table.name, link, [str(row.id) for row in rows])
+                pairs = read_associations(self._transport, table.name, link, ids)
                 yield Page(table=f"{table.name}~{link}", rows=link_frame(pairs))
 
     def _pull_history(self, table: Table, known: Known) -> Iterator[Page]:
         if table.history_of not in known:
             return
-        for rows in _gathered(list_records(self._transport, object_of(table), [ID], [table.history_of])):
-            yield Page(table=table.name, rows=history_frame(table, rows))
+        pages = list_records(self._transport, object_of(table), [ID], [table.history_of])
+        for some in pieces(pages, _at_once(table)):
+            yield Page(table=table.name, rows=history_frame(table, [row for rows in some for row in rows]))
 
     def _rows(self, table: Table) -> Iterator[list[AskedRow]]:
         """Pages of a list; with too many properties for a URL, of ids that are then read by POST."""
@@ -177,7 +183,7 @@ class HubSpotReader:
     def current(self, table: Table, ids: Sequence[str]) -> pl.DataFrame:
         """These records as they are now, in no particular order; absent ones are gone or hidden."""
         table = self._definitions.present(table)
-        return record_frame(table, read_records(self._transport, object_of(table), ids, asked(table)))
+        return record_frame(table, [read_records(self._transport, object_of(table), ids, asked(table))])
 
     def merged_into(self, table: Table, ids: Sequence[str]) -> Mapping[str, str]:
         """A call for each 100 records."""
@@ -226,6 +232,6 @@ def _owner(answer: OwnerAnswer, *, active: bool) -> Owner:
     )
 
 
-def _gathered(pages: Iterator[list[AskedRow]]) -> Iterator[list[AskedRow]]:
-    for piece in pieces(pages, PAGES_GATHERED):
-        yield [row for page in piece for row in page]
+def _at_once(table: Table) -> int:
+    """How many pages of a table are gathered."""
+    return min(max(VALUES_GATHERED // PAGE // (len(table.columns) + 1), 5), 50)
