@@ -191,7 +191,7 @@ class Client:
                 method, url, headers=headers, _preload_content=False, _request_timeout=timeout, **content
             )
             body = whole_body(response)
-            self._hear({name.lower(): value for name, value in response.headers.iteritems()})
+            self._hear(response.headers)
             return body
         except ApiException as error:
             raise self._refused(error) from error

@@ -26,7 +26,7 @@ MARGIN_SECONDS = 0.005
 A_MOMENT = timedelta(minutes=1)
 
 Headers = Mapping[str, str]
-"""Names in lower case."""
+"""Asked for names in lower case."""
 
 
 class Meter(Pool):
