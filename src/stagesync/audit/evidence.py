@@ -327,10 +327,23 @@ class _Gatherer:
         people = source.people
         if people is not None and not (self.tables.rows[people.table].height or self.person_accounts(people).height):
             raise _NotKnown(f"no {self.mapped.name} has people in {people.table}, as if none were kept; {remedy}")
+        ids = self.tables.rows[self.mapped.table.name][self.mapped.table.key]
+        if source.on is not None and people is None and self.mapping.crm == "export":
+            self.require_ids(source.table, source.on, ids, remedy)
         ways = [(source.on, source.via), (people.on, people.via) if people is not None else (None, None)]
         if not any(self.names_somebody(source, rows, *way) for way in ways):
             raise _NotKnown(
                 f"no {source.table} belongs to any {self.mapped.name}, as if none were captured there; {remedy}"
+            )
+
+    def require_ids(self, table: str, column: str, ids: pl.Series, remedy: str) -> None:
+        """Raise where no cell of a column of an export is the id of a record, judged or not. Mostly the two files write
+        ids in different ways (7.0 and 7, or 15 and 18 characters), and a count of nothing would demote everybody."""
+        named = self.each(self.tables.rows[table].select(column), column)[column].drop_nulls()
+        if len(named) and len(ids := ids.drop_nulls()) and not named.is_in(ids.implode()).any():
+            raise _NotKnown(
+                f"no {table}.{column} is the id of any {self.mapped.name}: there it is such as '{named[0]:.40}', here "
+                f"such as '{ids[0]:.40}'; {remedy}"
             )
 
     def names_somebody(self, source: RelatedSource, rows: pl.DataFrame, on: str | None, via: str | None) -> bool:

@@ -119,6 +119,11 @@ def rows(lines: Lines, width: int, delimiter: str, problems: Problems, stop: int
         problems.end()
 
 
+def is_undecoded(text: str) -> bool:
+    """Whether a text has bytes in it that are no letters in the encoding in which it was read."""
+    return not text.isascii() and any("\udc80" <= letter <= "\udcff" for letter in text)
+
+
 def _is_footer(row: list[str]) -> bool:
     """Whether a row has one cell alone."""
     return bool(row[0].strip()) and not any(cell.strip() for cell in row[1:])
@@ -131,6 +136,6 @@ def _fault(row: list[str], width: int) -> str | None:
         return f"{cells}: it was cut off, or a line break is not quoted"
     if any(cell.strip() for cell in row[width:]):
         return f"{cells}: a cell with the delimiter in it is not quoted"
-    if any("\udc80" <= letter <= "\udcff" for cell in row if not cell.isascii() for letter in cell):
+    if any(map(is_undecoded, row)):
         return "the row is not in the declared encoding (UTF-8, if none is declared); 'windows-1252' is a common other"
     return None

@@ -18,7 +18,7 @@ from typing import BinaryIO, NamedTuple
 import numpy as np
 import polars as pl
 
-from stagesync.connectors.exports.csv_lines import Lines, rows
+from stagesync.connectors.exports.csv_lines import Lines, is_undecoded, rows
 from stagesync.connectors.exports.format import ExportFormat
 from stagesync.connectors.exports.problems import Problems
 from stagesync.errors import ConfigurationError
@@ -31,6 +31,7 @@ LONGEST_HEADER = 2**18
 DELIMITERS = {",": "','", ";": "';'", "\t": '"\\t"', "|": "'|'"}
 UTF8 = ("utf-8", "utf8", "utf-8-sig")
 UTF16 = (b"\xff\xfe", b"\xfe\xff")
+MARK = b"\xef\xbb\xbf"
 QUOTE = 0x22
 
 
@@ -63,9 +64,10 @@ class CsvFile:
             except csv.Error as error:
                 raise ConfigurationError(f"{path.name}: the header cannot be read ({error})") from error
         names = tuple(name.strip() for name in header)
+        _refuse_encoding(path, names)
         _refuse_delimiter(path, names, style)
         head = [str(line) for line in lines.seen]
-        mark = 3 if _starts(path, 3) == b"\xef\xbb\xbf" else 0
+        mark = len(MARK) if _starts(path, len(MARK)) == MARK else 0
         return cls(
             path=path,
             style=style,
@@ -138,11 +140,16 @@ class CsvFile:
 
 
 def _header(lines: Lines, style: ExportFormat) -> list[str]:
-    """The cells of the first row. ``sep=;`` above it is a word to a spreadsheet."""
-    header = next(csv.reader(lines, delimiter=style.delimiter), [])
-    if style.delimiter.join(header) == f"sep={style.delimiter}":
-        header = next(csv.reader(lines, delimiter=style.delimiter), [])
-    return header
+    """The cells of the first row that is not blank. ``sep=;`` above it is a word to a spreadsheet."""
+    first = _not_blank(lines, style)
+    return _not_blank(lines, style) if style.delimiter.join(first) == f"sep={style.delimiter}" else first
+
+
+def _not_blank(lines: Lines, style: ExportFormat) -> list[str]:
+    for row in csv.reader(lines, delimiter=style.delimiter):
+        if any(cell.strip() for cell in row):
+            return row
+    return []
 
 
 def _page(some: list[list[str]], wanted: Mapping[str, int]) -> pl.DataFrame:
@@ -192,7 +199,8 @@ def _text(path: Path, style: ExportFormat, start: int | None = None) -> io.TextI
     raw = path.open("rb")
     if start is not None:
         raw.seek(start)
-    plain = style.encoding.lower() in UTF8
+    # Its mark says that a file is UTF-8, whatever the others of the export are in.
+    plain = style.encoding.lower() in UTF8 or _starts(path, 3) == MARK
     encoding = ("utf-8" if start else "utf-8-sig") if plain else _encoding(path, style)
     return io.TextIOWrapper(raw, encoding=encoding, errors="surrogateescape" if plain else "replace", newline="")
 
@@ -229,6 +237,14 @@ def _refuse_binary(path: Path, style: ExportFormat) -> None:
         raise ConfigurationError(f"{path.name} is in UTF-16; set 'encoding: utf-16' under 'export' in the mapping")
     if b"\0" in head:
         raise ConfigurationError(f"{path.name} is not text: it has zero bytes. Export the table again as CSV")
+
+
+def _refuse_encoding(path: Path, names: Sequence[str]) -> None:
+    if any(is_undecoded(name) for name in names):
+        raise ConfigurationError(
+            f"{path.name} is not in UTF-8; set 'encoding: windows-1252', or what else it is in, under 'export' in the "
+            "mapping"
+        )
 
 
 def _refuse_delimiter(path: Path, names: Sequence[str], style: ExportFormat) -> None:

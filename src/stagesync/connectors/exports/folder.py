@@ -11,6 +11,7 @@ from pathlib import Path
 from stagesync.connectors.exports.csv_rows import CsvFile
 from stagesync.connectors.exports.format import ExportFormat
 from stagesync.connectors.exports.json_rows import JsonFile
+from stagesync.connectors.exports.names import alike, plain
 from stagesync.connectors.exports.parquet_rows import ParquetFile
 from stagesync.errors import ConfigurationError, ConnectionFailed
 
@@ -42,18 +43,18 @@ class Folder:
         files: dict[str, list[Path]] = defaultdict(list)
         for file in found:
             if file.suffix.lower() in READ:
-                files[file.stem.lower()].append(file)
+                files[alike(file.stem)].append(file)
         if not files:
             raise ConfigurationError(f"'{path}' holds no exported table; {', '.join(READ)} are read")
         return cls(
             path=path,
             files={stem: tuple(same) for stem, same in files.items()},
-            unread={file.stem.lower(): file for file in found if file.suffix.lower() in OTHERS},
+            unread={alike(file.stem): file for file in found if file.suffix.lower() in OTHERS},
         )
 
     def file(self, table: str) -> Path | None:
         """The file of a table. Raises ConfigurationError when two files claim to be it."""
-        same = self.files.get(table.lower(), ())
+        same = self.files.get(alike(table), ())
         if len(same) > 1:
             both = " and ".join(file.name for file in same)
             raise ConfigurationError(f"{both} are both the table '{table}'; leave one of them in '{self.path}'")
@@ -61,7 +62,7 @@ class Folder:
 
     def absent(self, table: str) -> str:
         """Why there is no file for a table, in words."""
-        other = self.unread.get(table.lower())
+        other = self.unread.get(alike(table))
         if other is not None:
             return f"{other.name} cannot be read; save it as CSV"
         stems = [same[0].stem for same in self.files.values()]
@@ -70,8 +71,8 @@ class Folder:
 
 def nearest(name: str, known: Iterable[str]) -> str:
     """`` (did you mean Stage?)`` for the nearest of the names that a folder or a file has, or an empty string."""
-    found = {one.lower(): one for one in known}
-    matches = get_close_matches(name.lower(), sorted(found), n=1, cutoff=0.6)
+    found = {alike(one): plain(one) for one in known}
+    matches = get_close_matches(alike(name), sorted(found), n=1, cutoff=0.6)
     return f" (did you mean {found[matches[0]]}?)" if matches else ""
 
 

@@ -11,12 +11,15 @@ import polars as pl
 from stagesync.connectors.exports.cells import typed
 from stagesync.connectors.exports.folder import ExportFile, Folder, nearest, open_file
 from stagesync.connectors.exports.format import ExportFormat
+from stagesync.connectors.exports.names import alike, plain
 from stagesync.connectors.exports.problems import Problems, RowProblem
 from stagesync.connectors.exports.remarks import Unread, said_of_footer, said_of_headers
 from stagesync.errors import ConfigurationError, ConnectionFailed
 from stagesync.model.crm import Identity, NativeStage, Owner
 from stagesync.model.frames import POLARS, Page
 from stagesync.model.tables import ColumnType, Missing, Table
+
+LONGEST_FIRST = 80
 
 
 class ExportReader:
@@ -56,6 +59,8 @@ class ExportReader:
     def identity(self) -> Identity:
         """An export is known by the name of its folder."""
         name = self._folder.path.resolve().name or "export"
+        # A name that is no text would break every report.
+        name = name.encode("utf-8", "replace").decode()
         return Identity(crm=self.crm, key=name, name=name, url="")
 
     def stages(self, object_name: str, stage_field: str) -> Sequence[NativeStage]:  # noqa: ARG002
@@ -76,13 +81,15 @@ class ExportReader:
         return {}
 
     def pull(self, table: Table) -> Generator[Page, None, None]:
-        """All rows; a table with a file yields one page at least, so that its columns are known to be there."""
+        """All rows; a table with a file and a column yields one page at least, so that it is known to be there."""
         path = self._folder.file(table.name)
         if path is None:
             return
         file = self._file(path)
         headers = _headers(file.columns)
         wanted = {name: kind for name, kind in _wanted(table).items() if _header(table, name) in headers}
+        if not wanted:
+            return
         stand = {name: headers[_header(table, name)] for name in wanted}
         problems = self._passes[table.name] = Problems(file=path.name)
         unread = Unread()
@@ -126,11 +133,13 @@ class ExportReader:
         if not headers:
             return dict.fromkeys(_wanted(table), f"{path.name} is empty")
         wanted = {name: table.headers.get(name, name) for name in _wanted(table)}
-        absent = {name: header for name, header in wanted.items() if header.lower() not in headers}
-        return {
-            name: f"{path.name} has no column {header}{nearest(header, headers.values())}"
-            for name, header in absent.items()
-        }
+        absent = {name: header for name, header in wanted.items() if alike(header) not in headers}
+        hints = {name: nearest(header, headers.values()) for name, header in absent.items()}
+        if len(absent) == len(wanted) and not any(hints.values()):
+            first = ", ".join(map(plain, self._file(path).columns))
+            first = first if len(first) <= LONGEST_FIRST else first[:LONGEST_FIRST] + "…"
+            hints = dict.fromkeys(absent, f", nor any other that is named; its first line was read as headers: {first}")
+        return {name: f"{path.name} has no column {header}{hints[name]}" for name, header in absent.items()}
 
     def _file(self, path: Path) -> ExportFile:
         if path not in self._files:
@@ -155,8 +164,8 @@ def _says(name: str, kind: pl.DataType) -> pl.Expr:
 
 
 def _header(table: Table, name: str) -> str:
-    """Under which header a column stands, in lower case."""
-    return table.headers.get(name, name).lower()
+    """Under which header a column stands, as ``_headers`` has it."""
+    return alike(table.headers.get(name, name))
 
 
 def _schema(table: Table) -> dict[str, pl.DataType]:
@@ -164,8 +173,8 @@ def _schema(table: Table) -> dict[str, pl.DataType]:
 
 
 def _headers(columns: Sequence[str]) -> dict[str, str]:
-    """Header by lower-case name. Of two that are alike the first one stands."""
-    return {name.lower(): name for name in reversed(columns) if name}
+    """Headers by what makes them alike to those that a mapping names. Of two that are alike the first one stands."""
+    return {alike(name): name for name in reversed(columns) if name}
 
 
 def _check(style: ExportFormat) -> None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 import polars as pl
 
 from stagesync.connectors.exports.format import ExportFormat
+from stagesync.connectors.exports.names import alike, plain
 from stagesync.model.counting import counted
 from stagesync.model.tables import UNREADABLE, ColumnType, Table
 
@@ -72,10 +73,10 @@ def _listed(words: Sequence[str]) -> str:
 
 def said_of_headers(file: str, columns: Sequence[str], read: Sequence[str]) -> Iterator[str]:
     """Which of the headers that are read stand twice, so that somebody may have meant the other one."""
-    times = Counter(column.lower() for column in columns)
+    times = Counter(map(alike, columns))
     for column in dict.fromkeys(read):
-        if times[column.lower()] > 1:
-            yield f"{file}: {times[column.lower()]} columns are called '{column}'; the first of them is read"
+        if times[alike(column)] > 1:
+            yield f"{file}: {times[alike(column)]} columns are called '{plain(column)}'; the first of them is read"
 
 
 def said_of_footer(file: str, lines: int) -> Iterator[str]:
