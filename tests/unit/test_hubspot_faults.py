@@ -29,14 +29,18 @@ def of(status: int, body: dict[str, Any] | bytes = b"", **headers: str) -> Excep
     return meaning("acme (https://api.hubapi.com)", BadStatus(status=status, body=content, headers=named, window=4.0))
 
 
-@pytest.mark.parametrize(("policy", "pause"), [("TEN_SECONDLY_ROLLING", 4.0), ("SECONDLY", 1.0), ("", 4.0)])
+@pytest.mark.parametrize(
+    ("policy", "pause"), [("TEN_SECONDLY_ROLLING", 4.0), ("SECONDLY", 1.0), ("SECONDLY_LIMIT", 1.0), ("", 4.0)]
+)
 def test_call_limits_are_waited_for(policy: str, pause: float) -> None:
     fault = of(429, {"policyName": policy, "message": "You have reached your limit."})
     assert isinstance(fault, Fault)
     assert (fault.pause, fault.landed) == (pause, False)
 
 
-@pytest.mark.parametrize("body", [{"policyName": "DAILY"}, {"message": "You have reached your daily limit."}])
+@pytest.mark.parametrize(
+    "body", [{"policyName": "DAILY"}, {"policyName": "DAILY_LIMIT"}, {"message": "You have reached your daily limit."}]
+)
 def test_a_used_up_day_is_not_waited_for(body: dict[str, str]) -> None:
     error = of(429, body)
     assert isinstance(error, DayUsedUp)
@@ -68,6 +72,9 @@ def test_retry_after_is_honoured_up_to_a_minute() -> None:
         ({"retry_after": date, "date": "Thu, 22 Oct 2026 00:00:00 GMT"}, 0.0),
         ({"retry_after": date}, None),
         ({"retry_after": "soon", "date": date}, None),
+        ({"retry_after": "0.5"}, 0.5),
+        ({"retry_after": " 7 "}, 7.0),
+        ({"retry_after": "-1"}, None),
     ]:
         odd = of(503, b"", **headers)
         assert isinstance(odd, Fault)

@@ -24,7 +24,13 @@ from stagesync.connectors.hubspot.connection import HubSpotConnection
 from stagesync.connectors.hubspot.definitions import Definitions
 from stagesync.connectors.hubspot.faults import OutcomeUnknown, Refusal, ScopeMissing, refusals_told
 from stagesync.connectors.hubspot.frames import history_frame
-from stagesync.connectors.hubspot.records import read_associations, read_records, search_ids
+from stagesync.connectors.hubspot.records import (
+    PAGES_REMEMBERED,
+    list_records,
+    read_associations,
+    read_records,
+    search_ids,
+)
 from stagesync.connectors.hubspot.stages import pipeline_stages
 from stagesync.connectors.hubspot.transport import Client, ReadTransport, Request, WriteTransport
 from stagesync.connectors.hubspot.writer import HubSpotWriter
@@ -140,6 +146,23 @@ def test_a_row_that_could_not_be_read_is_not_called_gone() -> None:
         read(lambda _request: {"results": [row("2"), row("3")], "errors": [LOST]})
 
 
+@given(most=st.integers(1, 60), again=st.integers(0, 60))
+def test_a_record_that_is_on_two_pages_of_a_list_comes_once(most: int, again: int) -> None:
+    """Each page begins with the end of the one before it."""
+
+    def answer(request: Request) -> Any:
+        start = int(request.query.get("after", 0))
+        page = [row(str(one)) for one in range(max(start - again, 0), min(start + most, 200))]
+        following = {"next": {"after": start + most}} if start + most < 200 else None
+        return {"results": [*page, page[-1]], "paging": following}
+
+    rows = [each for page in list_records(over(answer)[0], "deals", ["a"]) for each in page]
+    came = [int(each.id) for each in rows]
+    if again <= most * PAGES_REMEMBERED:
+        assert sorted(came) == list(range(200))
+    assert set(came) == set(range(200))
+
+
 def linked(answer: Answer) -> list[tuple[str, str]]:
     return list(read_associations(over(answer)[0], "deals", "contacts", ["1", "2"]))
 
@@ -209,9 +232,13 @@ def test_past_values_may_have_numbers_for_times_and_sources() -> None:
     assert (read_row["by"], read_row["at"].year) == ("INTEGRATION:2311", 2024)
 
 
-@pytest.mark.parametrize("context", [{"ids": ["2"]}, {"ids": [2]}, {"ids": 2}, {"id": "2", "line": None}])
-def test_what_an_error_names_may_be_a_list_or_not(context: dict[str, Any]) -> None:
-    answer = decode(text({"results": [], "errors": [{"message": "no", "context": context}]}), BatchAnswer)
+@pytest.mark.parametrize(
+    "context", [{"ids": ["2"]}, {"ids": [2]}, {"ids": 2}, {"id": "2", "line": None}, "{ids=[1, 2]}"]
+)
+def test_what_an_error_names_may_be_a_list_or_not(context: Any) -> None:
+    details: list[dict[str, Any]] = [{"message": None, "code": 7, "subCategory": {}, "context": "{missingScopes=[a]}"}]
+    error = {"message": "no", "context": context, "errors": details, "subCategory": {}}
+    answer = decode(text({"results": [], "errors": [error]}), BatchAnswer)
     assert "2" in answer.errors[0].named()
 
 

@@ -8,6 +8,7 @@ fields are skipped, so a newer server does not break an older StageSync.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from functools import lru_cache
 from types import GenericAlias
@@ -19,6 +20,8 @@ from stagesync.connectors.absence import without_nulls
 
 ABSENT = ("NOT_FOUND", "NO_ASSOCIATIONS", "VALIDATION_ERROR")
 """Words of categories that tell of ids without a record, and of records without what was asked for."""
+
+_WORD = re.compile(r"[\w.-]+")
 
 T = TypeVar("T")
 
@@ -83,8 +86,7 @@ class Detail(_Answer):
     """What is wrong with one property value, or which scopes are missing."""
 
     message: str | None = None
-    code: str | None = None
-    context: dict[str, Any] | None = None
+    context: Any = None
 
 
 class Rejection(_Answer):
@@ -93,8 +95,7 @@ class Rejection(_Answer):
     message: str | None = None
     category: str | None = None
     policy_name: str | None = None
-    correlation_id: str | None = None
-    context: dict[str, Any] | None = None
+    context: Any = None
     errors: list[Detail] | None = None
 
     @property
@@ -122,9 +123,11 @@ class Rejection(_Answer):
         named = (_texts(found.get("requiredGranularScopes", ())) for found in self._contexts())
         return tuple(dict.fromkeys(name for names in named for name in names))
 
-    def _contexts(self) -> list[dict[str, Any]]:
-        found = [self.context, *(detail.context for detail in self.errors or ())]
-        return [one for one in found if one]
+    def _contexts(self) -> list[Mapping[str, Any]]:
+        """A map of lists; HubSpot's documents show one that is a text too, ``{missingScopes=[scope1, scope2]}``."""
+        said = [self.context, *(detail.context for detail in self.errors or ())]
+        found = [{"": _WORD.findall(one)} if isinstance(one, str) else one for one in said]
+        return [one for one in found if isinstance(one, dict)]
 
 
 class RowPage(_Answer):
@@ -333,7 +336,7 @@ class Granted(msgspec.Struct):
 
     access_token: str
     expires_in: float
-    hub_id: int | None = None
+    hub_id: str | int | None = None
     scopes: list[str] = []
 
 

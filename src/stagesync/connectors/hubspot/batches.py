@@ -52,10 +52,12 @@ def _written(transport: WriteTransport, request: Request, inputs: list[Input], k
 
 def _associated(transport: WriteTransport, request: Request, inputs: list[Input]) -> Troubles:
     answer = transport.send(MadeAnswer, replace(request, body={"inputs": inputs}), idempotent=True)
-    made = {str(one.source.id) for one in answer.results} | {str(one.to.id) for one in answer.results}
+    made = {(str(one.source.id), str(one.to.id)) for one in answer.results}
     detail = "; ".join(dict.fromkeys(error.words() for error in answer.errors)) or "HubSpot did not say why"
     refused = Trouble(result=Result.REFUSED, detail=detail)
-    return {one: refused for one in map(_near, inputs) if one not in made}
+    pairs = {_near(one): str(one["to"]["id"]) for one in inputs}
+    # HubSpot tells of each association from either end, and ids of different objects may be the same number.
+    return {near: refused for near, far in pairs.items() if not {(near, far), (far, near)} & made}
 
 
 def _id(row: Input) -> str:

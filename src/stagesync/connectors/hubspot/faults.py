@@ -20,6 +20,7 @@ from stagesync.connectors.hubspot.limits import WINDOW_SECONDS
 from stagesync.errors import ConnectionFailed, CredentialsRefused, LimitReached
 from stagesync.model.counting import counted
 
+_SECONDS = re.compile(r"[0-9]+(\.[0-9]+)?")
 LOCK_SECONDS = 2.0
 LONGEST_PAUSE_SECONDS = 60.0
 LONGEST_MOVE = timedelta(hours=24)
@@ -149,12 +150,11 @@ def _limited(place: str, rejection: Rejection, answer: BadStatus) -> Exception:
 
 def _policy(rejection: Rejection) -> str:
     """The name of the limit; where there is none the message tells: "You have reached your daily limit."."""
-    if rejection.policy_name:
-        return rejection.policy_name.upper()
-    words = (rejection.message or "").lower()
+    name = (rejection.policy_name or "").upper()
+    words = (name or rejection.message or "").lower()
     if "daily" in words:
         return DAILY
-    return SECONDLY if re.search(r"(?<!ten[_ ])secondly", words) else ""
+    return SECONDLY if re.search(r"(?<!ten[_ ])secondly", words) else name
 
 
 def _unauthorised(place: str, status: int, rejection: Rejection) -> CredentialsRefused:
@@ -200,8 +200,8 @@ def _asked(answer: BadStatus) -> float | None:
 
 def _retry_after(answer: BadStatus) -> float | None:
     """In seconds, or until a date by the clock of who answered."""
-    text = answer.headers.get("retry-after", "")
-    if text.isdecimal() and text.isascii():
+    text = answer.headers.get("retry-after", "").strip()
+    if _SECONDS.fullmatch(text):
         return float(text)
     try:
         until, now = (parsedate_to_datetime(one) for one in (text, answer.headers.get("date", "")))

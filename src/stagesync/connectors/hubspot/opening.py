@@ -7,10 +7,11 @@ from dataclasses import replace
 
 from stagesync.connectors.hubspot.answers import AssociationLabels, Row
 from stagesync.connectors.hubspot.batches import associate, upsert
-from stagesync.connectors.hubspot.faults import Refusal
+from stagesync.connectors.hubspot.faults import Refusal, ScopeMissing
 from stagesync.connectors.hubspot.frames import ID
 from stagesync.connectors.hubspot.narrowing import Trouble, Troubles, not_tried, stopped, trouble
 from stagesync.connectors.hubspot.readback import Held, current_values, failed, not_seen
+from stagesync.connectors.hubspot.records import read_associations
 from stagesync.connectors.hubspot.tasks import (
     find_by_key,
     find_on_records,
@@ -21,6 +22,11 @@ from stagesync.connectors.hubspot.tasks import (
 from stagesync.connectors.hubspot.transport import Request, WriteTransport
 from stagesync.errors import ConnectionFailed
 from stagesync.model.changes import Change, Outcome, Result
+
+HUBSPOT_DEFINED = "HUBSPOT_DEFINED"
+DOCUMENTED = {"contacts": 204, "companies": 192, "deals": 216}
+"""Types of associations from a task: https://developers.hubspot.com/docs/api-reference/crm-associations-v4, read
+2026-11-21."""
 
 
 def open_tasks(transport: WriteTransport, object_name: str, changes: Sequence[Change]) -> dict[str, Outcome]:
@@ -36,9 +42,10 @@ def open_tasks(transport: WriteTransport, object_name: str, changes: Sequence[Ch
     outcomes = {one.key: outcome for one in changes if (outcome := _before_write(one, there, existing))}
     wanted = [one for one in sought if one.key not in outcomes]
     fresh = [one for one in wanted if one.key not in existing]
-    troubles = _upsert(transport, fresh) if unique else _create_each(transport, object_name, fresh)
-    made, troubles = _located(transport, fresh, troubles, unique=unique)
-    ids = {**existing, **made}
+    created, troubles = ({}, _upsert(transport, fresh)) if unique else _create_each(transport, object_name, fresh)
+    looked_for = [one for one in fresh if one.key not in created]
+    made, troubles = _located(transport, looked_for, troubles, unique=unique)
+    ids = {**existing, **created, **made}
     loose = _attach(transport, object_name, wanted, ids)
     for one in wanted:
         outcomes[one.key] = _outcome(one, ids.get(one.key), troubles.get(one.key), loose, already=one.key in existing)
@@ -70,11 +77,15 @@ def _upsert(transport: WriteTransport, changes: Sequence[Change]) -> Troubles:
     return upsert(transport, connection.task_table, connection.task_key, rows)
 
 
-def _create_each(transport: WriteTransport, object_name: str, changes: Sequence[Change]) -> Troubles:
-    """Without a unique property: one by one, key in the body, attached in the same request so as to be found."""
-    if not changes:
-        return {}
-    types = _plain_type(transport, object_name)
+def _create_each(
+    transport: WriteTransport, object_name: str, changes: Sequence[Change]
+) -> tuple[dict[str, str], Troubles]:
+    """Without a unique property: one by one, key in the body, attached in the same request so as to be found.
+
+    The ids of tasks by the keys of their changes: one that HubSpot did not attach is found by nothing else.
+    """
+    types = _plain_type(transport, object_name) if changes else []
+    made: dict[str, str] = {}
     found: Troubles = {}
     for one in changes:
         end = stopped(found)
@@ -85,23 +96,25 @@ def _create_each(transport: WriteTransport, object_name: str, changes: Sequence[
         body = {"properties": marked(_properties(one), one.key), "associations": ends}
         request = Request(path=transport.paths.create, names={"object": transport.connection.task_table}, body=body)
         try:
-            transport.send(Row, request, idempotent=False)
+            made[one.key] = str(transport.send(Row, request, idempotent=False).id)
         except Refusal as refusal:
             found[one.key] = Trouble(result=Result.REFUSED, detail=refusal.rejection.words())
         except ConnectionFailed as error:
             found[one.key] = trouble(error)
-    return found
+    return made, found
 
 
 def _plain_type(transport: WriteTransport, object_name: str) -> list[Mapping[str, str | int]]:
-    """The type of a plain association from a task, which HubSpot's documents do not give for every object."""
+    """The type of a plain association from a task, which HubSpot's documents do not give for every object. Where the
+    portal does not tell it is the documented one, or none: then the task is attached after it was made."""
     names = {"source": transport.connection.task_table, "target": object_name}
     try:
         answer = transport.ask(AssociationLabels, Request(path=transport.paths.association_labels, names=names))
-    except Refusal:
-        return []
-    plain = [one for one in answer.results if one.category == "HUBSPOT_DEFINED" and one.label is None]
-    return [{"associationCategory": one.category, "associationTypeId": one.type_id} for one in plain[:1]]
+    except (Refusal, ScopeMissing):
+        numbers = [DOCUMENTED[object_name]] if object_name in DOCUMENTED else []
+    else:
+        numbers = [one.type_id for one in answer.results if one.category == HUBSPOT_DEFINED and one.label is None]
+    return [{"associationCategory": HUBSPOT_DEFINED, "associationTypeId": number} for number in numbers[:1]]
 
 
 def _located(
@@ -121,8 +134,17 @@ _SENT = Trouble(result=Result.UNKNOWN, detail="sent")
 
 
 def _attach(transport: WriteTransport, object_name: str, changes: Sequence[Change], ids: Mapping[str, str]) -> Troubles:
+    table = transport.connection.task_table
     pairs = {ids[one.key]: one.record for one in changes if one.key in ids}
-    return associate(transport, transport.connection.task_table, object_name, pairs)
+    loose = associate(transport, table, object_name, pairs)
+    if not loose or stopped(loose) is not None:
+        return loose
+    # An answer need not tell of each association, and one that was lost tells of none.
+    try:
+        tied = set(read_associations(transport, table, object_name, loose))
+    except (ConnectionFailed, Refusal):
+        return loose
+    return {task: why for task, why in loose.items() if (task, pairs[task]) not in tied}
 
 
 def _outcome(change: Change, task: str | None, problem: Trouble | None, loose: Troubles, *, already: bool) -> Outcome:

@@ -117,12 +117,14 @@ class HubSpotReader:
 
     def _owner_answers(self, *, archived: bool) -> Iterator[OwnerAnswer]:
         query: dict[str, str | int] = {"limit": PAGE, "archived": "true" if archived else "false"}
+        came: set[str] = set()
         while True:
             page = self._transport.ask(OwnerPage, Request(path=self._transport.paths.owners, query=query))
             yield from page.results
-            if page.paging is None or page.paging.next is None or query.get("after") == str(page.paging.next.after):
+            if page.paging is None or page.paging.next is None or str(page.paging.next.after) in came:
                 return
             query["after"] = str(page.paging.next.after)
+            came.add(str(page.paging.next.after))
 
     def missing(self, tables: Sequence[Table]) -> Sequence[Missing]:
         """Absent properties; all columns of an object that may not be read, and both ends of links to it."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any, TypeVar
@@ -25,6 +26,7 @@ from stagesync.errors import ConnectionFailed
 BATCH = 100  # records of a list's page; inputs of batch/read, batch/update, batch/upsert
 HISTORY_BATCH = 50  # the same with past values
 SEARCH_PAGE = 200
+PAGES_REMEMBERED = 3
 ASSOCIATION_BATCH = 1000  # inputs of associations batch/read
 
 MERGED = ("hs_merged_object_ids", "hs_calculated_merged_vids")
@@ -56,10 +58,11 @@ def list_records(
     shape, query = asked_page(tuple(properties)), list_query(properties, history)
     after: dict[str, str] = {}
     mark, steps, until = "", 0, 1
+    seen: deque[set[str | int]] = deque(maxlen=PAGES_REMEMBERED)
     while True:
         request = Request(path=transport.paths.list, names={"object": object_name}, query={**query, **after})
         page = transport.ask(shape, request)
-        yield page.results
+        yield _not_seen(page.results, seen)
         if page.paging is None or page.paging.next is None:
             return
         cursor = str(page.paging.next.after)
@@ -69,6 +72,17 @@ def list_records(
         if steps == until:  # a mark that moves on twice as late each time meets every loop, whatever its length
             mark, steps, until = cursor, 0, until * 2
         after = {"after": cursor}
+
+
+def _not_seen(rows: list[AskedRow], seen: deque[set[str | int]]) -> list[AskedRow]:
+    """The records of a page that were not on the last few: when records come and go meanwhile, one may be on two."""
+    ids = {row.id for row in rows}
+    if len(ids) == len(rows) and all(ids.isdisjoint(page) for page in seen):
+        seen.append(ids)
+        return rows
+    fresh = {row.id: row for row in rows if not any(row.id in page for page in seen)}
+    seen.append(ids)
+    return list(fresh.values())
 
 
 def search_ids(

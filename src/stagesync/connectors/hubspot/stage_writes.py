@@ -117,7 +117,7 @@ def _lifecycle_order(
 def _unknown_stage(change: Change, order: Mapping[str, int] | None) -> Outcome | None:
     """A lifecycle stage that is gone is refused before the old one is cleared for it."""
     target = change.after.get(FORWARD_ONLY)
-    if order is None or target is None or target in order:
+    if not order or target is None or target in order:  # a portal that lists none is not asked which there are
         return None
     detail = f"this portal has no lifecycle stage {target}"
     return Outcome(key=change.key, result=Result.REFUSED, detail=detail, crm_id=change.record)

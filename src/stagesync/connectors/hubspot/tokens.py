@@ -52,7 +52,7 @@ class Tokens:
         self._timer = timer
         self._lock = threading.Lock()
         self._renew_at: float | None = None
-        self._portal: int | None = None
+        self._portal: str | None = None
         self._scopes: frozenset[str] = frozenset()
         self._refusal: CredentialsRefused | None = None
 
@@ -85,15 +85,16 @@ class Tokens:
             raise self._refusal
         try:
             granted = self._ask(app)
-            if self._portal is not None and granted.hub_id not in {None, self._portal}:
+            portal = None if granted.hub_id is None else str(granted.hub_id)
+            if self._portal is not None and portal not in {None, self._portal}:
                 raise CredentialsRefused(
-                    f"the refresh token gave a token of portal {granted.hub_id}, the one before was of portal "
+                    f"the refresh token gave a token of portal {portal}, the one before was of portal "
                     f"{self._portal}; nothing was done with it"
                 )
         except CredentialsRefused as error:
             self._refusal = error
             raise
-        self._portal = granted.hub_id or self._portal
+        self._portal = portal or self._portal
         self._token, self._scopes = granted.access_token, frozenset(granted.scopes)
         life = max(granted.expires_in, 0)
         self._renew_at = self._timer() + max(life - EARLY_SECONDS, life / 2)
