@@ -57,6 +57,14 @@ def read(text: str | None, kind: ColumnType, style: ExportFormat = POINT) -> obj
         ("1.5", COMMA, BROKEN),
         ("1,500.00", COMMA, BROKEN),
         ("- 7,25", COMMA, -7.25),
+        ("US$1,200", POINT, 1200.0),
+        ("EUR500", POINT, 500.0),
+        ("1 200 kr", POINT, 1200.0),
+        ("(R$ 5)", POINT, -5.0),
+        ("-€5", POINT, -5.0),
+        ("3€50", POINT, BROKEN),
+        ("1kr2", POINT, BROKEN),
+        ("1.2k", POINT, BROKEN),
     ],
 )
 def test_numbers_are_read_as_declared(text: str, style: ExportFormat, value: object) -> None:

@@ -19,8 +19,8 @@ BROKEN = ("#REF!", "#N/A", "#VALUE!", "#NAME?", "#DIV/0!", "#NULL!", "#NUM!", "#
 """What a spreadsheet leaves where a formula failed."""
 
 BOOLEANS: Mapping[str, bool] = {
-    **dict.fromkeys(("true", "1", "yes", "y", "t"), True),
-    **dict.fromkeys(("false", "0", "no", "n", "f"), False),
+    **dict.fromkeys(("true", "1", "1.0", "yes", "y", "t"), True),
+    **dict.fromkeys(("false", "0", "0.0", "no", "n", "f"), False),
 }
 EARLY = 1_000
 WHOLE = 1e15
@@ -34,7 +34,10 @@ FIRST_OF_FOUR = 1_000
 """The first year that has four digits without being filled up with zeros."""
 PLAIN = (ColumnType.NUMBER, ColumnType.INTEGER)
 GROUPS = " '’\u00a0\u202f"  # thousands may stand apart by spaces of any width and apostrophes (Switzerland)
-MONEY = r"\p{Sc}|\b(?:EUR|USD|GBP|CHF|JPY|CAD|AUD|NZD|SEK|NOK|DKK|PLN|CZK|HUF|INR|BRL|MXN|ZAR|SGD|CNY)\b"
+CODES = "EUR|USD|GBP|CHF|JPY|CAD|AUD|NZD|SEK|NOK|DKK|PLN|CZK|HUF|INR|BRL|MXN|ZAR|SGD|HKD|CNY"
+MONEY = rf"(?:\p{{L}}{{0,3}}\p{{Sc}}|{CODES}|kr\.?|zł|Kč|Ft|Fr\.|Rs\.?|R)"
+"""A currency, as it stands before or behind an amount: ``€``, ``US$``, ``EUR``. Within one it is a decimal mark."""
+SPACES = r"[\s\u00a0\u202f]*"
 
 
 def typed(raw: pl.DataFrame, columns: Mapping[str, ColumnType], style: ExportFormat) -> pl.DataFrame:
@@ -102,7 +105,8 @@ def _values(filled: pl.Series, kind: ColumnType, style: ExportFormat) -> pl.Seri
                 return plain
     if kind in RANGE:
         value = pl.when(value.is_between(*RANGE[kind])).then(value)
-    read = filled.to_frame().select(value.alias(filled.name)).to_series()
+    # Not select: a constant, for a type that cannot be read as another, is one for each row only beside rows.
+    read = filled.to_frame().with_columns(value.alias(filled.name)).to_series()
     return _of_whole_years(filled, read) if kind in RANGE and filled.dtype == pl.String else read
 
 
@@ -143,7 +147,8 @@ def _words(said: Sequence[str], *, truth: bool) -> dict[str, bool]:
 def _plain(text: pl.Expr, style: ExportFormat) -> pl.Expr:
     """A number as Python writes it (``-3500.00``), null when it is not one: "€ 3.500,00", "(1,200)", "1 200"."""
     group = "." if style.decimal == "," else ","
-    bare = text.str.replace_all(MONEY, "").str.strip_chars(" \u00a0\u202f")
+    bare = text.str.replace(rf"^([(+-]?{SPACES}){MONEY}{SPACES}", "$1")
+    bare = bare.str.replace(rf"{SPACES}{MONEY}(\)?)$", "$1").str.strip_chars(" \u00a0\u202f")
     bare = bare.str.replace(r"^([+-])[\s\u00a0\u202f]+", "$1").str.replace(r"^\((.*)\)$", "-$1")
     # The same sign between all groups, or none: "1.234 567" is not a number.
     whole = "|".join([r"\d+", *(rf"\d{{1,3}}(?:[{mark}]\d{{2,3}})*[{mark}]\d{{3}}" for mark in (group, *GROUPS))])
@@ -198,7 +203,8 @@ def _native(column: pl.Expr, dtype: pl.DataType, kind: ColumnType, style: Export
             return (
                 pl.when(whole)
                 .then(column.cast(pl.Int64, strict=False).cast(pl.String))
-                .otherwise(column.cast(pl.String))
+                .when(column.is_finite())
+                .then(column.cast(pl.String))
             )
         case ColumnType.TEXT:
             return column.cast(pl.String, strict=False)

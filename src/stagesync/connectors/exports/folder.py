@@ -15,8 +15,10 @@ from stagesync.connectors.exports.names import alike, plain
 from stagesync.connectors.exports.parquet_rows import ParquetFile
 from stagesync.errors import ConfigurationError, ConnectionFailed
 
-READ = (".csv", ".tsv", ".txt", ".jsonl", ".ndjson", ".parquet")
-OTHERS = (".xlsx", ".xls", ".xlsm", ".ods", ".json", ".gz", ".zip")
+READ = (".csv", ".tsv", ".txt", ".jsonl", ".ndjson", ".parquet", ".json")
+LEAST = ".json"
+"""Where another file is the same table, this one mostly says something about it."""
+OTHERS = (".xlsx", ".xls", ".xlsm", ".ods", ".gz", ".zip")
 
 ExportFile = CsvFile | JsonFile | ParquetFile
 
@@ -41,9 +43,10 @@ class Folder:
         except OSError as error:
             raise ConnectionFailed(f"the folder '{path}' cannot be read: {error.strerror}") from error
         files: dict[str, list[Path]] = defaultdict(list)
-        for file in found:
-            if file.suffix.lower() in READ:
-                files[alike(file.stem)].append(file)
+        for file in sorted(found, key=lambda file: file.suffix.lower() == LEAST):
+            suffix, stem = file.suffix.lower(), alike(file.stem)
+            if suffix in READ and (suffix != LEAST or stem not in files):
+                files[stem].append(file)
         if not files:
             raise ConfigurationError(f"'{path}' holds no exported table; {', '.join(READ)} are read")
         return cls(
@@ -82,7 +85,7 @@ def open_file(path: Path, style: ExportFormat) -> ExportFile:
         match path.suffix.lower():
             case ".parquet":
                 return ParquetFile.open(path, style)
-            case ".jsonl" | ".ndjson":
+            case ".jsonl" | ".ndjson" | ".json":
                 return JsonFile.open(path, style)
         return CsvFile.open(path, style)
     except OSError as error:

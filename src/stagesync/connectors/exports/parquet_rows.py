@@ -67,9 +67,12 @@ def _fields(name: str, place: pl.Expr, kind: object) -> Iterator[tuple[str, pl.E
 
 
 def _plain(column: pl.Series, style: ExportFormat) -> pl.Series:
-    """A column as it would stand in a text file, if its type is none of a cell: categories, bytes, lists, structs."""
+    """A column as it would stand in a text file, if its type is none of a cell: categories, lengths of time, bytes,
+    lists, structs."""
     if column.dtype in (pl.Categorical, pl.Enum):
         return column.cast(pl.String)
+    if column.dtype == pl.Duration:
+        return column.dt.to_string("iso")
     if column.dtype == pl.Binary:
         return pl.Series(column.name, [_decoded(value) for value in column.to_list()], dtype=pl.String)
     if column.dtype.is_nested():
