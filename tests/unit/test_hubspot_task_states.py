@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, date, datetime
 
 import pytest
 
-from stagesync.connectors.hubspot.task_states import _moment, _plain
-from stagesync.connectors.hubspot.tasks import html
+from stagesync.connectors.hubspot.task_states import _moment
+from stagesync.connectors.hubspot.tasks import (
+    BODY,
+    SUBJECT,
+    html,
+    is_retold,
+    marked,
+    new_text,
+    plain,
+    task_properties,
+)
+from stagesync.model.changes import Change, ChangeKind, TaskText
+from stagesync.model.kinds import Mode
 
 
 @pytest.mark.parametrize(
@@ -20,7 +33,7 @@ from stagesync.connectors.hubspot.tasks import html
     ],
 )
 def test_a_body_is_read_as_text(body: str, text: str) -> None:
-    assert _plain(body) == text
+    assert plain(body) == text
 
 
 @pytest.mark.parametrize(
@@ -37,3 +50,49 @@ def test_a_body_is_read_as_text(body: str, text: str) -> None:
 )
 def test_a_moment_is_read_or_unknown(written: str | None, moment: datetime | None) -> None:
     assert _moment(written) == moment
+
+
+def asking(body: str) -> TaskText:
+    return TaskText(subject="Say why", body=body, due=date(2026, 11, 25), owner="1")
+
+
+SPELLINGS: list[Callable[[str], str]] = [
+    str,
+    lambda body: body.replace("<br>", "<br />"),
+    lambda body: body.replace("&#x27;", "'").replace("&quot;", '"'),
+    lambda body: f'<div style="" dir="auto" data-top-level="true"><p>{body.replace("<br>", "</p><p>")}</p></div>',
+    lambda body: body.replace("  ", "&nbsp; "),
+]
+
+
+@pytest.mark.parametrize("spelled", SPELLINGS)
+@pytest.mark.parametrize("key", [None, "stagesync-00ff"])
+def test_a_text_is_ours_however_a_portal_spells_it(key: str | None, spelled: Callable[[str], str]) -> None:
+    told, text = asking('Where\'s "it"?\n  <pain> & co\n[stagesync:0000]'), asking("It's here.")
+    change = replace(task_change(), told=told, task=text)
+    ours = task_properties(told) if key is None else marked(task_properties(told), key)
+    held: dict[str, str | None] = {**ours, BODY: spelled(ours[BODY])}
+    retold = new_text(change, held)
+    assert retold == {SUBJECT: "Say why", BODY: "It&#x27;s here." + (f"<br>[stagesync:{key}]" if key else "")}
+    assert not is_retold(change, held)
+    assert is_retold(change, {**held, **retold, BODY: spelled(str(retold[BODY]))})
+    edited = {**held, BODY: f"{held[BODY]}<p>done</p>"}
+    assert new_text(change, edited) is None
+    assert not is_retold(replace(change, task=told), edited)
+
+
+def task_change() -> Change:
+    return Change(
+        key="stagesync-00ff",
+        kind=ChangeKind.UPDATE_TASK,
+        connection="crm",
+        object="deals",
+        record="7",
+        record_name="Deal",
+        rule="premature",
+        mode=Mode.SUGGEST,
+        reason="",
+        before={},
+        after={},
+        crm_id="9",
+    )

@@ -9,6 +9,7 @@ from typing import Any
 from stagesync.connectors.hubspot.faults import Refusal
 from stagesync.connectors.hubspot.narrowing import Trouble, Troubles
 from stagesync.connectors.hubspot.records import read_followed
+from stagesync.connectors.hubspot.tasks import said_alike
 from stagesync.connectors.hubspot.transport import ReadTransport
 from stagesync.errors import ConnectionFailed, LimitReached
 from stagesync.model.changes import Halt, Outcome, Result
@@ -90,7 +91,7 @@ def failed(key: str, trouble: Trouble, **more: Any) -> Outcome:
 
 def holds(values: Mapping[str, str | None], wanted: Mapping[str, str | None]) -> bool:
     """Whether a record's values are the wanted ones; "" and None are both blank."""
-    return all((values.get(name) or None) == (value or None) for name, value in wanted.items())
+    return all(said_alike(name, values.get(name), value) for name, value in wanted.items())
 
 
 def differences(values: Mapping[str, str | None], wanted: Mapping[str, str | None]) -> str:
@@ -98,7 +99,7 @@ def differences(values: Mapping[str, str | None], wanted: Mapping[str, str | Non
     return ", ".join(
         f"{name} is {_shown(values.get(name))}, not {_shown(value)}"
         for name, value in wanted.items()
-        if (values.get(name) or None) != (value or None)
+        if not said_alike(name, values.get(name), value)
     )
 
 

@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
-from html import unescape
 
 import msgspec
 
 from stagesync.connectors.hubspot.answers import Values
 from stagesync.connectors.hubspot.records import BATCH, pieces, read_records
-from stagesync.connectors.hubspot.tasks import BODY, COMPLETED, STATUS
+from stagesync.connectors.hubspot.tasks import BODY, COMPLETED, STATUS, plain
 from stagesync.connectors.hubspot.transport import ReadTransport, Request
 from stagesync.model.tasks import Ending, TaskState
 
 COMPLETED_AT = "hs_task_completion_date"
-_BREAK = re.compile(r"<br\s*/?>|</(?:p|div|li)>", re.IGNORECASE)
-_TAG = re.compile(r"<[^>]*>")
 
 
 class Archived(msgspec.Struct, rename="camel"):
@@ -60,15 +56,10 @@ def _archived(transport: ReadTransport, ids: Sequence[str]) -> list[Archived]:
 
 
 def _live(held: Values) -> TaskState:
-    open_ = TaskState(status=held.get(STATUS), body=_plain(str(held.get(BODY) or "")))
+    open_ = TaskState(status=held.get(STATUS), body=plain(str(held.get(BODY) or "")))
     if open_.status != COMPLETED:
         return open_
     return replace(open_, ended=Ending.COMPLETED, at=_moment(held.get(COMPLETED_AT)))
-
-
-def _plain(html: str) -> str:
-    """The text of a body, whoever wrote it: HubSpot's editor makes paragraphs where we make line breaks."""
-    return unescape(_TAG.sub("", _BREAK.sub("\n", html)))
 
 
 def _moment(text: object) -> datetime | None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterable, Mapping
 from datetime import UTC, datetime, time
-from html import escape
+from html import escape, unescape
 
 from stagesync.connectors.hubspot.answers import AskedRow
 from stagesync.connectors.hubspot.records import known_properties, read_associations, read_records, search_ids
@@ -27,8 +27,10 @@ OPEN = "NOT_STARTED"
 MARK = "stagesync"
 DUE_TIME = time(9, tzinfo=UTC)
 
-_ENDING = re.compile(r"<br>\[stagesync:[^\]\s]+\]")
 _MARKER = re.compile(r"\[stagesync:([^\]\s]+)\]")
+_ENDING = re.compile(r"\[stagesync:[^\]\s]+\]\s*\Z")
+_BREAK = re.compile(r"<br\s*/?>|</(?:p|div|li)>", re.IGNORECASE)
+_TAG = re.compile(r"<[^>]*>")
 
 
 def has_unique_key(transport: ReadTransport) -> bool:
@@ -112,8 +114,7 @@ def new_text(change: Change, held: Mapping[str, str | None]) -> dict[str, str | 
     if not _says(held, told):
         # What somebody has edited stays, and our words go behind it where there are any.
         return None if change.adds is None else {BODY: f"{held.get(BODY) or ''}<br><br>{html(change.adds)}"}
-    rest = (held.get(BODY) or "").removeprefix(html(told.body))
-    text: dict[str, str | None] = {SUBJECT: task.subject, BODY: html(task.body) + rest}
+    text: dict[str, str | None] = {SUBJECT: task.subject, BODY: html(task.body) + _ending(held, told)}
     if task.owner == told.owner:
         return text
     return text | {OWNER: task.owner} if held.get(OWNER) == told.owner else None
@@ -130,16 +131,35 @@ def is_retold(change: Change, held: Mapping[str, str | None]) -> bool:
 
 
 def _says(held: Mapping[str, str | None], text: TaskText) -> bool:
-    """Whether a task holds a text as we write it: with nothing behind it, or the line of its key."""
-    body, ours = held.get(BODY) or "", html(text.body)
-    rest = body.removeprefix(ours)
-    whole = body.startswith(ours) and (not rest or _ENDING.fullmatch(rest) is not None)
+    """Whether a task holds our text, however HTML spells it: with nothing behind it, or the line of its key."""
+    body, ours = plain(held.get(BODY) or ""), text.body.split()
+    whole = body.split() == ours or _ENDING.sub("", body).split() == ours
     return whole and held.get(SUBJECT) == text.subject
+
+
+def _ending(held: Mapping[str, str | None], told: TaskText) -> str:
+    """The line with its key at the end of a body that says ``told``, if it has one."""
+    body = plain(held.get(BODY) or "")
+    mark = None if body.split() == told.body.split() else _ENDING.search(body)
+    return f"<br>{escape(mark[0].strip())}" if mark else ""
 
 
 def html(text: str) -> str:
     """Plain text as the HTML that the body of a task is; what people typed into a CRM stays text."""
     return "<br>".join(escape(text).splitlines())
+
+
+def plain(body: str) -> str:
+    """The text of a body, whoever wrote it: HubSpot's editor makes paragraphs where we make line breaks."""
+    return unescape(_TAG.sub("", _BREAK.sub("\n", body)))
+
+
+def said_alike(name: str, one: str | None, other: str | None) -> bool:
+    """Whether two values of a property say the same; "" and None are both blank. A portal may spell the HTML of a body
+    in a way of its own."""
+    if name == BODY:
+        return plain(one or "").split() == plain(other or "").split()
+    return (one or None) == (other or None)
 
 
 def _marked(rows: Iterable[AskedRow], keys: Collection[str]) -> dict[str, str]:
