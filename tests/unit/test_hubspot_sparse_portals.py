@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import UTC, date
 from typing import Any, cast
 
 import pytest
@@ -38,7 +38,7 @@ class SparsePortal:
     tasks: dict[int, dict[str, str]] = field(default_factory=dict)
     ties: set[tuple[int, int]] = field(default_factory=set)
     connection = HubSpotConnection(connection="crm", access_token="t")
-    place, server_time = "crm", None
+    place, server_time, time_zone = "crm", None, UTC
 
     def __post_init__(self) -> None:
         self.lately = Lately()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import UTC, date
 
 from stagesync.connectors.hubspot.answers import Pipelines, Properties, decode
 from stagesync.connectors.hubspot.stages import option_stages, pipeline_stages
@@ -48,7 +48,7 @@ def test_options_are_stages_too() -> None:
 
 def test_a_task_is_due_at_nine_and_its_text_is_text() -> None:
     task = TaskText(subject="Say why", body="<b>no</b>\nask & tell", due=date(2026, 11, 25), owner="41")
-    properties = task_properties(task)
+    properties = task_properties(task, UTC)
     assert properties["hs_timestamp"] == "2026-11-25T09:00:00.000Z"
     assert properties["hs_task_body"] == "&lt;b&gt;no&lt;/b&gt;<br>ask &amp; tell"
     assert properties["hubspot_owner_id"] == "41"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, date, datetime
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -52,6 +53,22 @@ def test_a_moment_is_read_or_unknown(written: str | None, moment: datetime | Non
     assert _moment(written) == moment
 
 
+def text_of(task: TaskText) -> dict[str, str]:
+    return task_properties(task, UTC)
+
+
+@pytest.mark.parametrize(
+    ("zone", "due"),
+    [
+        ("UTC", "2026-11-25T09:00:00.000Z"),
+        ("Pacific/Auckland", "2026-11-24T20:00:00.000Z"),
+        ("Pacific/Honolulu", "2026-11-25T19:00:00.000Z"),
+    ],
+)
+def test_a_task_is_due_in_the_morning_where_the_portal_is(zone: str, due: str) -> None:
+    assert task_properties(asking("Why?"), ZoneInfo(zone))["hs_timestamp"] == due
+
+
 def asking(body: str) -> TaskText:
     return TaskText(subject="Say why", body=body, due=date(2026, 11, 25), owner="1")
 
@@ -70,7 +87,7 @@ SPELLINGS: list[Callable[[str], str]] = [
 def test_a_text_is_ours_however_a_portal_spells_it(key: str | None, spelled: Callable[[str], str]) -> None:
     told, text = asking('Where\'s "it"?\n  <pain> & co\n[stagesync:0000]'), asking("It's here.")
     change = replace(task_change(), told=told, task=text)
-    ours = task_properties(told) if key is None else marked(task_properties(told), key)
+    ours = text_of(told) if key is None else marked(text_of(told), key)
     held: dict[str, str | None] = {**ours, BODY: spelled(ours[BODY])}
     retold = new_text(change, held)
     assert retold == {SUBJECT: "Say why", BODY: "It&#x27;s here." + (f"<br>[stagesync:{key}]" if key else "")}

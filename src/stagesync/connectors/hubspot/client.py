@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, tzinfo
 from email.utils import parsedate_to_datetime
 from functools import lru_cache
 from typing import Any
@@ -125,6 +125,11 @@ class Client:
         """Where the portal is: its day ends there."""
         with suppress(ZoneInfoNotFoundError, ValueError, OSError):
             self._zone = ZoneInfo(name) if name else None
+
+    @property
+    def time_zone(self) -> tzinfo:
+        """The portal's; UTC before it is known, or where it is not."""
+        return self._zone or UTC
 
     def close(self) -> None:
         """Give the pooled connections back; harmless when repeated."""

@@ -67,13 +67,13 @@ def _found(transport: WriteTransport, changes: Sequence[Change], *, unique: bool
     return find_by_key(transport, [one.key for one in changes]) if unique else find_on_records(transport, changes)
 
 
-def _properties(change: Change) -> dict[str, str]:
-    return task_properties(change.task) if change.task is not None else {}
+def _properties(transport: WriteTransport, change: Change) -> dict[str, str]:
+    return task_properties(change.task, transport.time_zone) if change.task is not None else {}
 
 
 def _upsert(transport: WriteTransport, changes: Sequence[Change]) -> Troubles:
     connection = transport.connection
-    rows = {one.key: _properties(one) for one in changes}
+    rows = {one.key: _properties(transport, one) for one in changes}
     return upsert(transport, connection.task_table, connection.task_key, rows)
 
 
@@ -93,7 +93,7 @@ def _create_each(
             found[one.key] = not_tried(end)
             continue
         ends = [{"to": {"id": one.record}, "types": types}] if types else []
-        body = {"properties": marked(_properties(one), one.key), "associations": ends}
+        body = {"properties": marked(_properties(transport, one), one.key), "associations": ends}
         request = Request(path=transport.paths.create, names={"object": transport.connection.task_table}, body=body)
         try:
             made[one.key] = str(transport.send(Row, request, idempotent=False).id)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable, Mapping
-from datetime import UTC, datetime, time
+from datetime import UTC, datetime, time, tzinfo
 from html import escape, unescape
 
 from stagesync.connectors.hubspot.answers import AskedRow
@@ -25,7 +25,7 @@ OWNER = "hubspot_owner_id"
 COMPLETED = "COMPLETED"
 OPEN = "NOT_STARTED"
 MARK = "stagesync"
-DUE_TIME = time(9, tzinfo=UTC)
+DUE_TIME = time(9)
 
 _MARKER = re.compile(r"\[stagesync:([^\]\s]+)\]")
 _ENDING = re.compile(r"\[stagesync:[^\]\s]+\]\s*\Z")
@@ -86,9 +86,9 @@ def _on_records(transport: ReadTransport, name: str, records: Iterable[str], key
     return _marked(read_records(transport, table, [task for _, task in pairs], [BODY]), keys)
 
 
-def task_properties(task: TaskText) -> dict[str, str]:
-    """What a new task says. ``hs_timestamp`` is its due moment: 9:00 UTC of the day."""
-    due = datetime.combine(task.due, DUE_TIME)
+def task_properties(task: TaskText, time_zone: tzinfo) -> dict[str, str]:
+    """What a new task says. ``hs_timestamp`` is its due moment: 9:00 of the day where the portal is."""
+    due = datetime.combine(task.due, DUE_TIME, time_zone).astimezone(UTC)
     return {
         "hs_timestamp": due.strftime("%Y-%m-%dT%H:%M:%S.000Z"),
         SUBJECT: task.subject,

@@ -7,7 +7,7 @@ client repeats nothing.
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, tzinfo
 from typing import TypeVar
 
 import structlog
@@ -80,6 +80,11 @@ class ReadTransport:
     def set_time_zone(self, name: str | None) -> None:
         """Where the portal is."""
         self._client.set_time_zone(name)
+
+    @property
+    def time_zone(self) -> tzinfo:
+        """The portal's; UTC before it is known, or where it is not."""
+        return self._client.time_zone
 
     def close(self) -> None:
         """Give connections back."""
