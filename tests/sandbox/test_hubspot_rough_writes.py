@@ -10,12 +10,12 @@ from typing import Literal
 
 import pytest
 
-from stagesync.connectors.hubspot import HubSpotWriter
+from stagesync.connectors.hubspot import HubSpotWriter, connect
 from stagesync.model.changes import Change, ChangeKind, Halt, Outcome, Result
 from stagesync.sandbox.hubspot.definitions import PropertyDefinition, Stage
 from stagesync.sandbox.hubspot.faults import LOST
 from stagesync.sandbox.hubspot.records import Source
-from stagesync.sandbox.hubspot.writing import merge
+from stagesync.sandbox.hubspot.writing import edit, merge
 
 from .hubspot_office import Office, office, seed
 from .test_hubspot_connector_writes import OWNER, UPDATES, change, held, move, results, task_for, tasks_of
@@ -147,6 +147,46 @@ def test_a_fault_that_passes_costs_nothing(office: Office, status: int) -> None:
     assert held(office, "contacts", contact)["lifecyclestage"] == "lead"
     assert [len(tasks_of(office, "deals", deal)) for deal in deals] == [1] * 3
     assert len(all_tasks(office)) == 3
+
+
+def interrupted(office: Office, status: int, skip: int, name: str, record: str, **theirs: str) -> HubSpotWriter:
+    """A writer that is kept waiting before its first update, or a later one, while a person edits a record."""
+    person = Source(type="CRM_UI", id="userId:7")
+    office.portal.faults.fail_next(1, status, on="batch/update", skip=skip)
+    _, writer = connect(
+        office.connection, sleep=lambda _seconds: void(edit(office.portal, name, int(record), theirs, person))
+    )
+    return writer
+
+
+def void(_anything: object) -> None:
+    pass
+
+
+@pytest.mark.parametrize("status", [423, 503, LOST])
+def test_what_somebody_changes_while_a_write_waits_stays(office: Office, status: int) -> None:
+    deals = deals_in(office, 4)
+    (task,) = office.writer.open_tasks([task_for(deals[0])])
+    writer = interrupted(office, status, 0, "deals", deals[1], dealstage="decisionmakerboughtin")
+    outcomes = writer.set_stage(moves(deals))
+    assert [one.result for one in outcomes if one.result is not Result.APPLIED] == [Result.SUPERSEDED]
+    assert "dealstage is decisionmakerboughtin" in outcomes[1].detail
+    assert [stage_of(office, deal) for deal in deals] == [NEW, "decisionmakerboughtin", NEW, NEW]
+    writer = interrupted(office, status, 0, "tasks", str(task.crm_id), hs_task_status="WAITING")
+    closing = replace(change(deals[0], {}, {}), kind=ChangeKind.CLOSE_TASK, crm_id=task.crm_id)
+    assert results(writer.close_tasks([closing])) == [Result.SUPERSEDED]
+    assert held(office, "tasks", str(task.crm_id))["hs_task_status"] == "WAITING"
+
+
+@pytest.mark.parametrize("status", [423, 503, LOST])
+@pytest.mark.parametrize("skip", [0, 1])
+def test_a_lifecycle_stage_that_somebody_sets_while_ours_waits_stays(office: Office, status: int, skip: int) -> None:
+    """Before it is cleared, or between clearing and setting."""
+    back, other = seed(office.portal, "contacts", 2, lifecyclestage="opportunity")
+    writer = interrupted(office, status, skip, "contacts", back, lifecyclestage="customer")
+    outcomes = writer.set_stage([move(back, "opportunity", "lead"), move(other, "opportunity", "lead")])
+    assert results(outcomes) == [Result.SUPERSEDED, Result.APPLIED]
+    assert [held(office, "contacts", one)["lifecyclestage"] for one in (back, other)] == ["customer", "lead"]
 
 
 @pytest.mark.parametrize("status", [502, 503, 524, LOST])

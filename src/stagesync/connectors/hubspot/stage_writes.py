@@ -31,6 +31,7 @@ from stagesync.connectors.hubspot.transport import WriteTransport
 from stagesync.model.changes import Change, Outcome, Result
 
 FORWARD_ONLY = "lifecyclestage"
+BLANK: Values = {FORWARD_ONLY: None}
 
 
 def set_stages(transport: WriteTransport, object_name: str, changes: Sequence[Change]) -> dict[str, Outcome]:
@@ -66,7 +67,7 @@ def finish_stages(transport: WriteTransport, object_name: str, changes: Sequence
         if outcomes[change.key].result is Result.REFUSED and change.before.get(FORWARD_ONLY)
     }
     cleared = {one.record: {FORWARD_ONLY: str(one.before[FORWARD_ONLY])} for one in old.values()}
-    lost = update(transport, object_name, cleared)
+    lost = update(transport, object_name, cleared, dict.fromkeys(cleared, BLANK))
     return outcomes | {key: _put_back(outcomes[key], one, lost.get(one.record)) for key, one in old.items()}
 
 
@@ -135,17 +136,19 @@ def _write(
     Where HubSpot takes no more calls, what was cleared and not set is left in doubt, so that the next run finishes it.
     """
     back = [write for write in writes if _is_backward(write, held[write.record], order)]
-    troubles = update(transport, object_name, {write.record: {FORWARD_ONLY: ""} for write in back})
+    troubles = update(transport, object_name, {write.record: {FORWARD_ONLY: ""} for write in back}, held)
+    cleared = {write.record: {**held[write.record], **BLANK} for write in back}
     ready = [write for write in writes if write.record not in troubles]
     end = stopped(troubles)
     if end is not None:
         refused = {write.record: not_tried(end) for write in ready}
     else:
-        refused = update(transport, object_name, {write.record: write.wire() for write in ready})
-    emptied = [write.record for write in back if write.record in refused and refused[write.record].settled]
+        refused = update(transport, object_name, {write.record: write.wire() for write in ready}, {**held, **cleared})
+    emptied = [write.record for write in back if _is_left_blank(refused.get(write.record))]
     if stopped(refused) is not None:
         return troubles | refused | {one: _unfinished(refused[one]) for one in emptied}
-    lost = update(transport, object_name, {one: {FORWARD_ONLY: held[one][FORWARD_ONLY] or ""} for one in emptied})
+    old = {one: {FORWARD_ONLY: held[one][FORWARD_ONLY] or ""} for one in emptied}
+    lost = update(transport, object_name, old, dict.fromkeys(old, BLANK))
     for one in emptied:
         refused[one] = _restored(refused[one], held[one][FORWARD_ONLY], lost.get(one))
     return troubles | refused
@@ -157,6 +160,11 @@ def _is_backward(write: Write, held: Values, order: Mapping[str, int] | None) ->
     if order is None or not old or not new:
         return False
     return old not in order or new not in order or order[new] < order[old]
+
+
+def _is_left_blank(refused: Trouble | None) -> bool:
+    """Whether a stage that was cleared is surely not set, by nobody."""
+    return refused is not None and refused.settled and refused.result is not Result.SUPERSEDED
 
 
 def _unfinished(trouble: Trouble) -> Trouble:

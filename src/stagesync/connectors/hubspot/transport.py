@@ -26,6 +26,7 @@ __all__ = ["Client", "ReadTransport", "Request", "WriteTransport"]
 T = TypeVar("T")
 
 ATTEMPTS = 6
+NO_RESULTS = b'{"results": []}'
 TOO_LONG = frozenset({413, 414})
 """What an edge says of a request by its size, without a word of HubSpot's."""
 PATIENCE_SECONDS = 180.0  # six silences of a minute each would be too long to keep a run waiting
@@ -129,19 +130,45 @@ class ReadTransport:
 class WriteTransport(ReadTransport):
     """Requests that change something."""
 
-    def send(self, shape: type[T], request: Request, *, idempotent: bool) -> T:
+    def send(
+        self,
+        shape: type[T],
+        request: Request,
+        *,
+        idempotent: bool,
+        due: Callable[[Request], Request | None] | None = None,
+    ) -> T:
         """Write. Repeated where HubSpot did nothing (429, 423, no connection).
 
         After a fault that may have carried it out it is repeated only when ``idempotent``; else it is an
         :class:`OutcomeUnknown`, as it is when the repeats run out, and where HubSpot has not said a word itself.
+        ``due`` says before each repetition what of a batch is to be sent still; None where nothing is, and then the
+        answer has no results. Where it cannot tell, nothing more is sent.
         """
+        faults: list[Fault] = []
+
+        def once() -> T:
+            left = _left(request, due, faults[-1]) if faults and due is not None else request
+            try:
+                return self._decoded(shape, NO_RESULTS if left is None else self._client.call(left))
+            except Fault as fault:
+                faults.append(fault)
+                raise
+
         try:
-            return self._repeated(lambda: self._decoded(shape, self._client.call(request)), always=idempotent)
+            return self._repeated(once, always=idempotent)
         except Refusal as refusal:
             if refusal.status in TOO_LONG or not refusal.rejection.wordless:
                 raise
             what = f"something answered in HubSpot's place: {refusal}; look at proxies on the way"
             raise OutcomeUnknown(f"{self.place}: {what}") from refusal
+
+
+def _left(request: Request, due: Callable[[Request], Request | None], fault: Fault) -> Request | None:
+    try:
+        return due(request)
+    except (ConnectionFailed, Refusal) as error:
+        raise fault.error from error
 
 
 _BACK_OFF = wait_exponential(multiplier=0.5, max=20)

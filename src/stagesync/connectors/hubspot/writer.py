@@ -126,7 +126,7 @@ def _update_tasks(transport: WriteTransport, _object_name: str, changes: Sequenc
             writes.append(Write(key=one.key, record=str(one.crm_id), values={STATUS: OPEN}))
         else:
             writes.append(Write(key=one.key, record=str(one.crm_id), values=text))
-    troubles = update(transport, table, _wire(writes, words))
+    troubles = update(transport, table, _wire(writes, words), now)
     return outcomes | read_back(transport, table, writes, troubles)
 
 
@@ -176,7 +176,7 @@ def _close_tasks(transport: WriteTransport, _object_name: str, changes: Sequence
         else:
             texts[task] = new_text(by_key[key], now[task]) or {}
             writes.append(Write(key=key, record=task, values={STATUS: COMPLETED}))
-    troubles = update(transport, table, _wire(writes, texts))
+    troubles = update(transport, table, _wire(writes, texts), now)
     return outcomes | read_back(transport, table, writes, troubles)
 
 
