@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pkgutil
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 
@@ -138,14 +139,41 @@ def test_a_finding_that_comes_twice_or_from_elsewhere_is_refused(ledger: Ledger)
 
 
 def test_many_findings_are_recorded_in_chunks(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("stagesync.ledger.findings.ENTRY", 700)  # more than one IN list, less than all
-    monkeypatch.setattr("stagesync.ledger.findings.GONE", 700)
+    monkeypatch.setattr("stagesync.ledger.findings.ENTRY", 70)
+    monkeypatch.setattr("stagesync.ledger.findings.TOGETHER", 4)
+    monkeypatch.setattr("stagesync.ledger.findings.GONE", 700)  # more than one IN list, less than all
     run = begin(ledger)
     many = [finding(number) for number in range(1_500)]
     assert record(ledger, run, many).opened == 1_500
     assert record(ledger, run, many[:20]) == FindingChanges(opened=0, still_open=20, changed=0, resolved=1_480)
     verified = ledger.verify()
-    assert (verified.ok, verified.entries) == (True, 1 + 3 + 3)
+    assert (verified.ok, verified.entries) == (True, 1 + 22 + 3)
+
+
+@pytest.mark.parametrize("fails", ["stagesync.ledger.appending.hash_of", "stagesync.ledger.codec.encode"])
+def test_of_a_rule_all_findings_are_recorded_or_none(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch, fails: str
+) -> None:
+    """Whether the writing of an entry fails, which has a thread of its own, or the making of one meanwhile."""
+    monkeypatch.setattr("stagesync.ledger.findings.ENTRY", 1)
+    monkeypatch.setattr("stagesync.ledger.findings.TOGETHER", 2)
+    run = begin(ledger)
+    many = [finding(number) for number in range(12)]
+    with monkeypatch.context() as once:
+        turns = iter(range(7))
+
+        def failing(*_: object) -> object:
+            if next(turns, None) is None:
+                raise LedgerError("no more of it")
+            return sound(*_)
+
+        sound = pkgutil.resolve_name(fails)
+        once.setattr(fails, failing)
+        with pytest.raises(LedgerError, match="no more of it"):
+            record(ledger, run, many)
+    assert ledger.count() == 1
+    assert record(ledger, run, many).opened == 12
+    assert ledger.verify().entries == 1 + 12
 
 
 def test_changes_come_back_as_they_were(ledger: Ledger) -> None:
