@@ -491,12 +491,17 @@ def load_settings(file: Path) -> Settings:
     except ConfigurationError as error:
         raise _with_files_of(written, (), error.problems) from None
     zone = _time_zone(document, words)
-    definition = _tried(document, ("definitions",), partial(load_definition, file.parent / words.definitions))
+    definition = None
+    # What is not written as a text has a stand-in, which is no file.
+    if isinstance(written.data.get("definitions"), str):
+        definition = _tried(document, ("definitions",), partial(load_definition, file.parent / words.definitions))
     for kind, override in words.rules.items():
         definition = definition.with_mode(kind, override.mode) if definition else None
     mappings: dict[str, CrmMapping] = {}
     for name, connection in words.connections.items():
         place = ("connections", name, "mapping")
+        if not isinstance(written.data["connections"].get(name, {}).get("mapping"), str):
+            continue
         mapping = _tried(document, place, partial(_mapping, file.parent / connection.mapping, definition))
         if mapping is None:
             continue

@@ -83,6 +83,31 @@ def test_what_is_to_stand_in_an_export_is_checked_before_it_is_read(tmp_path: Pa
     ]
 
 
+def test_what_is_no_name_is_told_as_what_it_should_be(tmp_path: Path) -> None:
+    more = """\
+working_days: {country: Germany, region: Augsburg}
+without: [pain]
+contradictions: [{id: stalled, check: amount < 0, because: b, ask: a}]
+waivers: [{rule: unowned, record: 0012, reason: r, by: b, until: 2026-01-31}]
+"""
+    (tmp_path / "d.yaml").write_text(DEFINITION + more, encoding="utf-8")
+    assert told(
+        tmp_path, "definitions: [d.yaml]\nconnections: {hs: {crm: hubspot, mapping: 1, token: {env: X}}}\n"
+    ) == [
+        "s.yaml:1:14: text is expected here, not a list",
+        "s.yaml:2:43: text is expected here, not '1' (in quotes it is text)",
+    ]
+    assert told(
+        tmp_path, "definitions: d.yaml\nconnections: {hs: {crm: hubspot, mapping: m.yaml, token: {env: X}}}\n"
+    ) == [
+        "d.yaml:5:25: 'Germany' is not the code of a country: two capital letters, such as DE",
+        "d.yaml:6:1: nothing can be left out: no file is named under 'extends'",
+        "d.yaml:7:23: 'stalled' is a kind of finding, which a waiver may name too; call this otherwise",
+        "d.yaml:8:35: text is expected here, not '12' (in quotes it is text)",
+        f"s.yaml:2:43: {tmp_path}/m.yaml: no such file",
+    ]
+
+
 def test_where_nothing_can_be_meant_it_is_said_so(tmp_path: Path) -> None:
     rule = DEFINITION + "rules: {stalled: {mode: enforce, move_to: nurture}}\n"
     (tmp_path / "d.yaml").write_text(rule, encoding="utf-8")

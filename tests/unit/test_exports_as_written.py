@@ -14,7 +14,7 @@ from click.testing import CliRunner, Result
 
 from stagesync.cli.main import app
 from stagesync.connectors.exports import ExportFormat, ExportReader
-from stagesync.errors import ConfigurationError
+from stagesync.errors import ConfigurationError, UsageError
 from stagesync.model.tables import ColumnType, Table
 from stagesync.policy.definitions import load_definition
 from stagesync.policy.mappings import load_mapping
@@ -329,6 +329,36 @@ def test_an_export_is_explained_and_listed_as_of_the_day_that_its_mapping_names(
     assert "past" not in told.stdout  # On its last day in Berlin a deal may still close.
     later = CliRunner().invoke(app, ["explain", "1", *line, "--as-of", "2026-02-01"], catch_exceptions=False)
     assert "Finding: contradiction.past" in later.stdout
+
+
+def test_names_and_values_stand_in_one_line_whatever_is_in_them(tmp_path: Path) -> None:
+    rows = '1,"Two\nlines \x1b[2J",Ann,01/05/2026,100,Offer,Open,"a\nb\x07c",,\n'
+    rows += "2,Bolt,Ann,01/05/2026,,Offer,Open,call,x,\n"
+    line = written(tmp_path, {"deals.csv": HEADER + rows})
+    for command in (["audit"], ["explain", "1"], ["list", "lead", "--format", "markdown"], ["list", "lead"]):
+        done = CliRunner().invoke(app, [*command, *line], catch_exceptions=False)
+        assert done.exit_code == 0
+        assert "Two lines  " in done.stdout
+        assert "\x1b" not in done.stdout
+    assert "next_step is 'a b c'" in CliRunner().invoke(app, ["explain", "1", *line]).stdout
+    assert (
+        "1 more record may have earned it: some evidence" in CliRunner().invoke(app, ["list", "proposal", *line]).stdout
+    )
+
+
+@pytest.mark.parametrize(
+    ("stage", "said"),
+    [
+        ("lost", "'lost' is a parking place, which nobody earns"),
+        ("custmer", "did you mean 'customer'?"),
+        ("x", "there are"),
+    ],
+)
+def test_a_list_of_what_is_no_stage_says_what_there_is(tmp_path: Path, stage: str, said: str) -> None:
+    line = written(tmp_path, {"deals.csv": HEADER + "1,Acme,Ann,01/05/2026,100,Offer,Open,call,1,\n"})
+    refused = CliRunner().invoke(app, ["list", stage, *line])
+    assert isinstance(refused.exception, UsageError)
+    assert said in str(refused.exception)
 
 
 @pytest.mark.parametrize("command", [["audit"], ["list", "leads"], ["explain", "1"]])

@@ -30,6 +30,8 @@ REFUSED = [
     ("pain »ilike« 'x'", "'ilike' is not allowed"),
     ("won and pain not »ilike« 'x'", "'ilike' is not allowed"),
     ("pain like 'x' »escape« '!'", "'escape'"),
+    ("pain »contains« 'x'", "(write: like '%x%')"),
+    ("pain = »Acme«", "unknown evidence 'Acme' (a text stands in quotes: 'Acme')"),
     ("pain like »'50\\%'«", "backslash"),
     ("pain like »step«", "a pattern in quotes"),
     ("pain »similar« to 'x'", "'similar' is not allowed"),

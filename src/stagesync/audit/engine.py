@@ -16,7 +16,7 @@ from stagesync.audit.findings import Positions, Standing, conditions, find
 from stagesync.audit.judgement import Judgement, NotJudged
 from stagesync.audit.masks import Frame
 from stagesync.audit.pasted import pasted
-from stagesync.audit.reasons import evidence_for
+from stagesync.audit.reasons import CONTROL, evidence_for
 from stagesync.audit.verdicts import Conditions, Verdicts, conditions_of, verdicts
 from stagesync.audit.words import Population
 from stagesync.model.crm import Owner
@@ -275,7 +275,8 @@ def _names(judged: pl.DataFrame, key: pl.Series, parts: Sequence[str]) -> pl.Ser
     if not parts:
         return key
     named = pl.concat_str(parts, separator=" ", ignore_nulls=True)
-    return judged.select(name=pl.when(named != "").then(named).otherwise(key.name)).to_series()
+    found = judged.select(name=pl.when(named != "").then(named).otherwise(key.name)).to_series()
+    return found.str.replace_all(CONTROL, " ") if found.str.contains(CONTROL).any() else found
 
 
 def _with_owners(records: pl.DataFrame, owners: Sequence[Owner]) -> pl.DataFrame:

@@ -219,4 +219,4 @@ def _value(row: Mapping[str, Any]) -> Value:
 
 def _finite(sum_: object) -> float | None:
     """A sum of amounts that are absurd overflows; it is none, and not infinite."""
-    return sum_ if isinstance(sum_, float) and isfinite(sum_) else None
+    return sum_ + 0.0 if isinstance(sum_, float) and isfinite(sum_) else None  # and not -0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from datetime import datetime
 from decimal import Decimal
@@ -14,7 +15,10 @@ from stagesync.model.tables import UNREADABLE
 from stagesync.policy.definitions import Criterion
 
 LONGEST_VALUE = 80
+CONTROL = r"[\x00-\x1f\x7f-\x9f]+"
+"""Line breaks, and what would steer a terminal: a value stands in one line."""
 BLANK = "blank"
+_CONTROLS = re.compile(CONTROL)
 _WHOLE = 1e15
 _PLAIN = 1e-5
 
@@ -92,6 +96,7 @@ def shown_in_columns(name: str, kind: pl.DataType) -> pl.Expr:
     value = pl.col(name)
     match kind:
         case pl.String():
+            value = value.str.replace_all(CONTROL, " ")
             long = value.str.len_chars() > LONGEST_VALUE
             cut = pl.when(long).then(value.str.slice(0, LONGEST_VALUE - 1) + "…").otherwise(value)
             text = pl.concat_str(pl.lit("'"), cut, pl.lit("'"))
@@ -122,10 +127,9 @@ def shown(value: object) -> str:
             return f"{int(value)}"
         case datetime():
             return f"{value.replace(tzinfo=None).isoformat(' ', 'minutes')} UTC"
-        case str() if len(value) > LONGEST_VALUE:
-            return f"'{value[: LONGEST_VALUE - 1]}…'"
         case str():
-            return f"'{value}'"
+            text = _CONTROLS.sub(" ", value)
+            return f"'{text[: LONGEST_VALUE - 1]}…'" if len(text) > LONGEST_VALUE else f"'{text}'"
         case float():
             return _spelled(value)
     return str(value)

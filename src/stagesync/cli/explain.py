@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -14,6 +12,7 @@ from pathlib import Path
 from msgspec import to_builtins
 from rich.text import Text
 
+from stagesync import report
 from stagesync.agent.followed import ASKED, heard
 from stagesync.audit.ages import Age, ages
 from stagesync.audit.engine import judge
@@ -33,8 +32,9 @@ from stagesync.model.crm import Owner
 from stagesync.model.findings import Finding, Verdict
 from stagesync.model.kinds import Kind
 from stagesync.policy.definitions import Definition
-from stagesync.policy.document import nearest
+from stagesync.policy.document import among
 from stagesync.policy.mappings import CrmMapping
+from stagesync.report.writing import cell
 from stagesync.settings import Settings, load_settings
 from stagesync.wiring import granted_waivers, stages_written, stops, utc_now
 
@@ -265,20 +265,19 @@ def _criterion(evidence: Explained) -> None:
 def list_earned(known: Known, wanted: str, output: Format, limit: int) -> int:
     """The records whose surely earned stage is this one."""
     names = [rung.name for rung in known.definition.rungs]
-    stage = wanted if wanted in names else wanted.removesuffix("s")
-    if stage not in names:
-        raise UsageError(f"'{wanted}' is no stage of '{known.definition.name}'{nearest(wanted, names)}")
+    stage = next((name for name in (wanted, *_singular(wanted)) if name in names), None)
+    if stage is None and wanted in known.definition.parking:
+        raise UsageError(f"'{wanted}' is a parking place, which nobody earns; stages are {', '.join(names)}")
+    if stage is None:
+        raise UsageError(f"'{wanted}' is no stage of '{known.definition.name}'{among(wanted, names)}")
     rows = [row for judgement in known.judgements for row in _earners(judgement, stage)]
     columns = ("connection", "object", "record", "name", "owner", "native_stage", "stands_on", "amount")
     match output:
         case Format.JSON:
             sys.stdout.write(json.dumps(rows, ensure_ascii=False, indent=2) + "\n")
         case Format.CSV:
-            out = io.StringIO()
-            writer = csv.DictWriter(out, fieldnames=columns, lineterminator="\n")
-            writer.writeheader()
-            writer.writerows(rows)
-            sys.stdout.write(out.getvalue())
+            texts = ({name: "" if row[name] is None else str(row[name]) for name in columns} for row in rows)
+            sys.stdout.writelines(report.lines_of_csv(columns, texts))
         case Format.TABLE:
             shown = rows[:limit] if limit else rows
             show.out.print(
@@ -289,9 +288,33 @@ def list_earned(known: Known, wanted: str, output: Format, limit: int) -> int:
                 place = f"  {row['connection']} {row['object']} {row['record']}  {row['name']}{elsewhere}"
                 show.out.print(Text(place), soft_wrap=True)
             show.left_out(len(rows) - len(shown), "record")
+            may = sum(_may_have(judgement, stage) for judgement in known.judgements)
+            if may:
+                said = f"{counted(may, 'more record', 'more records')} may have earned it: some evidence is unknown."
+                show.out.print(said, markup=False)
+        case Format.MARKDOWN:
+            sys.stdout.write(f"| {' | '.join(columns)} |\n|{' --- |' * len(columns)}\n")
+            for row in rows:
+                cells = [cell("" if row[name] is None else str(row[name])) for name in columns]
+                sys.stdout.write(f"| {' | '.join(cells)} |\n")
         case _:
-            raise UsageError(f"a list is shown as table, json or csv, not as {output}")
+            raise UsageError(f"a list is shown as table, json, csv or markdown, not as {output}")
     return 0
+
+
+def _may_have(judgement: Judgement, stage: str) -> int:
+    """How many records have not surely earned a stage, and might have if the unknown were known."""
+    rung = judgement.definition.rung(stage)
+    if rung is None:
+        return 0
+    return int(((judgement.low < rung.position) & (judgement.high >= rung.position)).sum())
+
+
+def _singular(word: str) -> Iterator[str]:
+    if word.endswith("ies"):
+        yield f"{word.removesuffix('ies')}y"
+    if word.endswith("s"):
+        yield word.removesuffix("s")
 
 
 def _earners(judgement: Judgement, stage: str) -> Iterator[dict[str, object]]:

@@ -20,7 +20,8 @@ class _Patient(io.FileIO):
 
 
 def outlive_the_reader() -> None:
-    """A closed pipe ends the output and not the work, so the exit code still says how the work went."""
+    """A closed pipe ends the output and not the work, so the exit code still says how the work went. What the terminal
+    has no letter for is spelled out."""
     if sys.stdout is not sys.__stdout__ or not isinstance(sys.stdout, io.TextIOWrapper):
         return
     before = sys.stdout
@@ -28,6 +29,6 @@ def outlive_the_reader() -> None:
     sys.stdout = io.TextIOWrapper(
         io.BufferedWriter(_Patient(before.fileno(), "w", closefd=False)),
         encoding=before.encoding,
-        errors=before.errors,
+        errors="backslashreplace" if before.errors == "strict" else before.errors,
         line_buffering=before.line_buffering,
     )

@@ -288,6 +288,9 @@ class _Check:
     def criterion(self, item: schema.Criterion, path: KeyPath, where: str) -> Criterion:
         if item.id in self.seen:
             self.document.problem((*path, "id"), f"id '{item.id}' is already used in {self.seen[item.id]}")
+        if item.id in [*Kind]:
+            message = f"'{item.id}' is a kind of finding, which a waiver may name too; call this otherwise"
+            self.document.problem((*path, "id"), message)
         self.seen[item.id] = where
         return Criterion(
             id=item.id,

@@ -47,6 +47,8 @@ def read_definition(file: Path) -> Document:
         document.problem(("fragment",), message, key=True)
         document.raise_problems()
     if not isinstance(document.data, dict) or "extends" not in document.data:
+        if isinstance(document.data, dict) and document.data.get("without"):
+            document.problem(("without",), "nothing can be left out: no file is named under 'extends'", key=True)
         return document
     whole = Document(file=document.file, source=document.source, problems=document.problems)
     whole.data = _written(_extended(document, (file.resolve(),), document), (), whole)

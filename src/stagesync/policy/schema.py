@@ -173,7 +173,7 @@ class WorkingDays(Strict):
     country: Annotated[str, StringConstraints(pattern="^[A-Z]{2}$")] | None = Field(
         default=None, description="whose public holidays are free: a code of ISO 3166 such as DE"
     )
-    region: Annotated[str, StringConstraints(pattern="^[A-Z0-9]{1,4}$")] | None = Field(
+    region: Annotated[str, StringConstraints(min_length=1, max_length=60)] | None = Field(
         default=None, description="a part of the country with holidays of its own, such as BY"
     )
     weekend: list[Weekday] = [Weekday.SATURDAY, Weekday.SUNDAY]

@@ -21,6 +21,11 @@ MOST_ROUNDS = 20
 """What is left out may leave a gap that is wrong in turn, up to the whole document."""
 EXPRESSIONS = ("check", "when", "where")
 NO_STAND_INS: Mapping[str, Callable[[Mapping[str, Any]], Any]] = {}
+FORMS: Mapping[str, str] = {
+    "country": "the code of a country: two capital letters, such as DE",
+    "api_version": "a version of the API, such as 67.0",
+}
+"""What is expected under keys whose values have a form, and are no names."""
 Words = TypeVar("Words", bound=BaseModel)
 
 
@@ -129,7 +134,8 @@ def _note(document: Document, words: type[BaseModel], detail: ErrorDetails) -> N
         document.problem(path, f"{detail['ctx']['discriminator']} is missing here")
     elif kind == "string_pattern_mismatch":
         name = _shortened(detail["input"])
-        message = f"'{name}' is not a name: letters, digits, - and _, beginning with a letter, at most 63"
+        of_name = "a name: letters, digits, - and _, beginning with a letter, at most 63"
+        message = f"'{name}' is not {FORMS.get(str(last), of_name)}"
         document.problem(path, message, key=detail["loc"][-1:] == ("[key]",))
     elif kind == "value_error":
         document.problem(path, str(detail["ctx"]["error"]))
@@ -143,7 +149,8 @@ def _note(document: Document, words: type[BaseModel], detail: ErrorDetails) -> N
         }
         # Where a mapping belongs, people also write a secret: what they wrote is not repeated.
         found = "text" if isinstance(detail["input"], str) and kind == "model_type" else _named(detail["input"])
-        document.problem(path, f"{wanted[kind.split('_')[0]]} is expected here, not {found}")
+        remedy = " (in quotes it is text)" if kind == "string_type" and isinstance(detail["input"], int | float) else ""
+        document.problem(path, f"{wanted[kind.split('_')[0]]} is expected here, not {found}{remedy}")
     else:
         document.problem(path, detail["msg"][:1].lower() + detail["msg"][1:])
 

@@ -21,6 +21,17 @@ INSTEAD: Mapping[str, str] = {
     "×": "*",
     "÷": "/",
 }
+WORDS: Mapping[str, str] = {
+    "contains": "like '%x%'",
+    "includes": "like '%x%'",
+    "startswith": "like 'x%'",
+    "begins": "like 'x%'",
+    "endswith": "like '%x'",
+    "ends": "like '%x'",
+    "equals": "=",
+    "matches": "like '%x%'",
+    "ilike": "like 'x%', where case matters",
+}
 QUOTES = "‘’‚“”„«»‹›`´"
 MONEY = "€$£¥"
 TRUTHS: Mapping[str, str] = {"yes": "true", "ja": "true", "oui": "true", "no": "false", "nein": "false", "non": "false"}
@@ -38,8 +49,13 @@ def by_sign(sign: str) -> str:
     return " (write the number alone)" if sign in MONEY else ""
 
 
-def by_name(name: str, *, quoted: bool) -> str:
-    """What may have been meant by a name that is not known."""
+def by_word(word: str) -> str:
+    """`` (write: like '%x%')`` for a word that stands where an operator belongs, or an empty string."""
+    return f" (write: {WORDS[word]})" if word in WORDS else ""
+
+
+def by_name(name: str, *, quoted: bool, compared: bool) -> str:
+    """What may have been meant by a name that is not known. ``compared``: it stands behind an operator."""
     if name.lower() in TRUTHS:
         return f" (write: {TRUTHS[name.lower()]})"
     if name.lower() in CALLED:
@@ -47,7 +63,9 @@ def by_name(name: str, *, quoted: bool) -> str:
     if quoted:
         return " (in double quotes stands a name; a text stands in single ones)"
     odd = next((letter for letter in name if not letter.isascii()), None)
-    return f" (its '{odd}' is the {unicodedata.name(odd, 'letter').lower()})" if odd is not None else ""
+    if odd is not None and not compared:
+        return f" (its '{odd}' is the {unicodedata.name(odd, 'letter').lower()})"
+    return f" (a text stands in quotes: '{name}')" if compared else ""
 
 
 def by_types(one: ColumnType, other: ColumnType) -> str:

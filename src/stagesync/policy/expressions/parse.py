@@ -106,7 +106,7 @@ class _Reader:
             last = self.tokens[self.position - 1]
             return last.error(f"not a condition near '{last.text}': something is missing after it")
         if not wanted and token.kind == "word" and token.word not in RESERVED and token.text not in self.vocabulary:
-            return token.error(f"'{token.text}' is not allowed in a condition")
+            return token.error(f"'{token.text}' is not allowed in a condition{meant.by_word(token.text.lower())}")
         before = self.tokens[self.position - 1] if self.position else token
         write = ""
         if before.kind == "number" and token.text == ",":
@@ -313,7 +313,7 @@ class _Reader:
         return Moment(ColumnType.DATE if token.word == "today" else ColumnType.DATETIME)
 
     def name(self, token: Token) -> Name:
-        name = token.content
+        name, before = token.content, self.tokens[max(self.position - 2, 0)]
         while self.take("."):
             if self.next.kind not in ("word", "quoted"):
                 raise self.unexpected("the rest of a name is expected here")
@@ -322,7 +322,9 @@ class _Reader:
         if known is None and token.word in FOREIGN:
             raise token.error(f"'{token.text}' is not allowed in a condition")
         if known is None:
-            hint = nearest(name, list(self.vocabulary)) or meant.by_name(name, quoted=token.kind == "quoted")
+            hint = nearest(name, list(self.vocabulary)) or meant.by_name(
+                name, quoted=token.kind == "quoted", compared=before.word in COMPARISONS
+            )
             raise token.error(f"unknown {self.what} '{name}'{hint}")
         return Name(name, known)
 
