@@ -14,7 +14,7 @@ from stagesync.agent.connection import Agent, Connected
 from stagesync.agent.pull import Pulled, pull
 from stagesync.agent.running import Override, Running, RunResult, guarded, running
 from stagesync.agent.settle import settle
-from stagesync.agent.written import corrections, stages_written
+from stagesync.agent.written import corrections, lately, stages_written
 from stagesync.audit.engine import judge
 from stagesync.audit.evidence import Tables
 from stagesync.audit.judgement import Judgement
@@ -100,6 +100,7 @@ def _observe(agent: Agent, result: RunResult, connected: Connected, *, write: bo
         manner=agent.manner,
         stop=agent.stop,
         watched=ties.watched(connected, tracked),
+        written=lately(agent.ledger, connected.name, result.as_of),
         facts={followed.ASKED: followed.asked(connected, tracked, states, refused)},
     )
     agent.progress(connected.name, "audit", 0)

@@ -12,7 +12,7 @@ from threading import Event
 from msgspec import structs
 
 from stagesync.agent.connection import Manner, Progress
-from stagesync.connectors.base import Associations, ChangedRows, Increments, Reader
+from stagesync.connectors.base import Associations, ChangedRows, Increments, Lagging, Reader
 from stagesync.errors import ConfigurationError, Interrupted, Problem
 from stagesync.mirror import Held, Mirror, Snapshot
 from stagesync.model.crm import Identity, NativeStage, Owner
@@ -48,6 +48,7 @@ def pull(
     manner: Manner,
     stop: Event | None = None,
     watched: Mapping[str, Collection[str]] = NOTHING,
+    written: Mapping[str, Collection[str]] = NOTHING,
     facts: Mapping[str, object] | None = None,
 ) -> Pulled:
     """Bring all tables of a mapping into a new snapshot of the mirror: by what changed where the reader can tell.
@@ -55,9 +56,12 @@ def pull(
     Rows, cursors and ``facts`` become current together. Raises ConfigurationError when the mapping names a stage that
     the CRM does not have, and ConnectionFailed when the CRM cannot be read, and Interrupted between two pages once
     ``stop`` is set; the snapshot before stays current then. ``watched`` are records, by object, whose associations are
-    asked for although no date says that they changed.
+    asked for although no date says that they changed, and ``written`` those that StageSync itself changed lately: a CRM
+    that does not say so at once is asked for them by id.
     """
     missing = reader.missing(mapping.tables)
+    if isinstance(reader.increments, Lagging):
+        reader.increments.include(written)
     stages = {mapped.name: reader.stages(mapped.table.name, mapped.stage_field) for mapped in mapping.objects}
     check_stages(mapping, stages)
     owners = reader.owners()

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
+from stagesync.model.changes import ChangeKind
 from stagesync.model.kinds import Kind
 from stagesync.planning.disputes import Correction
 from stagesync.planning.guard import REVERT
 from stagesync.policy.mappings import CrmMapping
+
+LATELY = timedelta(hours=1)
+"""Longer than any CRM takes to find what was written."""
 
 if TYPE_CHECKING:
     from stagesync.audit.judgement import Judgement
@@ -45,6 +50,15 @@ def stages_written(ledger: Ledger, connection: str, mapping: CrmMapping) -> Mapp
         stage = wrote.get(fields[of]) if of in fields else None
         if stage is not None:
             found[of][record] = stage
+    return found
+
+
+def lately(ledger: Ledger, connection: str, now: datetime) -> Mapping[str, Collection[str]]:
+    """By object, the records to which StageSync gave a stage within the last hour, or may have."""
+    found: dict[str, set[str]] = {}
+    for change in ledger.written_since(now - LATELY):
+        if change.connection == connection and change.kind is ChangeKind.SET_STAGE:
+            found.setdefault(change.object, set()).add(change.record)
     return found
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
@@ -94,6 +94,17 @@ class Associations(Increments, Protocol):
 
     def links_to(self, table: Table, link: str, ids: Sequence[str]) -> pl.DataFrame:
         """The same associations, asked for by the records that they lead to: those of ``link`` with these ids."""
+
+
+@runtime_checkable
+class Lagging(Increments, Protocol):
+    """Increments of a CRM that shows a write only after a while to who asks what changed.
+
+    Errors: those of :class:`Reader`.
+    """
+
+    def include(self, records: Mapping[str, Collection[str]]) -> None:
+        """Bring these records by object, as they are now, with all changes that are asked for from here on."""
 
 
 class Reader(Protocol):

@@ -10,7 +10,7 @@ Merging makes one record of two. It is found as a changed record, and names thos
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from itertools import chain, islice
@@ -60,6 +60,11 @@ class HubSpotIncrements:
         self._transport = transport
         self._definitions = definitions
         self._found: dict[str, Found] = {}
+        self._included: Mapping[str, Collection[str]] = {}
+
+    def include(self, records: Mapping[str, Collection[str]]) -> None:
+        """Read by id with what the index tells, which may not know of a write yet."""
+        self._included = records
 
     def forget(self) -> None:
         """Search anew, where records and their past values otherwise share one search."""
@@ -132,6 +137,9 @@ class HubSpotIncrements:
         for page in search_ids(self._transport, object_of(table), [new]):
             found.ids += page
             yield from page
+        unseen = sorted(set(self._included.get(object_of(table), ())) - set(found.ids))
+        found.ids += unseen
+        yield from unseen
         found.whole = True
 
     def _changed(self, table: Table, ids: Iterator[str]) -> Iterator[ChangedRows]:
