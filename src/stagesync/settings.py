@@ -24,6 +24,7 @@ from stagesync.policy.calendars import Calendars, OwnerCalendar, called, working
 from stagesync.policy.definitions import Definition, load_definition
 from stagesync.policy.document import Document, KeyPath, problems_error, read_document
 from stagesync.policy.durations import Duration, Unit
+from stagesync.policy.machinery import faults
 from stagesync.policy.mappings import CrmMapping, load_mapping
 from stagesync.policy.retention import Retention
 from stagesync.policy.schema import Day, Identifier, Length, MappingFile, Strict, Words, WorkingDays
@@ -511,6 +512,8 @@ def load_settings(file: Path) -> Settings:
             document.problem(place, message)
     template = _template(document, file.parent, words.tasks.template)
     calendars = _calendars(document, words.tasks)
+    for wrong, said in faults(ledger=words.ledger, every=words.schedule.every, cron=words.schedule.cron):
+        document.problem(wrong, said)
     if document.problems:
         raise _with_files_of(written, tuple(words.connections), document.problems)
     assert definition is not None

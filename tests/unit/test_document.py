@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from pathlib import Path
 
@@ -169,3 +170,11 @@ def test_a_length_of_time_is_what_it_says(text: str, length: Duration) -> None:
 def test_what_is_no_length_of_time_is_refused_with_an_example(text: object) -> None:
     with pytest.raises(ValueError, match="write it as '14 business days'"):
         Duration.parse(text)
+
+
+def test_a_pipe_is_no_file_and_what_never_ends_is_too_large(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.yaml")
+    with pytest.raises(ConfigurationError, match="it is a pipe and no file"):
+        read_document(tmp_path / "pipe.yaml")
+    with pytest.raises(ConfigurationError, match="larger than 4 MB"):
+        read_document(Path("/dev/zero"))

@@ -52,7 +52,7 @@ def test_each_way_is_accepted_by_loader_and_schema(words: dict[str, Any], tmp_pa
         (TOKEN | APP, "client_id and client_secret and refresh_token cannot stand beside token"),
         (TOKEN | {"api_version": "2026-06"}, "2026-09"),
         (TOKEN | {"proxy": "http://me:pat-in-the-open@proxy.example"}, "write proxy: {env: NAME}"),
-        (TOKEN | {"rate": {"calls": 0}}, "greater than or equal to 1"),
+        (TOKEN | {"rate": {"calls": 0}}, "1 is the least"),
         (TOKEN | {"token": "pat-in-the-open"}, "a mapping is expected here"),
     ],
 )

@@ -62,7 +62,7 @@ def test_an_agent_pulls_as_the_settings_say(
     [
         ({"full_every": "3 business days"}, "it counts minutes, hours or days"),
         ({"full_every": "often"}, "not a length of time"),
-        ({"recheck_runs": -1}, "greater than or equal to 0"),
+        ({"recheck_runs": -1}, "0 is the least"),
     ],
 )
 def test_what_cannot_be_counted_is_named(tmp_path: Path, pull: dict[str, object], said: str) -> None:

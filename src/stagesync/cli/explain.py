@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -22,7 +21,7 @@ from stagesync.audit.explain import explain as explain_record
 from stagesync.audit.history import names_of, past_stages
 from stagesync.audit.judgement import Judgement
 from stagesync.audit.masks import Frame
-from stagesync.cli import exported, show
+from stagesync.cli import exported, listing, show
 from stagesync.cli.exported import Exports
 from stagesync.cli.options import Format
 from stagesync.errors import IncompleteError, UsageError
@@ -139,7 +138,7 @@ def explain(known: Known, wanted: str, output: Format) -> int:
                 {**to_builtins(one, builtin_types=(date, datetime)), "stopped": list(known.stops(one))}
                 for one in explanations
             ]
-            sys.stdout.write(json.dumps(documents, ensure_ascii=False, indent=2, default=str) + "\n")
+            listing.as_json(documents)
         case Format.TABLE:
             for number, one in enumerate(explanations):
                 if number:
@@ -274,7 +273,7 @@ def list_earned(known: Known, wanted: str, output: Format, limit: int) -> int:
     columns = ("connection", "object", "record", "name", "owner", "native_stage", "stands_on", "amount")
     match output:
         case Format.JSON:
-            sys.stdout.write(json.dumps(rows, ensure_ascii=False, indent=2) + "\n")
+            listing.as_json(rows)
         case Format.CSV:
             texts = ({name: "" if row[name] is None else str(row[name]) for name in columns} for row in rows)
             sys.stdout.writelines(report.lines_of_csv(columns, texts))

@@ -191,8 +191,13 @@ def read_document(file: Path) -> Document:
 
 
 def _read_text(document: Document) -> str:
+    file = document.file
+    # A pipe of the shell (``<(...)``) is under /dev; any other would be waited for, perhaps for ever.
+    if file.is_fifo() and not file.is_relative_to("/dev"):
+        raise ConfigurationError(f"{file}: cannot be read: it is a pipe and no file")
     try:
-        raw = document.file.read_bytes()
+        with file.open("rb") as stream:
+            raw = stream.read(LARGEST_FILE + 1)
     except FileNotFoundError:
         raise ConfigurationError(f"{document.file}: no such file") from None
     except OSError as error:
@@ -285,7 +290,10 @@ def _plain(error: yaml.MarkedYAMLError, text: str, mark: yaml.Mark | None) -> st
     words = " ".join(part for part in (error.context, error.problem) if part)
     if "a tab" in words or (mark is not None and text[mark.index : mark.index + 1] == "\t"):
         return "a tab cannot be used for indentation; use spaces"
-    return f"is not YAML: {words}"
+    inside = (
+        " (inside { } and [ ], a text with a comma, a colon or a bracket stands in quotes)" if " flow " in words else ""
+    )
+    return f"is not YAML: {words}{inside}"
 
 
 def _fail(document: Document, line: int, column: int, message: str) -> Never:

@@ -14,6 +14,7 @@ from typing import Any, Literal, TypeVar, Union, get_args, get_origin
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
+from stagesync.model.counting import counted
 from stagesync.policy.document import Document, KeyPath, nearest
 
 LONGEST_SHOWN = 80
@@ -152,7 +153,28 @@ def _note(document: Document, words: type[BaseModel], detail: ErrorDetails) -> N
         remedy = " (in quotes it is text)" if kind == "string_type" and isinstance(detail["input"], int | float) else ""
         document.problem(path, f"{wanted[kind.split('_')[0]]} is expected here, not {found}{remedy}")
     else:
-        document.problem(path, detail["msg"][:1].lower() + detail["msg"][1:])
+        document.problem(path, _limit(detail) or detail["msg"][:1].lower() + detail["msg"][1:])
+
+
+def _limit(detail: ErrorDetails) -> str | None:
+    """What is wrong with a number, or with how much there is of something; None for all else."""
+    given, limits = _named(detail["input"]), detail.get("ctx", {})
+    match detail["type"]:
+        case "int_type" | "int_parsing" | "int_from_float":
+            return f"a whole number is expected here, not {given}"
+        case "float_type" | "float_parsing":
+            return f"a number is expected here, not {given}"
+        case "less_than_equal":
+            return f"{given} is too much; {limits['le']:g} is the most"
+        case "greater_than_equal":
+            return f"{given} is too little; {limits['ge']:g} is the least"
+        case "string_too_short":
+            return "something must be written here; it is an empty text"
+        case "string_too_long":
+            return f"the text is longer than {counted(limits['max_length'], 'character')}"
+        case "too_short":
+            return "at least one entry is expected here"
+    return None
 
 
 def _written(data: Any, location: Sequence[str | int]) -> KeyPath:
