@@ -150,11 +150,20 @@ def test_many_findings_are_recorded_in_chunks(ledger: Ledger, monkeypatch: pytes
     assert (verified.ok, verified.entries) == (True, 1 + 22 + 3)
 
 
+def test_owners_that_a_column_cannot_tell_apart_share_their_findings(ledger: Ledger) -> None:
+    owners = ['a"\\\x00', 'a"\\\ufffd', None, "b’", "b’"]
+    found = [finding(number, owner=owner) for number, owner in enumerate(owners)]
+    assert record(ledger, begin(ledger), found).opened == 5
+    assert ledger.count(owner='a"\\\x00') == len(list(ledger.entries(owner='a"\\\ufffd'))) == 2
+    assert ledger.count(owner="b’") == 2
+    assert ledger.verify().ok
+
+
 @pytest.mark.parametrize("fails", ["stagesync.ledger.appending.hash_of", "stagesync.ledger.codec.encode"])
 def test_of_a_rule_all_findings_are_recorded_or_none(
     ledger: Ledger, monkeypatch: pytest.MonkeyPatch, fails: str
 ) -> None:
-    """Whether the writing of an entry fails, which has a thread of its own, or the making of one meanwhile."""
+    """Whether the writing of an entry fails, or the making of one when others are written."""
     monkeypatch.setattr("stagesync.ledger.findings.ENTRY", 1)
     monkeypatch.setattr("stagesync.ledger.findings.TOGETHER", 2)
     run = begin(ledger)

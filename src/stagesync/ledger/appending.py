@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from sqlalchemy import Connection, insert, select, update
@@ -59,26 +58,3 @@ def appending(database: Database) -> Iterator[Appender]:
                 f"the ledger {database.place} has lost its head row; run `stagesync log verify` and restore a backup"
             )
         yield Appender(connection, row.seq, row.hash)
-
-
-Append = Callable[[Sequence[Draft], Sequence[Moved]], None]
-
-
-@contextmanager
-def beside(end: Appender) -> Iterator[Append]:
-    """Appends in a thread of its own, so that entries can be made while the database writes those before them.
-
-    Nobody else may use the connection until the block ends. What goes wrong is raised by the next call, or at the end.
-    """
-    with ThreadPoolExecutor(1, thread_name_prefix="ledger") as thread:
-        under_way: Future[None] | None = None
-
-        def append(drafts: Sequence[Draft], moved: Sequence[Moved]) -> None:
-            nonlocal under_way
-            if under_way is not None:
-                under_way.result()
-            under_way = thread.submit(end.append, drafts, moved)
-
-        yield append
-        if under_way is not None:
-            under_way.result()

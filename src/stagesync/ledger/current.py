@@ -102,10 +102,12 @@ class Standing:
             self.findings[place] = (link.seq, None, link.body if open_ else None)
             return
         told = moved or codec.SAID.decode(link.body).told
-        owned = ((told.owners.values[number], times) for number, times in Counter(told.owners.of).items())
-        self.owners += [
-            (codec.column_text(owner) or "", link.seq, times) for owner, times in owned if owner is not None
-        ]
+        owned: Counter[str] = Counter()
+        for number, times in Counter(told.owners.of).items():
+            owner = codec.column_text(told.owners.values[number])
+            if owner is not None:
+                owned[owner] += times
+        self.owners += [(owner, link.seq, times) for owner, times in owned.items()]
         if moved is not None:
             self.moved.append((link, moved))
             return
@@ -161,7 +163,7 @@ class Standing:
         if lives:
             write_many(connection, _upsert(finding_lives, connection.dialect.name), lives)
         if self.owners:
-            write_many(connection, _OWNERS, sorted(self.owners))
+            _own(connection, sorted(self.owners))
         if self.stages:
             write_many(connection, _STAGES, self.stages)
         for table, places in self._open():
@@ -201,7 +203,6 @@ DERIVED: Mapping[Table, Sequence[ColumnElement[Any]]] = {
 """The derived tables, and what of them ``Standing.rows`` tells."""
 
 
-_OWNERS = insert(finding_owners)
 _STAGES = insert(stage_moves)
 
 
@@ -246,12 +247,31 @@ def _move(connection: Connection, told: Iterable[tuple[Link, Moved]]) -> None:
     rows = []
     for link, moved in told:
         digests: object = None if moved.digests is None else b"".join(moved.digests)
-        records: object = msgspec.json.encode(moved.records).decode()
+        records: object = _json(moved.records)
         if dialect == "postgresql":
             digests = list(moved.digests or repeat(None, len(moved.records)))
             records = list(moved.records)
         rows.append((link.connection or "", link.object or "", link.rule or "", link.seq, digests, records))
     connection.exec_driver_sql(_MOVES[dialect], rows)
+
+
+_OWNED = {
+    "sqlite": """INSERT INTO finding_owners (owner, seq, findings)
+    SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]'), json_extract(value, '$[2]') FROM json_each(?)""",
+    "postgresql": """INSERT INTO finding_owners (owner, seq, findings)
+    SELECT * FROM unnest(%s::text[], %s::bigint[], %s::integer[])""",
+}
+
+
+def _own(connection: Connection, owned: Sequence[tuple[str, int, int]]) -> None:
+    """Note whose records' findings entries tell: owner, number of the entry, and how many."""
+    dialect = connection.dialect.name
+    rows = tuple(map(list, zip(*owned, strict=True))) if dialect == "postgresql" else (_json(owned),)
+    connection.exec_driver_sql(_OWNED[dialect], rows)
+
+
+def _json(rows: object) -> str:
+    return msgspec.json.encode(rows).decode()
 
 
 def _store(connection: Connection, table: Table, places: Mapping[Place, Row | None]) -> None:

@@ -137,10 +137,11 @@ def _decode_fast(body: bytes, columns: tuple[Column, ...]) -> tuple[Paging, pl.D
         return page, _typed_columns(_Slots(page.records, layout).columns(columns), columns)
     paging = msgspec.json.decode(body[:start] + body[end:], type=Paging)
     values: list[list[Any]] = [[] for _ in columns]
+    view = memoryview(body)
     while start < end:
         # In JSON a quote inside a text follows a backslash, so that this is found between two records alone.
         cut = body.find(BETWEEN, min(start + PIECE, end), end)
-        piece = b"[" + body[start : end if cut < 0 else cut + 1] + b"]"
+        piece = b"".join((b"[", view[start : end if cut < 0 else cut + 1], b"]"))
         for column, more in zip(values, _Slots(layout.records.decode(piece), layout).columns(columns), strict=True):
             column.extend(more)
         start = end if cut < 0 else cut + 2
