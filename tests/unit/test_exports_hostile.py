@@ -265,4 +265,5 @@ def test_lines_of_json_that_are_cut_or_hold_zero_bytes_are_counted(tmp_path: Pat
 
 def test_a_day_is_read_as_it_stands() -> None:
     assert moment_of("2026-01-31").date() == date(2026, 1, 31)
+    assert moment_of("20260131") == moment_of("2026-01-31")
     assert moment_of("2026-01-31T01:00:00+02:00") == datetime.fromisoformat("2026-01-30T23:00:00+00:00")

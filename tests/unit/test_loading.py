@@ -399,6 +399,8 @@ def test_no_mutated_byte_is_a_traceback(folder: Path, data: st.DataObject) -> No
         ("time_zone: Europe", "5:12: 'Europe' is not a time zone"),
         ("time_zone: ../UTC", "is not a time zone"),
         ("time_zone: Mars/Olympus", "is not a time zone"),
+        ("time_zone: posix/Europe/Berlin", "is not a time zone (did you mean 'Europe/Berlin'?)"),
+        ("time_zone: localtime", "'localtime' is not a time zone; write one"),
         (f"time_zone: {'x' * 300}", "is not a time zone"),
         ("guard: {share: 1.5}", "5:16: '1.5' is too much; 1 is the most"),
         ("guard: {share: 10%}", "5:16: a number is expected here, not '10%'"),

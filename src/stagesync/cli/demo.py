@@ -51,7 +51,7 @@ guard: {{stage_changes: {limit}, share: 0.25, tasks: {limit}}}
 
 def demo(*, seed: int, records: int, directory: Path | None, as_of: str | None) -> int:
     """Audit, plan, apply, prove it, run again, verify the ledger. Returns 0 when every step held."""
-    clock = _clock(moment_of(as_of) if as_of else None)
+    clock = _clock(moment_of(as_of) if as_of is not None else None)
     place = directory or Path(tempfile.mkdtemp(prefix="stagesync-demo-"))
     if (place / "stagesync.yaml").exists():
         raise UsageError(f"{place} holds a demo already; choose another --directory")

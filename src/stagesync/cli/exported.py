@@ -102,8 +102,8 @@ def read_by(folder: Path, mapping: CrmMapping, as_of: str | None) -> tuple[Expor
         raise ConfigurationError(f"{folder} cannot be judged with the mapping '{mapping.name}':\n" + "\n".join(said))
     zone = ZoneInfo(mapping.export.time_zone)
     day = mapping.export.as_of
-    given = as_of or (day.isoformat() if day is not None else None)
-    moment = moment_of(given, zone=zone) if given else None
+    given = as_of if as_of is not None or day is None else day.isoformat()
+    moment = moment_of(given, zone=zone) if given is not None else None
     with show.progress() as progress:
         tables = read_tables(reader, mapping, reader.identity().name, progress)
     return reader, tables, Frame(now=moment or newest_moment(mapping, tables), time_zone=zone)

@@ -112,7 +112,7 @@ def impact(old: Path, new: Path, options: Options) -> int:
 def _mirrored(definitions: tuple[Definition, Definition], options: Options) -> Iterator[Source]:
     settings = load_settings(options.config)
     mirror = Mirror(settings.mirror_folder)
-    given = moment_of(options.as_of) if options.as_of else None
+    given = moment_of(options.as_of, zone=settings.time_zone) if options.as_of is not None else None
     frame = Frame(now=given or utc_now(), time_zone=settings.time_zone)
     pulled = False
     for name, mapping in settings.mappings.items():

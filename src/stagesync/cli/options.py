@@ -151,12 +151,13 @@ def moment_of(text: str, *, option: str = "--as-of", begins: bool = False, zone:
     moment, in UTC unless it says otherwise."""
     clock = time.min if begins else time.max.replace(microsecond=0)
     try:
-        if len(text) == len("2026-01-31"):
-            moment = datetime.combine(date.fromisoformat(text), clock, tzinfo=zone)
-        else:
-            moment = datetime.fromisoformat(text)
+        moment = datetime.combine(date.fromisoformat(text), clock, tzinfo=zone)
     except ValueError:
-        raise UsageError(f"{option} {text}: write a day as 2026-01-31 or a moment as 2026-01-31T12:00:00Z") from None
+        try:
+            moment = datetime.fromisoformat(text)
+        except ValueError:
+            wanted = "write a day as 2026-01-31 or a moment as 2026-01-31T12:00:00Z"
+            raise UsageError(f"{option} {text}: {wanted}") from None
     # Definitions look back and ahead by up to two centuries, which must stay within what a calendar can count.
     if moment.year not in YEARS:
         raise UsageError(f"{option} {text}: the year must lie between {YEARS.start} and {YEARS.stop - 1}")
