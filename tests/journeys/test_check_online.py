@@ -261,6 +261,8 @@ def test_a_portal_lacks_a_property(tmp_path: Path, sandbox: Sandbox) -> None:
     seen = check(office)
     assert seen.code == 2
     assert seen.says("problem", "deals, reading", "no_such_property", "pain is unknown")
+    sandbox.portal.metadata.remove_property("tasks", "stagesync_key")
+    assert check(office).says("problem", "tasks", "no field stagesync_key", "marker: hs_task_body")
 
 
 def test_files_that_are_not_in_order_come_first(office: Deployment, sandbox: Sandbox) -> None:

@@ -34,6 +34,11 @@ TASK_FIELDS: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
 STATUS_FIELDS: Mapping[str, str] = {"salesforce": "Status", "hubspot": "hs_task_status"}
 """By CRM: the field with the status of a task."""
 
+UNMARKED = (
+    "make it, with unique values, or write 'marker: hs_task_body' in the mapping; until then tasks are marked in their "
+    "bodies, and what is counted from tasks is unknown"
+)
+"""What follows where a portal has no property for our keys."""
 
 NEVER = Escalation()
 
@@ -311,8 +316,10 @@ def _tasks(discovery: Discovery, wanted: Wanted) -> Iterator[Line]:
     table, key = own
     facts = discovery.facts(table)
     faults = list(_task_faults(facts, key, wanted.mapping.crm)) if facts else [f"{table} is not shown to this token"]
+    unmarked = facts is not None and wanted.mapping.crm == "hubspot" and key not in facts.fields
     for fault in faults:
-        yield Line(subject="tasks", state=state, says=fault, follows=follows)
+        told = UNMARKED if unmarked and fault == _absent(table, key) else follows
+        yield Line(subject="tasks", state=state, says=fault, follows=told)
     yield from _waiver_status(discovery, wanted.mapping, table)
     field = facts.fields.get(key) if facts else None
     if not faults and not wanted.mapping.own_marked and field is not None and not (field.unique and field.external_id):
@@ -343,9 +350,13 @@ def _task_faults(facts: ObjectFacts, key: str, crm: str) -> Iterator[str]:
     for name in (key, *given):
         field = facts.fields.get(name)
         if field is None:
-            yield f"{facts.name} has no field {name}, or this user may not read it"
+            yield _absent(facts.name, name)
         elif facts.creatable and not _writable(field, changes=name in changed):
             yield f"this user may not write {facts.name}.{name}"
+
+
+def _absent(table: str, field: str) -> str:
+    return f"{table} has no field {field}, or this user may not read it"
 
 
 def _writable(field: FieldFacts, *, changes: bool) -> bool:
