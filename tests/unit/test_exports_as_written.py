@@ -340,6 +340,7 @@ def test_names_and_values_stand_in_one_line_whatever_is_in_them(tmp_path: Path) 
         assert done.exit_code == 0
         assert "Two lines  " in done.stdout
         assert "\x1b" not in done.stdout
+    assert "in 'Offer', 100, Ann\n" in CliRunner().invoke(app, ["audit", *line]).stdout
     assert "next_step is 'a b c'" in CliRunner().invoke(app, ["explain", "1", *line]).stdout
     assert (
         "1 more record may have earned it: some evidence" in CliRunner().invoke(app, ["list", "proposal", *line]).stdout

@@ -130,11 +130,12 @@ def test_a_problem_is_where_it_is_written(tmp_path: Path) -> None:
         ("[base.yaml, d.yaml]", "d.yaml:2:22: extends itself: d.yaml -> d.yaml"),
         ("ring.yaml", "ring.yaml:2:10: extends itself: d.yaml -> ring.yaml -> d.yaml"),
         ("12", "d.yaml:2:10: "),
+        ("none.yaml", "d.yaml:2:10: {folder}/none.yaml is empty or not a mapping; it holds nothing to extend"),
     ],
 )
 def test_what_cannot_be_extended_is_said(tmp_path: Path, extends: str, said: str) -> None:
     ring = "fragment: ring\nextends: d.yaml\n"
-    file = written(tmp_path, base=BASE, ring=ring, d=WHOLE.replace("base.yaml", extends))
+    file = written(tmp_path, base=BASE, ring=ring, none="nothing\n", d=WHOLE.replace("base.yaml", extends))
     assert any(problem.startswith(said.format(folder=tmp_path)) for problem in problems(file)), problems(file)
 
 

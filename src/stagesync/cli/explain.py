@@ -198,7 +198,7 @@ def _tell(one: Explanation, frame: Frame) -> None:
 
 def _found(finding: Finding) -> str:
     earned = f" (earned: {finding.earned or 'no stage'})" if finding.kind in (Kind.PREMATURE, Kind.READY) else ""
-    return f"{finding.rule}{earned}: {'; '.join(evidence.reason for evidence in finding.evidence)}"
+    return f"{finding.rule}{earned}: {show.reasons(finding)}"
 
 
 def _why_none(one: Explanation) -> str:

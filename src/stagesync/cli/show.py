@@ -221,7 +221,7 @@ def findings(records: Sequence[Sequence[Finding]], *, more: int) -> None:
 def _record(group: Sequence[Finding]) -> None:
     first = group[0]
     stake = f", {money(first.amount)}" if first.amount else ""
-    owner = f", {first.owner_name}" if first.owner_name else ""
+    owner = f", {first.owner_name or first.owner}" if first.owner_name or first.owner else ""
     title = Text(f"{first.record_name}", style="bold")
     title.append(f"  {first.object} {first.record} in '{first.native_stage}'{stake}{owner}", style="not bold dim")
     out.print(title, soft_wrap=True)
@@ -229,8 +229,13 @@ def _record(group: Sequence[Finding]) -> None:
         earned = f" (earned: {one.earned or 'no stage'})" if one.kind in (Kind.PREMATURE, Kind.READY) else ""
         line = Text("  ")
         line.append(f"{one.rule}{earned}: ", style=STYLES[one.severity])
-        line.append("; ".join(evidence.reason for evidence in one.evidence))
+        line.append(reasons(one))
         out.print(line, soft_wrap=True)
+
+
+def reasons(finding: Finding) -> str:
+    """Why, in words. A stage without criteria of its own is earned with the one below it."""
+    return "; ".join(evidence.reason for evidence in finding.evidence) or "nothing more is required for it"
 
 
 def forecasts(found: Sequence[Forecast], limit: int) -> None:

@@ -71,6 +71,11 @@ def _extended(document: Document, files: tuple[Path, ...], notes: Document) -> _
             notes.problems.append(document.said(path, f"there is no file {file}{nearest(name, near)}"))
         else:
             part = _extended(read_document(file), (*files, file.resolve()), notes)
+            if not isinstance(part.value, dict):
+                notes.problems.append(
+                    document.said(path, f"{file} is empty or not a mapping; it holds nothing to extend")
+                )
+                continue
             base = part if base is None else _merged(base, part)
     if base is None or not isinstance(base.value, dict):
         return own
