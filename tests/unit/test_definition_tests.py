@@ -226,6 +226,7 @@ def test_the_whole_file_is_checked_too(folder: Path) -> None:
     assert wrong == "1:8 these are tests of 'shopp', but the definitions are 'shop'"
     (when,) = problems(folder, case, "tests: shop\nas_of: noon\ncases:\n")
     assert when.startswith("2:8 'noon' is not a moment")
+    assert problems(folder, case, "tests: shop\ncases:\n") == ["1:1 'as_of' is missing here"]
     (twice,) = problems(folder, case * 2)
     assert twice == "5:12 there is already a case 'a'"
     assert problems(folder, "", "tests: shop\nas_of: 2026-03-16\ncases: []\n")
