@@ -81,7 +81,7 @@ def test_retry_after_is_honoured_up_to_a_minute() -> None:
         assert odd.pause == pause
 
 
-@pytest.mark.parametrize("status", [500, 502, 503, 504, 521, 522, 523, 524, 525, 526])
+@pytest.mark.parametrize("status", [408, 500, 502, 503, 504, 521, 522, 523, 524, 525, 526])
 def test_server_faults_may_have_landed(status: int) -> None:
     fault = of(status, b"<html>Bad Gateway</html>")
     assert isinstance(fault, Fault)

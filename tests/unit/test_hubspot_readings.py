@@ -24,6 +24,7 @@ from stagesync.connectors.hubspot.connection import HubSpotConnection
 from stagesync.connectors.hubspot.definitions import Definitions
 from stagesync.connectors.hubspot.faults import OutcomeUnknown, Refusal, ScopeMissing, refusals_told
 from stagesync.connectors.hubspot.frames import history_frame
+from stagesync.connectors.hubspot.reader import HubSpotReader
 from stagesync.connectors.hubspot.records import (
     PAGES_REMEMBERED,
     list_records,
@@ -34,7 +35,7 @@ from stagesync.connectors.hubspot.records import (
 from stagesync.connectors.hubspot.stages import pipeline_stages
 from stagesync.connectors.hubspot.transport import Client, ReadTransport, Request, WriteTransport
 from stagesync.connectors.hubspot.writer import HubSpotWriter
-from stagesync.errors import ConnectionFailed
+from stagesync.errors import ConnectionFailed, StageSyncError
 from stagesync.model.changes import Change, ChangeKind, Result
 from stagesync.model.kinds import Mode
 from stagesync.model.tables import ColumnType, Table
@@ -252,6 +253,25 @@ def test_the_page_of_something_on_the_way_is_no_proof_that_there_is_no_such_obje
         Definitions(over(answer)[0]).known("leads")
     said = Rejection(message="Unable to infer object type")
     assert "this portal has no leads" in str(Definitions(over(answer)[0]).known("leads"))
+
+
+@pytest.mark.parametrize("refusal", [Refusal(404, Rejection()), ScopeMissing("crm: no", "no")])
+def test_what_a_run_cannot_do_without_is_a_failure_that_names_it(refusal: Exception) -> None:
+    def answer(_request: Request) -> Any:
+        raise refusal
+
+    reader = HubSpotReader(over(answer)[0])
+    with pytest.raises(StageSyncError, match=r"^crm: HubSpot refused to list the owners: "):
+        reader.owners()
+    with pytest.raises(StageSyncError, match=r"^crm: HubSpot refused to read the pipelines of deals: "):
+        reader.stages("deals", "dealstage")
+
+
+def test_an_object_without_pipelines_has_no_stages() -> None:
+    def answer(_request: Request) -> Any:
+        raise Refusal(404, Rejection(message="no pipelines"))
+
+    assert HubSpotReader(over(answer)[0]).stages("deals", "dealstage") == ()
 
 
 def test_what_a_missing_scope_keeps_from_being_read_is_named() -> None:

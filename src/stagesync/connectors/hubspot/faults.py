@@ -22,6 +22,7 @@ from stagesync.model.counting import counted
 
 _SECONDS = re.compile(r"[0-9]+(\.[0-9]+)?")
 LOCK_SECONDS = 2.0
+TIMED_OUT = 408
 LONGEST_PAUSE_SECONDS = 60.0
 LONGEST_MOVE = timedelta(hours=24)
 """How long HubSpot says that a portal may be on its way."""
@@ -122,7 +123,7 @@ def meaning(place: str, answer: BadStatus) -> Exception:
     if status == 423:
         error = ConnectionFailed(f"{place}: HubSpot keeps the records locked (HTTP 423); try again in a minute")
         return Fault(error, landed=False, pause=max(LOCK_SECONDS, _asked(answer) or 0.0), name="locked")
-    if status >= 500:
+    if status >= 500 or status == TIMED_OUT:
         unknown = OutcomeUnknown(
             f"{place}: HubSpot went on failing (HTTP {status}); see https://status.hubspot.com, then try again"
         )

@@ -102,17 +102,21 @@ class HubSpotReader:
             definition = self.properties(object_name).get(stage_field)
             return option_stages(definition) if definition else ()
         request = Request(path=self._transport.paths.pipelines, names={"object": object_name})
-        try:
-            return pipeline_stages(self._transport.ask(Pipelines, request).results)
-        except Refusal:
-            return ()
+        with refusals_told(self._transport.place, f"read the pipelines of {object_name}"):
+            try:
+                return pipeline_stages(self._transport.ask(Pipelines, request).results)
+            except Refusal as refusal:
+                if refusal.rejection.wordless:  # something on the way, which is no proof that there are none
+                    raise
+                return ()
 
     def owners(self) -> Sequence[Owner]:
         """Active owners, then deactivated ones, which HubSpot lists only when asked for ``archived``."""
         found: dict[str, Owner] = {}
-        for active in (True, False):
-            for answer in self._owner_answers(archived=not active):
-                found.setdefault(str(answer.id), _owner(answer, active=active))
+        with refusals_told(self._transport.place, "list the owners"):
+            for active in (True, False):
+                for answer in self._owner_answers(archived=not active):
+                    found.setdefault(str(answer.id), _owner(answer, active=active))
         return tuple(found.values())
 
     def _owner_answers(self, *, archived: bool) -> Iterator[OwnerAnswer]:
