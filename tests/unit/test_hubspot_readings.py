@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any, cast
 
 import pytest
@@ -35,6 +36,7 @@ from stagesync.connectors.hubspot.records import (
 from stagesync.connectors.hubspot.stages import pipeline_stages
 from stagesync.connectors.hubspot.transport import Client, ReadTransport, Request, WriteTransport
 from stagesync.connectors.hubspot.writer import HubSpotWriter
+from stagesync.connectors.lately import Lately
 from stagesync.errors import ConnectionFailed, StageSyncError
 from stagesync.model.changes import Change, ChangeKind, Result
 from stagesync.model.kinds import Mode
@@ -43,15 +45,31 @@ from stagesync.model.tables import ColumnType, Table
 Answer = Callable[[Request], Any]
 
 
+CHANGE = Change(
+    key="k",
+    kind=ChangeKind.SET_STAGE,
+    connection="crm",
+    object="deals",
+    record="7",
+    record_name="Deal",
+    rule="premature",
+    mode=Mode.ENFORCE,
+    reason="no pain is stated",
+    before={"dealstage": "late"},
+    after={"dealstage": "early"},
+)
+
+
 class Wire:
     """A client whose portal is a function of the request."""
 
     connection = HubSpotConnection(connection="crm", access_token="t")
-    lately, place, server_time = None, "crm", None
+    place, server_time = "crm", None
 
     def __init__(self, answer: Answer) -> None:
         self._answer = answer
         self.calls = 0
+        self.lately = Lately()
 
     def call(self, request: Request) -> bytes:
         self.calls += 1
@@ -267,6 +285,30 @@ def test_what_a_run_cannot_do_without_is_a_failure_that_names_it(refusal: Except
         reader.stages("deals", "dealstage")
 
 
+def test_no_refusal_of_a_look_is_an_error_that_nobody_expects() -> None:
+    def answer(request: Request) -> Any:
+        if request.names.get("object") == "deals" and "properties" in request.path:
+            return {"results": [{"name": "dealname"}]}
+        raise Refusal(400, Rejection(message="odd"))
+
+    reader = HubSpotReader(over(answer)[0])
+    table = Table(name="deals", key="hs_object_id", columns={"dealname": ColumnType.TEXT})
+    looks: list[Callable[[], Any]] = [
+        lambda: reader.current(table, ["1"]),
+        lambda: reader.increments.present(table, ["1"]),
+        lambda: list(reader.increments.portion(table, "", 9)),
+        lambda: reader.merged_into(table, ["1"]),
+        lambda: reader.own_tasks(["key"], ["1"]),
+        lambda: reader.task_states(["1"]),
+        lambda: HubSpotWriter(WriteTransport(cast(Client, Wire(answer)))).look_at_tasks(
+            [replace(CHANGE, kind=ChangeKind.CLOSE_TASK, crm_id="1")]
+        ),
+    ]
+    for look in looks:
+        with pytest.raises(ConnectionFailed, match=r"odd \(HTTP 400\)"):
+            look()
+
+
 def test_an_object_without_pipelines_has_no_stages() -> None:
     def answer(_request: Request) -> Any:
         raise Refusal(404, Rejection(message="no pipelines"))
@@ -308,20 +350,7 @@ def test_a_look_that_is_refused_leaves_the_change_for_another_run() -> None:
     def answer(_request: Request) -> Any:
         raise Refusal(400, Rejection(message="odd"))
 
-    change = Change(
-        key="k",
-        kind=ChangeKind.SET_STAGE,
-        connection="crm",
-        object="deals",
-        record="7",
-        record_name="Deal",
-        rule="premature",
-        mode=Mode.ENFORCE,
-        reason="no pain is stated",
-        before={"dealstage": "late"},
-        after={"dealstage": "early"},
-    )
-    (outcome,) = HubSpotWriter(WriteTransport(cast(Client, Wire(answer)))).set_stage([change])
+    (outcome,) = HubSpotWriter(WriteTransport(cast(Client, Wire(answer)))).set_stage([CHANGE])
     assert (outcome.result, outcome.detail) == (
         Result.FAILED,
         "not sent, because HubSpot refused the look before: odd (HTTP 400)",

@@ -104,7 +104,8 @@ class HubSpotIncrements:
 
     def present(self, table: Table, ids: Sequence[str]) -> set[str]:
         """Asked by id; a merged record is not there under its old one."""
-        found = read_records(self._transport, object_of(table), ids, [ID])
+        with refusals_told(self._transport.place, f"read {table.name}"):
+            found = read_records(self._transport, object_of(table), ids, [ID])
         return {str(row.id) for row in found} & set(ids)
 
     def undated(self, table: Table) -> Sequence[str]:

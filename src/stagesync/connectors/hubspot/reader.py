@@ -189,7 +189,8 @@ class HubSpotReader:
     def current(self, table: Table, ids: Sequence[str]) -> pl.DataFrame:
         """These records as they are now, in no particular order; absent ones are gone or hidden."""
         table = self._definitions.present(table)
-        return record_frame(table, [read_records(self._transport, object_of(table), ids, asked(table))])
+        with refusals_told(self._transport.place, f"read {table.name}"):
+            return record_frame(table, [read_records(self._transport, object_of(table), ids, asked(table))])
 
     def merged_into(self, table: Table, ids: Sequence[str]) -> Mapping[str, str]:
         """A call for each 100 records."""
@@ -204,12 +205,12 @@ class HubSpotReader:
         """
         if not keys:
             return {}
-        if has_unique_key(self._transport):
-            return find_by_key(self._transport, keys)
-        readable = (
-            [name for name in WITH_TASKS if not isinstance(self._definitions.known(name), str)] if records else []
-        )
         with refusals_told(self._transport.place, "look for StageSync's tasks"):
+            if has_unique_key(self._transport):
+                return find_by_key(self._transport, keys)
+            readable = (
+                [name for name in WITH_TASKS if not isinstance(self._definitions.known(name), str)] if records else []
+            )
             return find_by_marker(self._transport, keys, dict.fromkeys(readable, records))
 
     def task_states(self, ids: Sequence[str]) -> Mapping[str, TaskState]:

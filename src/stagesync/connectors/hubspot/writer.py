@@ -9,7 +9,7 @@ from dataclasses import replace
 import structlog
 
 from stagesync.connectors.hubspot.batches import update
-from stagesync.connectors.hubspot.faults import Refusal
+from stagesync.connectors.hubspot.faults import Refusal, refusals_told
 from stagesync.connectors.hubspot.narrowing import Trouble, not_tried, trouble
 from stagesync.connectors.hubspot.opening import open_tasks
 from stagesync.connectors.hubspot.readback import Write, current_values, failed, read_back
@@ -74,7 +74,8 @@ class HubSpotWriter:
     def look_at_tasks(self, changes: Sequence[Change]) -> Sequence[Outcome]:
         """Whether tasks are as updates and closings wanted them; one that is gone counts as closed."""
         table = self._transport.connection.task_table
-        now = current_values(self._transport, table, [one.crm_id for one in changes if one.crm_id], HELD).values
+        with refusals_told(self._transport.place, "look at StageSync's tasks"):
+            now = current_values(self._transport, table, [one.crm_id for one in changes if one.crm_id], HELD).values
         return [_looked_at(one, now.get(one.crm_id or "")) for one in changes]
 
     def close(self) -> None:
