@@ -56,12 +56,12 @@ def test_what_does_not_come_whole_is_asked_for_again(rough: World, wire: Wire, f
 @pytest.mark.parametrize("fate", list(Spoiled))
 def test_what_never_comes_whole_is_a_failure_and_no_shorter_table(rough: World, wire: Wire, fate: Spoiled) -> None:
     ids = rough.add_deals(DEALS, rough.stages[0])
-    pages = rough.reader.pull(rough.deals)
-    first = next(pages).rows
-    wire.next(then=fate)
+    rough.reader.missing((rough.deals,))
+    before = wire.calls
+    wire.next(None, then=fate)
     with pytest.raises(ConnectionFailed, match=r"127\.0\.0\.1"):
-        list(pages)
-    assert 0 < first.height < len(ids)
+        pulled(rough)
+    assert wire.calls > before + 1
     wire.next()
     assert_whole(rough, pulled(rough), ids)
 
@@ -104,16 +104,15 @@ def test_a_token_that_ends_between_two_pages_is_renewed_and_no_row_is_lost(rough
 
 def test_a_spent_day_is_said_at_once_and_nothing_more_is_asked(rough: World, wire: Wire) -> None:
     rough.add_deals(DEALS, rough.stages[0])
-    pages = rough.reader.pull(rough.deals)
-    next(pages)
-    wire.next(rough.spent)
+    rough.reader.missing((rough.deals,))
+    wire.next(None, rough.spent)
     before = wire.calls
     with pytest.raises(LimitReached):
-        list(pages)
-    assert wire.calls == before + 1
+        pulled(rough)
+    assert wire.calls == before + 2
     with pytest.raises(LimitReached):
         rough.reader.identity()
-    assert wire.calls == before + 1
+    assert wire.calls == before + 2
 
 
 def test_a_crowd_is_waited_out(rough: World, wire: Wire) -> None:
