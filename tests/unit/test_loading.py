@@ -221,6 +221,7 @@ crm: salesforce
 tables:
   Task: {{WhoId: text, WhatId: text, Minutes: integer}}
   Roles: {{OpportunityId: text, ContactId: text, Rank: integer}}
+  Bare: {{}}
 objects:
   Opportunity:
     people: {people}
@@ -237,17 +238,24 @@ BOTH_HOPS = "{count: Task, on: WhatId, on_people: WhoId}"
     [
         (ROLES, BOTH_HOPS, None),
         (ROLES, "{count: Task, on_people: WhoId}", None),
-        ("{table: Roles, person: ContactID, record: Rank}", BOTH_HOPS, "9:36: column 'ContactID' is not listed"),
-        ("{table: Roles, person: ContactId, record: Rank}", BOTH_HOPS, "9:55: 'Rank' is of type integer, this item of"),
-        ("{table: Role, person: ContactId, record: Rank}", BOTH_HOPS, "9:21: table 'Role' is not listed under tables"),
+        ("{table: Roles, person: ContactID, record: Rank}", BOTH_HOPS, "10:36: column 'ContactID' is not listed"),
+        (
+            "{table: Roles, person: ContactId, record: Rank}",
+            BOTH_HOPS,
+            "10:55: 'Rank' is of type integer, this item of",
+        ),
+        ("{table: Role, person: ContactId, record: Rank}", BOTH_HOPS, "10:21: table 'Role' is not listed under tables"),
         ("contacts", BOTH_HOPS, "associations exist in HubSpot only; write: people: {table: ..., person: ..., record"),
-        (ROLES, "{count: Task, on_people: WhomId}", "12:39: column 'WhomId' is not listed under tables: Task"),
-        (ROLES, "{count: Task, on_people: Minutes}", "12:39: 'Minutes' is of type integer"),
+        (ROLES, "{count: Task, on_people: WhomId}", "13:39: column 'WhomId' is not listed under tables: Task"),
+        (ROLES, "{count: Bare, on: WhatId}", "13:32: column 'WhatId' is not listed under tables: Bare"),
+        (ROLES, "{max: Size, of: Bare, on: WhatId}", "13:20: column 'Size' is not listed under tables: Bare"),
+        (ROLES, "{lookup: Bare, by: AccountId, take: Size}", "13:50: column 'Size' is not listed under tables: Bare"),
+        (ROLES, "{count: Task, on_people: Minutes}", "13:39: 'Minutes' is of type integer"),
         (ROLES, "{count: Task, via_people: contacts}", "associations exist in HubSpot only; use 'on_people' with a"),
-        (ROLES, "{count: Task, on_people: WhoId, via_people: x}", "12:7: say how rows name a person"),
-        (ROLES, "{count: Task}", "12:7: say how rows belong to the record"),
-        (ROLES, "{count: Task, on: WhatId, empty: blank}", "12:47: a count over nothing is zero; write: empty: zero"),
-        (ROLES, "{field: Calls, on_people: WhoId}", "12:29: 'on_people' means nothing beside 'field'"),
+        (ROLES, "{count: Task, on_people: WhoId, via_people: x}", "13:7: say how rows name a person"),
+        (ROLES, "{count: Task}", "13:7: say how rows belong to the record"),
+        (ROLES, "{count: Task, on: WhatId, empty: blank}", "13:47: a count over nothing is zero; write: empty: zero"),
+        (ROLES, "{field: Calls, on_people: WhoId}", "13:29: 'on_people' means nothing beside 'field'"),
     ],
 )
 def test_people_are_checked_at_their_place(tmp_path: Path, people: str, calls: str, said: str | None) -> None:

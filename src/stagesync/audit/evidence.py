@@ -327,8 +327,8 @@ class _Gatherer:
         people = source.people
         if people is not None and not (self.tables.rows[people.table].height or self.person_accounts(people).height):
             raise _NotKnown(f"no {self.mapped.name} has people in {people.table}, as if none were kept; {remedy}")
-        ids = self.tables.rows[self.mapped.table.name][self.mapped.table.key]
         if source.on is not None and people is None and self.mapping.crm == "export":
+            ids = self.tables.rows[self.mapped.table.name][self.mapped.table.key]
             self.require_ids(source.table, source.on, ids, remedy)
         ways = [(source.on, source.via), (people.on, people.via) if people is not None else (None, None)]
         if not any(self.names_somebody(source, rows, *way) for way in ways):

@@ -237,7 +237,7 @@ class MappingCheck:
         columns = self.related_columns(history.table, (*where, "table"))
         wanted = {"record": history.record, "stage": history.stage, "at": history.at, "by": history.by}
         for key, column in wanted.items():
-            if column is not None and columns and self.known_column(column, columns, history.table, (*where, key)):
+            if column is not None and self.known_column(column, columns, history.table, (*where, key)):
                 kind = ColumnType.DATETIME if key == "at" else ColumnType.TEXT
                 if columns[column] is not kind:
                     message = f"'{column}' is of type {columns[column]}; '{key}' of a history is of type {kind}"
@@ -303,7 +303,7 @@ class MappingCheck:
         columns = self.related_columns(str(source.lookup), (*path, "lookup"))
         if source.by is None or source.take is None:
             self.document.problem(path, "a lookup needs 'by' (the column with the id) and 'take' (the column wanted)")
-        elif columns and self.known_column(source.take, columns, str(source.lookup), (*path, "take")):
+        elif self.known_column(source.take, columns, str(source.lookup), (*path, "take")):
             self.check_type(source.take, columns[source.take], wanted, (*path, "take"))
         return LookupSource(table=str(source.lookup), by=str(source.by), column=str(source.take))
 
@@ -317,7 +317,7 @@ class MappingCheck:
         column = source.max or source.min
         if figure == "count" and wanted not in NUMERIC:
             self.document.problem(path, f"a count is a number, but this item is of type {wanted}")
-        if column and columns and self.known_column(column, columns, table, (*path, figure)):
+        if column and self.known_column(column, columns, table, (*path, figure)):
             self.check_type(column, columns[column], wanted, (*path, figure))
         if source.empty is not None and source.empty != NOTHING[figure]:
             message = f"a {figure} over nothing is {NOTHING[figure]}; write: empty: {NOTHING[figure]}"
@@ -410,7 +410,7 @@ class MappingCheck:
                 )
 
     def id_column(self, column: str, columns: Mapping[str, ColumnType], table: str, path: KeyPath) -> None:
-        if columns and self.known_column(column, columns, table, path):
+        if self.known_column(column, columns, table, path):
             self.check_type(column, columns[column], ColumnType.TEXT, path)
 
     def associate(self, table: str, target: str, path: KeyPath, remedy: str) -> None:
@@ -429,8 +429,8 @@ class MappingCheck:
         return columns
 
     def known_column(self, column: str, columns: Mapping[str, ColumnType], table: str, path: KeyPath) -> bool:
-        if column in columns:
-            return True
+        if column in columns or table not in self.words.tables:
+            return column in columns  # of a table that is not listed nobody needs to hear twice
         message = f"column '{column}' is not listed under tables: {table}{nearest(column, list(columns))}"
         self.document.problem(path, message)
         return False
