@@ -77,7 +77,7 @@ def test_only_the_chosen_items_are_looked_at_and_a_wrong_one_has_its_place(tmp_p
     assert sorted(found(tmp_path, deals(TEXT, TEXT), records=2, length=20, items=["step"])) == ["d0", "d1"]
     with pytest.raises(ConfigurationError, match=r"definition.yaml:1:\d+: 'people' is of type integer; only texts"):
         written_as(tmp_path, DEFINITION | {"pasted": {"records": 2, "length": 20, "items": ["people"]}}, MAPPING)
-    with pytest.raises(ConfigurationError, match="greater than or equal to 2"):
+    with pytest.raises(ConfigurationError, match="2 is the least"):
         written_as(tmp_path, DEFINITION | {"pasted": {"records": 1, "length": 20}}, MAPPING)
 
 
