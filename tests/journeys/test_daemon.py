@@ -155,16 +155,17 @@ def test_it_is_unwell_while_a_crm_is_down_and_lives_on(still: Sandbox, deploy: D
 
 def test_wrong_settings_end_it_at_once(still: Sandbox, deploy: Deploy) -> None:
     agent = deploy(still)
-    for schedule in (
-        {"cron": "every morning"},
-        {"every": "3 business days"},
-        {"every": "1 hours", "cron": "0 6 * * *"},
+    for schedule, said in (
+        ({"cron": "every morning"}, "cron has 5 fields, as in '0 6 * * 1-5', and not 2"),
+        ({"cron": "61 6 * * *"}, "schedule.cron '61 6 * * *' cannot be read"),
+        ({"every": "3 business days"}, "schedule.every is '3 business days'"),
+        ({"every": "1 hours", "cron": "0 6 * * *"}, "write either every"),
     ):
         agent.words["schedule"] = schedule
         agent.save()
         done = agent.run_apart("daemon")
         assert done.code == 2, done.said
-        assert "schedule." in done.err or "write either every" in done.err
+        assert said in done.err
         assert "Traceback" not in done.err
 
 

@@ -79,3 +79,10 @@ def test_the_same_is_said_in_columns(criterion: Criterion, rows: list[dict[str, 
     told = words_of(criterion, verdict, known, unknown)
     alone = [evidence_for(criterion, verdict, row, unknown, {}) for row in known.iter_rows(named=True)]
     assert told == ([one.reason for one in alone], [one.value for one in alone])
+
+
+def test_what_cannot_be_read_is_not_called_blank(criterion: Criterion) -> None:
+    marred = dict.fromkeys(SCHEMA) | {"count": 2, "pain" + UNREADABLE: True}
+    said = evidence_for(criterion, Verdict.UNKNOWN, marred, {}, {})
+    assert said.reason == "pain cannot be read"
+    assert said.value == "2, blank, unreadable, blank, blank, blank, blank"

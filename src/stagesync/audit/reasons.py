@@ -17,7 +17,7 @@ from stagesync.policy.definitions import Criterion
 LONGEST_VALUE = 80
 CONTROL = r"[\x00-\x1f\x7f-\x9f]+"
 """Line breaks, and what would steer a terminal: a value stands in one line."""
-BLANK = "blank"
+BLANK, UNREAD = "blank", "unreadable"
 _CONTROLS = re.compile(CONTROL)
 _WHOLE = 1e15
 _PLAIN = 1e-5
@@ -32,7 +32,7 @@ def evidence_for(
 ) -> Evidence:
     """The evidence of one criterion for one record. ``values`` are the record's known items."""
     unknowns = [item for item in criterion.items if item in unknown]
-    known = [(item, shown(values.get(item))) for item in criterion.items if item not in unknown]
+    known = [(item, _value(item, values)) for item in criterion.items if item not in unknown]
     if verdict is Verdict.UNKNOWN:
         said = [f"{item} is unknown: {unknown[item]}" for item in unknowns]
         said += [f"{item} cannot be read" for item in criterion.items if values.get(item + UNREADABLE)]
@@ -73,7 +73,7 @@ def words_of(
         told = [evidence_for(criterion, verdict, values, unknown, {}) for values in known.iter_rows(named=True)]
         return [one.reason for one in told], [one.value for one in told]
     items = [item for item in criterion.items if item not in unknown]
-    shown = [shown_in_columns(item, known.schema[item]) for item in items]
+    shown = [_value_in_columns(item, known) for item in items]
     said = [_said_in_columns(item, value, known) for item, value in zip(items, shown, strict=True)]
     if verdict is Verdict.NOT_MET:
         said.append(pl.lit(f"needs {criterion.text}"))
@@ -84,11 +84,17 @@ def words_of(
 
 
 def _said_in_columns(item: str, shown: pl.Expr, known: pl.DataFrame) -> pl.Expr:
-    says = pl.concat_str(pl.lit(f"{item} is "), shown)
+    return _where_read(item, pl.concat_str(pl.lit(f"{item} is "), shown), f"{item} cannot be read", known)
+
+
+def _value_in_columns(item: str, known: pl.DataFrame) -> pl.Expr:
+    return _where_read(item, shown_in_columns(item, known.schema[item]), UNREAD, known)
+
+
+def _where_read(item: str, says: pl.Expr, else_: str, known: pl.DataFrame) -> pl.Expr:
     if item + UNREADABLE not in known.columns:
         return says
-    unread = pl.col(item + UNREADABLE).fill_null(value=False)
-    return pl.when(unread).then(pl.lit(f"{item} cannot be read")).otherwise(says)
+    return pl.when(pl.col(item + UNREADABLE).fill_null(value=False)).then(pl.lit(else_)).otherwise(says)
 
 
 def shown_in_columns(name: str, kind: pl.DataType) -> pl.Expr:
@@ -114,6 +120,10 @@ def shown_in_columns(name: str, kind: pl.DataType) -> pl.Expr:
 
 def _said(item: str, value: str, values: Mapping[str, object]) -> str:
     return f"{item} cannot be read" if values.get(item + UNREADABLE) else f"{item} is {value}"
+
+
+def _value(item: str, values: Mapping[str, object]) -> str:
+    return UNREAD if values.get(item + UNREADABLE) else shown(values.get(item))
 
 
 def shown(value: object) -> str:
