@@ -38,26 +38,14 @@ from stagesync.connectors.hubspot.transport import Client, ReadTransport, Reques
 from stagesync.connectors.hubspot.writer import HubSpotWriter
 from stagesync.connectors.lately import Lately
 from stagesync.errors import ConnectionFailed, StageSyncError
-from stagesync.model.changes import Change, ChangeKind, Result
-from stagesync.model.kinds import Mode
+from stagesync.model.changes import ChangeKind, Result
 from stagesync.model.tables import ColumnType, Table
+from tests.unit.hubspot_changes import deal_change
 
 Answer = Callable[[Request], Any]
 
 
-CHANGE = Change(
-    key="k",
-    kind=ChangeKind.SET_STAGE,
-    connection="crm",
-    object="deals",
-    record="7",
-    record_name="Deal",
-    rule="premature",
-    mode=Mode.ENFORCE,
-    reason="no pain is stated",
-    before={"dealstage": "late"},
-    after={"dealstage": "early"},
-)
+CHANGE = deal_change(ChangeKind.SET_STAGE, before={"dealstage": "late"}, after={"dealstage": "early"})
 
 
 class Wire:

@@ -16,7 +16,7 @@ from stagesync.connectors.hubspot.transport import Client, Request, WriteTranspo
 from stagesync.connectors.hubspot.writer import HubSpotWriter
 from stagesync.connectors.lately import Lately
 from stagesync.model.changes import Change, ChangeKind, Outcome, Result, TaskText
-from stagesync.model.kinds import Mode
+from tests.unit.hubspot_changes import deal_change
 
 NO_LABELS = Refusal(404, Rejection(message="no such path"))
 NO_SCOPE = ScopeMissing("crm: lacks the scope x", "lacks the scope x")
@@ -104,20 +104,8 @@ class SparsePortal:
 
 
 def task_for(record: str) -> Change:
-    return Change(
-        key=f"key-{record}",
-        kind=ChangeKind.OPEN_TASK,
-        connection="crm",
-        object="deals",
-        record=record,
-        record_name="Deal",
-        rule="premature",
-        mode=Mode.SUGGEST,
-        reason="",
-        before={},
-        after={},
-        task=TaskText(subject="Say why", body="Where is it?", due=date(2026, 11, 25), owner="1"),
-    )
+    task = TaskText(subject="Say why", body="Where is it?", due=date(2026, 11, 25), owner="1")
+    return deal_change(ChangeKind.OPEN_TASK, key=f"key-{record}", record=record, task=task)
 
 
 def opened(portal: SparsePortal, records: list[str]) -> list[Outcome]:

@@ -21,7 +21,7 @@ from stagesync.connectors.hubspot.tasks import (
     task_properties,
 )
 from stagesync.model.changes import Change, ChangeKind, TaskText
-from stagesync.model.kinds import Mode
+from tests.unit.hubspot_changes import deal_change
 
 
 @pytest.mark.parametrize(
@@ -99,17 +99,4 @@ def test_a_text_is_ours_however_a_portal_spells_it(key: str | None, spelled: Cal
 
 
 def task_change() -> Change:
-    return Change(
-        key="stagesync-00ff",
-        kind=ChangeKind.UPDATE_TASK,
-        connection="crm",
-        object="deals",
-        record="7",
-        record_name="Deal",
-        rule="premature",
-        mode=Mode.SUGGEST,
-        reason="",
-        before={},
-        after={},
-        crm_id="9",
-    )
+    return deal_change(ChangeKind.UPDATE_TASK, key="stagesync-00ff", crm_id="9")

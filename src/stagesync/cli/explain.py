@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime
@@ -11,7 +10,6 @@ from pathlib import Path
 from msgspec import to_builtins
 from rich.text import Text
 
-from stagesync import report
 from stagesync.agent.followed import ASKED, heard
 from stagesync.audit.ages import Age, ages
 from stagesync.audit.engine import judge
@@ -33,7 +31,6 @@ from stagesync.model.kinds import Kind
 from stagesync.policy.definitions import Definition
 from stagesync.policy.document import among
 from stagesync.policy.mappings import CrmMapping
-from stagesync.report.writing import cell
 from stagesync.settings import Settings, load_settings
 from stagesync.wiring import granted_waivers, stages_written, stops, utc_now
 
@@ -271,33 +268,20 @@ def list_earned(known: Known, wanted: str, output: Format, limit: int) -> int:
         raise UsageError(f"'{wanted}' is no stage of '{known.definition.name}'{among(wanted, names)}")
     rows = [row for judgement in known.judgements for row in _earners(judgement, stage)]
     columns = ("connection", "object", "record", "name", "owner", "native_stage", "stands_on", "amount")
-    match output:
-        case Format.JSON:
-            listing.as_json(rows)
-        case Format.CSV:
-            texts = ({name: "" if row[name] is None else str(row[name]) for name in columns} for row in rows)
-            sys.stdout.writelines(report.lines_of_csv(columns, texts))
-        case Format.TABLE:
-            shown = rows[:limit] if limit else rows
-            show.out.print(
-                f"{counted(len(rows), 'record has', 'records have')} earned '{stage}' and no more:", markup=False
-            )
-            for row in shown:
-                elsewhere = "" if row["stands_on"] == stage else f", stands on '{row['stands_on']}'"
-                place = f"  {row['connection']} {row['object']} {row['record']}  {row['name']}{elsewhere}"
-                show.out.print(Text(place), soft_wrap=True)
-            show.left_out(len(rows) - len(shown), "record")
-            may = sum(_may_have(judgement, stage) for judgement in known.judgements)
-            if may:
-                said = f"{counted(may, 'more record', 'more records')} may have earned it: some evidence is unknown."
-                show.out.print(said, markup=False)
-        case Format.MARKDOWN:
-            sys.stdout.write(f"| {' | '.join(columns)} |\n|{' --- |' * len(columns)}\n")
-            for row in rows:
-                cells = [cell("" if row[name] is None else str(row[name])) for name in columns]
-                sys.stdout.write(f"| {' | '.join(cells)} |\n")
-        case _:
-            raise UsageError(f"a list is shown as table, json, csv or markdown, not as {output}")
+    if output is not Format.TABLE:
+        listing.for_programs(rows, columns, output)
+        return 0
+    shown = rows[:limit] if limit else rows
+    show.out.print(f"{counted(len(rows), 'record has', 'records have')} earned '{stage}' and no more:", markup=False)
+    for row in shown:
+        elsewhere = "" if row["stands_on"] == stage else f", stands on '{row['stands_on']}'"
+        place = f"  {row['connection']} {row['object']} {row['record']}  {row['name']}{elsewhere}"
+        show.out.print(Text(place), soft_wrap=True)
+    show.left_out(len(rows) - len(shown), "record")
+    may = sum(_may_have(judgement, stage) for judgement in known.judgements)
+    if may:
+        said = f"{counted(may, 'more record', 'more records')} may have earned it: some evidence is unknown."
+        show.out.print(said, markup=False)
     return 0
 
 

@@ -14,6 +14,7 @@ from stagesync import report
 from stagesync.cli import show
 from stagesync.cli.options import Format
 from stagesync.model.counting import counted
+from stagesync.report.writing import cell
 
 
 def write(
@@ -31,22 +32,29 @@ def write(
 
     ``one`` and ``many`` are what to call a row and several; ``left`` is how many more there are.
     """
-    match output:
-        case Format.JSON:
-            as_json(list(rows))
-        case Format.CSV:
-            texts = ({column: str(row[column]) for column in columns} for row in rows)
-            sys.stdout.writelines(report.lines_of_csv(columns, texts))
-        case Format.MARKDOWN:
-            sys.stdout.write(_markdown(rows, columns))
-        case Format.TABLE:
-            show.out.print(f"{title}:" if rows else f"No {many}.", markup=False)
-            for row in rows:
-                show.out.print(Text(f"  {line(row)}"), soft_wrap=True)
+    if output is not Format.TABLE:
+        for_programs(rows, columns, output)
+    else:
+        show.out.print(f"{title}:" if rows else f"No {many}.", markup=False)
+        for row in rows:
+            show.out.print(Text(f"  {line(row)}"), soft_wrap=True)
     if left > 0:
         show.err.print(
             f"{counted(left, f'more {one} is', f'more {many} are')} not shown; --limit 0 shows all.", markup=False
         )
+
+
+def for_programs(rows: Sequence[dict[str, Any]], columns: Sequence[str], output: Format) -> None:
+    """The rows as JSON, CSV or a table of Markdown, on standard output; in the latter two nothing stands for None."""
+    texts = ({name: "" if row[name] is None else str(row[name]) for name in columns} for row in rows)
+    match output:
+        case Format.CSV:
+            sys.stdout.writelines(report.lines_of_csv(columns, texts))
+        case Format.MARKDOWN:
+            sys.stdout.write(f"| {' | '.join(columns)} |\n|{' --- |' * len(columns)}\n")
+            sys.stdout.writelines(f"| {' | '.join(map(cell, text.values()))} |\n" for text in texts)
+        case _:
+            as_json(list(rows))
 
 
 def as_json(document: object) -> None:
@@ -56,11 +64,3 @@ def as_json(document: object) -> None:
 
 def _as_text(value: object) -> str:
     return value.isoformat() if isinstance(value, date) else str(value)
-
-
-def _markdown(rows: Sequence[dict[str, Any]], columns: Sequence[str]) -> str:
-    lines = ["| " + " | ".join(columns) + " |", "|" + " --- |" * len(columns)]
-    for row in rows:
-        cells = (str(row[column]).replace("|", "\\|").replace("\n", " ") for column in columns)
-        lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join(lines) + "\n"
