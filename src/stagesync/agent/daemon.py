@@ -7,7 +7,6 @@ silence. SIGTERM lets the current batch finish.
 from __future__ import annotations
 
 import json
-import re
 import socket
 import threading
 from collections.abc import Callable
@@ -20,7 +19,6 @@ import structlog
 import uvicorn
 from apscheduler.schedulers.background import BackgroundScheduler
 from apscheduler.triggers.base import BaseTrigger
-from apscheduler.triggers.cron import CronTrigger
 from apscheduler.triggers.interval import IntervalTrigger
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -29,8 +27,9 @@ from starlette.routing import Route
 
 from stagesync.agent import cycle
 from stagesync.agent.connection import Agent
-from stagesync.errors import Busy, ConfigurationError, Interrupted, StageSyncError, UsageError
+from stagesync.errors import Busy, Interrupted, StageSyncError, UsageError
 from stagesync.policy.durations import Duration, Unit
+from stagesync.policy.machinery import cron_trigger
 from stagesync.settings import Schedule
 
 log = structlog.get_logger(__name__)
@@ -71,7 +70,7 @@ class Daemon:
         time_zone: ZoneInfo,
         stop: threading.Event,
     ) -> None:
-        """Raises ConfigurationError for a cron expression that cannot be read."""
+        """``schedule`` is one that the settings took."""
         self._open_agent, self._stop = open_agent, stop
         self._trigger, self._at_once = trigger(schedule, time_zone), schedule.every is not None
         self._host, self._port = host, port
@@ -158,45 +157,12 @@ class Daemon:
 def trigger(schedule: Schedule, time_zone: ZoneInfo) -> BaseTrigger:
     """APScheduler's trigger for a schedule; cron expressions are in the time zone of the settings."""
     if schedule.cron is not None:
-        fields = schedule.cron.split()
-        try:
-            # APScheduler counts the days of the week from Monday, cron from Sunday: names mean the same to both.
-            named = [*fields[:4], _weekdays(fields[4])] if len(fields) == CRON_FIELDS else fields
-            return CronTrigger.from_crontab(" ".join(named), timezone=time_zone)
-        except ValueError as error:
-            raise ConfigurationError(f"schedule.cron '{schedule.cron}' cannot be read: {error}") from error
-    return IntervalTrigger(seconds=_seconds(schedule.every or Duration(1, Unit.HOURS)), jitter=None)
-
-
-CRON_FIELDS = 5
-WEEKDAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat", "sun")
-NUMBERED = re.compile(r"([0-7])(?:-([0-7]))?(?:/([1-7]))?")
-
-
-def _weekdays(field: str) -> str:
-    """The day-of-week field of a cron expression with its numbers as names: ``1-5`` becomes ``mon,tue,wed,thu,fri``."""
-    parts = []
-    for part in field.split(","):
-        match = NUMBERED.fullmatch(part)
-        if match is None:
-            parts.append(part)
-            continue
-        first, last, step = int(match[1]), int(match[2] or match[1]), int(match[3] or 1)
-        if last < first:
-            raise ValueError(f"the days {part} run backwards; write them as a list")
-        parts += [WEEKDAYS[day] for day in range(first, last + 1, step)]
-    return ",".join(dict.fromkeys(parts))
+        return cron_trigger(schedule.cron, time_zone)
+    every = schedule.every or Duration(1, Unit.HOURS)
+    return IntervalTrigger(seconds=every.count * SECONDS[every.unit], jitter=None)
 
 
 SECONDS = {Unit.MINUTES: 60, Unit.HOURS: 3_600, Unit.DAYS: 86_400}
-
-
-def _seconds(every: Duration) -> int:
-    if every.unit is Unit.BUSINESS_DAYS or not every.count:
-        raise ConfigurationError(
-            f"schedule.every is '{every}'; it counts minutes, hours or days (for business days write a cron expression)"
-        )
-    return every.count * SECONDS[every.unit]
 
 
 def listen(host: str, port: int) -> socket.socket:
