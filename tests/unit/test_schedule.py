@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from stagesync.agent.daemon import trigger
-from stagesync.errors import ConfigurationError
+from stagesync.policy.machinery import faults
 from stagesync.settings import Schedule
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
@@ -23,10 +23,22 @@ def test_an_interval_is_as_long_as_it_says(every: str, seconds: int) -> None:
     assert clock.get_next_fire_time(first, first) - first == timedelta(seconds=seconds)
 
 
-@pytest.mark.parametrize("every", ["2 business days", "0 minutes"])
-def test_an_interval_that_is_none_is_refused(every: str) -> None:
-    with pytest.raises(ConfigurationError, match="cron expression"):
-        trigger(Schedule.model_validate({"every": every}), ZoneInfo("UTC"))
+@pytest.mark.parametrize(
+    ("words", "place", "says"),
+    [
+        ({"every": "2 business days"}, "every", "for business days a cron expression"),
+        ({"every": "0 minutes"}, "every", "would never rest"),
+        ({"cron": "every morning"}, "cron", "5 fields"),
+        ({"cron": "0 6 * * * *"}, "cron", "not 6"),
+        ({"cron": "0 25 * * *"}, "cron", "higher than the maximum value"),
+        ({"cron": "0 6 * * 5-1"}, "cron", "run backwards"),
+    ],
+)
+def test_a_schedule_that_cannot_be_kept_is_told_with_its_place(words: dict[str, str], place: str, says: str) -> None:
+    schedule = Schedule.model_validate(words)
+    ((where, told),) = faults(ledger=None, every=schedule.every, cron=schedule.cron)
+    assert where == ("schedule", place)
+    assert says in told
 
 
 def test_a_cron_expression_is_in_the_time_zone_of_the_settings() -> None:
@@ -44,8 +56,3 @@ def test_days_of_the_week_count_from_sunday_as_cron_does(days: str, first: int) 
         None, NOW
     )
     assert found == datetime(2026, 11, first, 18, tzinfo=UTC)
-
-
-def test_an_unreadable_cron_expression_is_named() -> None:
-    with pytest.raises(ConfigurationError, match="every morning"):
-        trigger(Schedule.model_validate({"cron": "every morning"}), ZoneInfo("UTC"))
