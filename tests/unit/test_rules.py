@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from copy import deepcopy
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -118,8 +119,9 @@ def judged(
     gaps: tuple[str, ...] = (),
     now: datetime = NOW,
     zone: str = "UTC",
+    more: Mapping[str, Any] | None = None,
 ) -> list[Judgement]:
-    words, mapped = deepcopy(DEFINITION), deepcopy(MAPPING)
+    words, mapped = {**deepcopy(DEFINITION), **(more or {})}, deepcopy(MAPPING)
     words |= {"rules": rules or {}, "waivers": waivers or []}
     for item in gaps:
         mapped["objects"]["Deal"]["evidence"][item] = {"gap": "nobody knows"}
@@ -312,6 +314,19 @@ def test_a_record_is_judged_on_the_ladder_of_its_stage(tmp_path: Path) -> None:
     assert set(found(judgements)) == {("b", "premature"), ("c", "ready"), ("d", "contradiction.nothing")}
     (premature,) = (one for one in judgements[1].each() if one.kind is Kind.PREMATURE)
     assert (premature.stage, premature.earned) == ("talks", "due")
+
+
+def test_a_text_is_pasted_on_records_of_all_ladders(tmp_path: Path) -> None:
+    judgements = judged(
+        tmp_path,
+        deal("a", pain="they lose orders"),
+        deal("b", "Talks", "renewals", pain="they lose orders"),
+        deal("c", "Due", "renewals", pain="They  lose orders"),
+        deal("d", "Talks", "renewals", notice="they lose orders"),
+        more={"pasted": {"records": 3, "length": 10}},
+    )
+    told = [rule for rule in found(judgements) if rule[1].startswith("placeholder")]
+    assert told == [("a", "placeholder.pain")], "what stands in another item is another text"
 
 
 def test_one_ladder_has_one_scope_without_a_name(tmp_path: Path) -> None:

@@ -15,12 +15,13 @@ from hypothesis import strategies as st
 
 from stagesync.audit.evidence import Tables
 from stagesync.model.tables import UNREADABLE
+from tests.unit.oracle import NOW
 
 DEALS, PEOPLE, ACCOUNTS = ("d1", "d2", "d3"), ("p1", "p2", "p3"), ("a1", "a2")
 FIRST = datetime(2026, 1, 1, tzinfo=UTC)
 UNKNOWN = "unknown"
 Way = Literal["record", "people", "both"]
-ITEMS = ("touches", "latest", "earliest")
+ITEMS = ("touches", "latest", "earliest", "last_activity")
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,7 @@ touch = st.builds(
     deal=st.sampled_from([None, *DEALS, *ACCOUNTS, "elsewhere"]),
     person=st.sampled_from([None, *PEOPLE, *ACCOUNTS]),
     done=st.sampled_from([None, True, True, False]),
-    day=st.none() | st.integers(0, 9),
+    day=st.none() | st.integers(0, 9) | st.integers(90, 99),  # the latter are still to come
     unreadable=st.frozensets(st.sampled_from(["done", "at"]), max_size=1) | st.just(frozenset()),
     own=st.sampled_from([False, False, False, True]),
 )
@@ -153,7 +154,9 @@ def figure(case: Case, item: str, deal: str, touches: Sequence[Touch]) -> Any:
     if item == "touches":
         return len(counted)
     moments = [one.at for one in counted if one.at is not None]
-    return None if not moments else max(moments) if item == "latest" else min(moments)
+    if item == "last_activity":
+        moments = [at for at in moments if at <= NOW]
+    return None if not moments else min(moments) if item == "earliest" else max(moments)
 
 
 # As files and tables ----------------------------------------------------------------------------------------------
@@ -189,6 +192,7 @@ def mapping_words(case: Case) -> dict[str, Any]:
                     "touches": {"count": "Touch", **common, **zero},
                     "latest": {"max": "At", "of": "Touch", **common, **blank},
                     "earliest": {"min": "At", "of": "Touch", **common, **blank},
+                    "last_activity": {"max": "At", "of": "Touch", **common, **blank},
                 },
             }
         },
@@ -198,7 +202,7 @@ def mapping_words(case: Case) -> dict[str, Any]:
 DEFINITION: Mapping[str, Any] = {
     "definition": "touched",
     "ladder": ["deal"],
-    "evidence": {"touches": {"type": "integer"}, "latest": {"type": "datetime"}, "earliest": {"type": "datetime"}},
+    "evidence": {item: {"type": "integer" if item == "touches" else "datetime"} for item in ITEMS},
     "stages": {"deal": {"means": "a deal"}},
 }
 

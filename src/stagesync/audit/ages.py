@@ -17,6 +17,7 @@ from stagesync.audit.evidence import Tables, gather
 from stagesync.audit.judgement import Judgement
 from stagesync.audit.masks import Frame
 from stagesync.model.tables import ColumnType
+from stagesync.policy.definitions import ACTIVITY
 from stagesync.policy.expressions.tree import names
 from stagesync.policy.mappings import (
     CrmMapping,
@@ -65,6 +66,7 @@ def ages(judgement: Judgement, record: str, *, mapping: CrmMapping, tables: Tabl
         tables=tables,
         types={name: probe.kind for name, probe in named.items()},
         frame=replace(frame, placeholders=judgement.definition.placeholders),
+        past=[name for name, probe in named.items() if probe.item == ACTIVITY],
     ).rows
     result: dict[str, Age] = {}
     for name, probe in named.items():

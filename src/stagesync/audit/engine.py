@@ -9,12 +9,13 @@ from operator import and_
 
 import numpy as np
 import polars as pl
+from msgspec import structs
 
 from stagesync.audit import history, scope, stalls, waivers
 from stagesync.audit.evidence import EvidenceFrame, Tables, gather
 from stagesync.audit.findings import Positions, Standing, conditions, find
 from stagesync.audit.judgement import Judgement, NotJudged
-from stagesync.audit.masks import Frame
+from stagesync.audit.masks import Frame, Pasted
 from stagesync.audit.pasted import pasted
 from stagesync.audit.reasons import CONTROL, evidence_for
 from stagesync.audit.verdicts import Conditions, Verdicts, conditions_of, verdicts
@@ -89,13 +90,13 @@ class Auditor:
         """The frame with what the definitions say of words."""
         return replace(self.frame, placeholders=self.definition.placeholders)
 
-    def conditions(self, ladder: Definition, evidence: EvidenceFrame) -> Conditions:
-        """What is asked of records that stand on a ladder, where this evidence is known."""
+    def conditions(self, ladder: Definition, evidence: EvidenceFrame, texts: frozenset[Pasted]) -> Conditions:
+        """What is asked of records that stand on a ladder, where this evidence is known and these texts are pasted."""
         frame = replace(
             self.about,
             unknown=frozenset(evidence.unknown),
             unreadable=evidence.unreadable,
-            pasted=pasted(ladder, evidence.rows),
+            pasted=texts,
         )
         key = (tuple(ladder.ladders), tuple(evidence.rows.columns), frame)
         if key not in self._compiled:
@@ -138,24 +139,24 @@ def _judge_object(source: _Source, mapped: MappedObject) -> Iterator[Judgement]:
     rows, unread = _readable(mapped, source.tables)
     judged = scope.select(source.auditor.definition, mapped, source.auditor.places(mapped), rows)
     for part in scope.by_ladder(source.auditor.definition, mapped, judged):
-        yield _judge_ladder(source, mapped, part, unread)
+        yield _judge_ladder(source, mapped, part, judged.records, unread)
 
 
-def _judge_ladder(source: _Source, mapped: MappedObject, judged: scope.Judged, unread: str | None) -> Judgement:
+def _judge_ladder(
+    source: _Source, mapped: MappedObject, judged: scope.Judged, all_records: pl.DataFrame, unread: str | None
+) -> Judgement:
     auditor, connection, tables, owners = source.auditor, source.connection, source.tables, source.owners
     definition = auditor.on(judged.ladder)
-    evidence = gather(
-        mapping=auditor.mapping,
-        mapped=mapped,
-        records=judged.records,
-        tables=tables,
-        types=definition.vocabulary,
-        frame=auditor.about,
-    )
+    evidence = _evidence(source, definition, mapped, judged.records)
+    texts = evidence
+    if definition.pasted is not None and judged.records.height < all_records.height:
+        # A text is pasted on records of an object, on whatever ladder these stand.
+        items = {item: mapped.evidence[item] for item in definition.pasted_items if item in mapped.evidence}
+        texts = _evidence(source, definition, structs.replace(mapped, evidence=items), all_records)
     # The history's condition is about columns, the criteria are about evidence; only the latter can be unknown.
     past = history.with_names(history.steps(definition, mapped, judged.records, tables, auditor.about), owners)
     records = _records(mapped, judged.records, past, owners, auditor.about)
-    asked = auditor.conditions(definition, evidence)
+    asked = auditor.conditions(definition, evidence, pasted(definition, texts.rows))
     found, frame = asked.truths(evidence.rows), asked.frame
     criteria = verdicts(found, len(definition.criteria))
     not_judged = _not_judged(definition, evidence, records["position"], criteria)
@@ -210,6 +211,17 @@ def _judge_ladder(source: _Source, mapped: MappedObject, judged: scope.Judged, u
             *_not_left_out(mapped, tables, records.height),
             *not_judged,
         ],
+    )
+
+
+def _evidence(source: _Source, definition: Definition, mapped: MappedObject, records: pl.DataFrame) -> EvidenceFrame:
+    return gather(
+        mapping=source.auditor.mapping,
+        mapped=mapped,
+        records=records,
+        tables=source.tables,
+        types=definition.vocabulary,
+        frame=source.auditor.about,
     )
 
 

@@ -5,7 +5,7 @@ An item without a column is unknown for every record, with the reason. Our own t
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import reduce
 from operator import or_
@@ -17,6 +17,7 @@ from stagesync.audit.masks import Frame, met
 from stagesync.model.changes import OWN_MARK
 from stagesync.model.frames import POLARS
 from stagesync.model.tables import UNREADABLE, ColumnType
+from stagesync.policy.definitions import ACTIVITY
 from stagesync.policy.expressions.tree import names
 from stagesync.policy.mappings import (
     Blank,
@@ -74,14 +75,19 @@ def gather(
     tables: Tables,
     types: Mapping[str, ColumnType],
     frame: Frame,
+    past: Collection[str] = (ACTIVITY,),
 ) -> EvidenceFrame:
-    """The evidence of these records (rows of the object's own table, unique by key)."""
+    """The evidence of these records (rows of the object's own table, unique by key).
+
+    ``past`` are the items of which several moments are known and only those that are not still to come count: a call
+    that is planned for tomorrow must not hide the one of yesterday.
+    """
     gatherer = _Gatherer(mapping=mapping, mapped=mapped, records=records, tables=tables, frame=frame)
     columns: list[pl.Series] = [records[mapped.table.key].alias(RECORD)]
     unknown: dict[str, str] = {}
     for item, source in mapped.evidence.items():
         try:
-            columns += gatherer.item(item, source, types[item])
+            columns += gatherer.item(item, source, types[item], past=item in past)
         except _NotKnown as reason:
             unknown[item] = str(reason)
     sources = {item: describe(source, mapped.table.name) for item, source in mapped.evidence.items()}
@@ -118,8 +124,8 @@ class _Gatherer:
         self.read: dict[str, frozenset[str]] = {}
         self.several: dict[tuple[str, str], tuple[str, str] | None] = {}
 
-    def item(self, item: str, source: EvidenceSource, kind: ColumnType) -> Iterator[pl.Series]:
-        values = self.values(source, kind).alias(item)
+    def item(self, item: str, source: EvidenceSource, kind: ColumnType, *, past: bool) -> Iterator[pl.Series]:
+        values = self.values(source, kind, past=past).alias(item)
         if values.dtype != POLARS[kind]:
             if not _convertible(values.dtype, kind):
                 # Definitions that are tried out may ask for another type than that in which it was pulled.
@@ -133,7 +139,7 @@ class _Gatherer:
         yield values.to_frame().select(pl.when(~unreadable.fill_null(value=False)).then(pl.col(item))).to_series()
         yield unreadable.alias(item + UNREADABLE)
 
-    def values(self, source: EvidenceSource, kind: ColumnType) -> pl.Series:
+    def values(self, source: EvidenceSource, kind: ColumnType, *, past: bool) -> pl.Series:
         match source:
             case Gap(reason=reason):
                 raise _NotKnown(reason)
@@ -145,9 +151,11 @@ class _Gatherer:
             case LookupSource():
                 return self.looked_up(source)
             case RelatedSource():
-                return self.figure(source)
+                return self.figure(source, past=past)
             case LatestSource(sources=sources):
-                parts = [self.values(part, kind).alias(str(n)) for n, part in enumerate(sources)]
+                parts = [self.values(part, kind, past=past).alias(str(n)) for n, part in enumerate(sources)]
+                if past:
+                    parts = [part.set(self.ahead(part), None) for part in parts]
                 return pl.DataFrame(parts).select(pl.max_horizontal(pl.all())).to_series()
 
     def unreadable(self, source: EvidenceSource) -> pl.Series | None:
@@ -212,8 +220,16 @@ class _Gatherer:
         )
         return joined["value"]
 
-    def figure(self, source: RelatedSource) -> pl.Series:
+    def ahead(self, moments: pl.Series) -> pl.Series:
+        """Which of these are still to come; none where they are no moments."""
+        if not isinstance(moments.dtype, pl.Datetime):
+            return pl.Series([False]).new_from_index(0, len(moments))
+        return (moments > self.frame.now).fill_null(value=False)
+
+    def figure(self, source: RelatedSource, *, past: bool) -> pl.Series:
         rows = self.linked(source)
+        if past:
+            rows = rows.filter(~self.ahead(rows["value"]))
         group = rows.group_by("record")
         if source.figure == "count":
             figures = group.agg(pl.len().cast(pl.Int64).alias("value"))
