@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from copy import deepcopy
 from datetime import UTC, date, datetime
@@ -17,8 +18,10 @@ from msgspec import structs
 from stagesync.audit.engine import judge
 from stagesync.audit.evidence import Tables
 from stagesync.audit.explain import explain
+from stagesync.audit.forecast import forecast
 from stagesync.audit.judgement import Judgement
 from stagesync.audit.masks import Frame
+from stagesync.cli import show
 from stagesync.model.findings import Verdict
 from stagesync.model.kinds import Kind, Mode
 from stagesync.model.waivers import Waiver
@@ -314,6 +317,17 @@ def test_a_record_is_judged_on_the_ladder_of_its_stage(tmp_path: Path) -> None:
     assert set(found(judgements)) == {("b", "premature"), ("c", "ready"), ("d", "contradiction.nothing")}
     (premature,) = (one for one in judgements[1].each() if one.kind is Kind.PREMATURE)
     assert (premature.stage, premature.earned) == ("talks", "due")
+
+
+def test_each_ladder_is_named_beside_its_numbers(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    judgements = judged(tmp_path, deal("a", amount=5.0), deal("b", "Talks", "renewals", amount=7.0))
+    pipelines = [one for judgement in judgements if (one := forecast(judgement, None)) is not None]
+    assert [one.ladder for one in pipelines] == ["new", "renewal"]
+    show.scope(judgements)
+    show.forecasts(pipelines, 40)
+    said = capsys.readouterr().out
+    assert re.findall(r"│ (new|renewal) +│ +1 │", said) == ["new", "renewal"]
+    assert re.findall(r"pipeline of crm Deal, ladder '(\w+)'", said) == ["new", "renewal"]
 
 
 def test_a_text_is_pasted_on_records_of_all_ladders(tmp_path: Path) -> None:

@@ -78,11 +78,13 @@ class Owned:
 class Forecast:
     """The open pipeline of one object. ``unearned`` are the records that surely have earned no rung of it.
 
-    ``currencies`` are those of its amounts, as far as the mapping says which field holds them.
+    ``currencies`` are those of its amounts, as far as the mapping says which field holds them. ``ladder`` names the one
+    on which its records stand, where the definitions have several.
     """
 
     connection: str
     object: str
+    ladder: str | None
     rates: tuple[WinRate, ...]
     total: Value
     by_stage: Mapping[str, Value]
@@ -122,6 +124,7 @@ def forecast(judgement: Judgement, past: pl.DataFrame | None) -> Forecast | None
     return Forecast(
         connection=judgement.connection,
         object=judgement.mapped.name,
+        ladder=judgement.scope.ladder,
         rates=rates,
         total=_all(open_rows),
         by_stage={rate.stage: stages[rate.stage] for rate in rates if rate.stage in stages},

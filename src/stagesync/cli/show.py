@@ -103,7 +103,8 @@ _STRETCHES = {
 def scope(judgements: Sequence[Judgement]) -> None:
     """How much was judged, what was skipped and why, and what could not be known."""
     table = Table(title="What was judged", title_justify="left", show_edge=False, pad_edge=False)
-    for name in ("connection", "object"):
+    several = any(judgement.scope.ladder for judgement in judgements)
+    for name in ("connection", "object", *(["ladder"] if several else [])):
         table.add_column(name)
     for name in ("in scope", "judged", "skipped", "findings"):
         table.add_column(name, justify="right")
@@ -113,6 +114,7 @@ def scope(judgements: Sequence[Judgement]) -> None:
         table.add_row(
             escape(of.connection),
             escape(of.object),
+            *([escape(of.ladder or "")] if several else []),
             f"{of.in_scope:,}",
             f"{of.evaluated:,}",
             f"{skipped:,}",
@@ -247,6 +249,7 @@ def forecasts(found: Sequence[Forecast], limit: int) -> None:
 
 def _forecast(one: Forecast, limit: int) -> None:
     title = f"The open pipeline of {one.connection} {one.object}"
+    title += f", ladder '{one.ladder}'" if one.ladder else ""
     table = Table(title=escape(title), title_justify="left", show_edge=False, pad_edge=False)
     table.add_column("", overflow="fold")
     for name in ("records", "face value", "win rate", "weighted", "earned"):

@@ -125,6 +125,7 @@ class ForecastRow(Struct, frozen=True, kw_only=True):
 
     connection: str
     object: str
+    ladder: Annotated[str | None, Meta(description="its name, where the definitions have several")]
     win_rates: list[WinRateRow]
     total: Worth
     unearned: Annotated[Worth, Meta(description="the records that surely have earned no stage of this pipeline")]
@@ -256,6 +257,7 @@ def _forecast(forecast: Forecast) -> ForecastRow:
     return ForecastRow(
         connection=forecast.connection,
         object=forecast.object,
+        ladder=forecast.ladder,
         win_rates=[
             WinRateRow(stage=rate.stage, rate=rate.rate, won=rate.won, closed=rate.closed, reason=rate.reason)
             for rate in forecast.rates
