@@ -232,7 +232,7 @@ def test_a_task_that_was_made_and_perhaps_not_attached(world: Sandbox, deploy: D
     with agent.ledger() as ledger:
         ((_, outcome),) = ledger.changes(run)
         assert outcome is not None
-        assert outcome.result is Result.ALREADY_SO
+        assert outcome.result is Result.APPLIED
 
 
 def tasks_of(changes: tuple[Change, ...], moved: list[Change]) -> list[Change]:

@@ -13,7 +13,7 @@ from stagesync.agent import revert as reverting
 from stagesync.agent.revert import Reverted
 from stagesync.agent.running import RunResult
 from stagesync.errors import UsageError
-from stagesync.ledger import EntryKind
+from stagesync.ledger import EntryKind, Ledger
 from stagesync.model.changes import Change, ChangeKind, Result
 from stagesync.sandbox.server import Sandbox
 
@@ -85,6 +85,32 @@ def test_a_run_is_taken_back_where_it_still_stands(sandbox: Sandbox, agent: Depl
     assert {outcome.result for outcome in again.result.applied or ()} <= {Result.ALREADY_SO, Result.SUPERSEDED}
     assert "its task is closed already" in {why for _, why in again.left}
     assert {office.name: office.rows() for office in offices(sandbox)} == after
+
+
+@pytest.mark.parametrize("batches", [0, 6], ids=lambda number: f"{number} batches are recorded")
+def test_a_run_that_was_cut_off_is_taken_back_whole(
+    sandbox: Sandbox, agent: Deployment, monkeypatch: pytest.MonkeyPatch, batches: int
+) -> None:
+    before, told = stages(sandbox), []
+
+    def die(ledger: Ledger, run_id: str, **outcomes: Any) -> None:
+        told.append(run_id)
+        if len(told) > batches:
+            raise SystemExit
+        record(ledger, run_id, **outcomes)
+
+    record = Ledger.record_outcomes
+    with monkeypatch.context() as patched:
+        patched.setattr(Ledger, "record_outcomes", die)
+        with pytest.raises(SystemExit):
+            run(agent)
+    assert stages(sandbox) != before
+
+    done = take_back(agent, "last")
+
+    assert done.of.id == told[0]
+    assert stages(sandbox) == before
+    assert all(task.closed for found in tasks(sandbox).values() for task in found)
 
 
 def test_last_is_the_last_run_that_wrote(sandbox: Sandbox, agent: Deployment) -> None:

@@ -35,9 +35,7 @@ def revert(
     down. Errors: UsageError where there is no such run, or nothing that it made; those of a run.
     """
     of = agent.ledger.last_that_wrote() if name == "last" else agent.ledger.run(name)
-    made = agent.ledger.changes(of.id)
-    outcomes = {change.key: outcome for change, outcome in made}
-    wanted = selection.chosen([change for change, _ in made], only, ())
+    wanted = selection.chosen([change for change, _ in agent.ledger.changes(of.id)], only, ())
     names = {connected.name for connected in agent.connections}
     gone = sorted({change.connection for change in wanted} - names)
     if gone:
@@ -56,6 +54,8 @@ def revert(
             if connected.writer is not None and brake.paused(agent) is None:
                 result.settled += settle(agent, result.run, connected, connected.writer)
         why = f"reverted by {by}" + (f" ({note})" if note else "")
+        # Of a run that was cut off only now is known what landed, and the tasks of its moves are opened.
+        outcomes = {change.key: outcome for change, outcome in agent.ledger.changes(of.id)}
         tasks = {task.key: task.crm_id for name in names for task in agent.ledger.tasks(name)}
         rows, left = [], []
         for change in wanted:

@@ -6,6 +6,7 @@ A run that was stopped or killed leaves intents without an outcome. The CRM know
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import islice
 
 import structlog
@@ -74,7 +75,15 @@ def _tasks(connected: Connected, writer: Writer, changes: Sequence[Change]) -> l
     due = [change for change in absent if change.before and holds(now.get(place_of(change)), change.before)]
     kept = {*existing, *(change.key for change in due)}
     outcomes = [_not_landed(change, "the task was not created") for change in absent if change.key not in kept]
-    return outcomes + _written(writer.open_tasks, [one for one in changes if one.key in kept], writer.batch_size)
+    opened = _written(writer.open_tasks, [one for one in changes if one.key in kept], writer.batch_size)
+    return outcomes + [_found(one) if one.key in existing else one for one in opened]
+
+
+def _found(outcome: Outcome) -> Outcome:
+    """That of a task which is there: the run that was cut off has made it, so that a revert closes it."""
+    if outcome.result is not Result.ALREADY_SO:
+        return outcome
+    return replace(outcome, result=Result.APPLIED, detail="found in the CRM")
 
 
 def _told(_connected: Connected, writer: Writer, changes: Sequence[Change]) -> list[Outcome]:
