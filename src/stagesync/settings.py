@@ -16,10 +16,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
 from zoneinfo import ZoneInfo
 
-from pydantic import ConfigDict, Field, JsonValue, model_validator
+from pydantic import AfterValidator, ConfigDict, Field, JsonValue, model_validator
 
 from stagesync.errors import ConfigurationError, Problem
 from stagesync.model.kinds import Kind, Mode
+from stagesync.model.record_ids import long_id
 from stagesync.policy.calendars import Calendars, OwnerCalendar, called, working_days
 from stagesync.policy.definitions import Definition, load_definition
 from stagesync.policy.document import Document, KeyPath, problems_error, read_document
@@ -140,7 +141,7 @@ class SalesforceSettings(Strict):
     proxy: Words | Secret | None = Field(None, description="a URL; with a password in it, give env or file")
     timeouts: Timeouts = Timeouts()
     budget: Budget = Budget()
-    fallback_owner: Words | None = None
+    fallback_owner: Annotated[Words, AfterValidator(long_id)] | None = None
     owner_country: Words | None = Field(None, description="the field of User with an owner's country, for calendars")
 
     @model_validator(mode="after")

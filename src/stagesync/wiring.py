@@ -23,6 +23,7 @@ from stagesync.agent.connection import Agent, Connected, Manner, Progress, silen
 from stagesync.audit.explain import Explanation
 from stagesync.connectors.base import Discovery, Reader, Writer
 from stagesync.mirror import Mirror
+from stagesync.model.record_ids import long_id
 from stagesync.model.waivers import Waiver
 from stagesync.planning.escalation import Escalation, NamedManager
 from stagesync.planning.freeze import Freeze
@@ -321,7 +322,11 @@ def _hours(text: str | None) -> tuple[time, time] | None:
 
 def _protected(settings: Settings) -> Protected:
     words = settings.words.guard.protect
-    return Protected(records=frozenset(words.records), owners=frozenset(words.owners), fields=frozenset(words.fields))
+    return Protected(
+        records=frozenset(map(long_id, words.records)),
+        owners=frozenset({*words.owners, *map(long_id, words.owners)}),
+        fields=frozenset(words.fields),
+    )
 
 
 def _manner(settings: Settings, *, full: bool) -> Manner:

@@ -229,8 +229,28 @@ def test_owners_who_get_no_task_and_an_org_without_mail(office: Deployment, sand
     seen = check(office)
     assert seen.code == 0
     assert seen.says("note", "Opportunity, owners", "people who are inactive", "fallback_owner")
+    assert not any("fallback_owner:" in line for line in seen.of("problem"))
     assert seen.says("note", "e-mail: there is not one EmailMessage", "Einstein Activity Capture")
     assert seen.says("note", "history of Lead.Status", "Set History Tracking")
+
+
+@pytest.mark.parametrize(
+    ("given", "says"), [("005000000000999AAA", "is no user"), ("inactive", "is inactive"), ("queue", "queue")]
+)
+def test_a_fallback_owner_who_can_get_no_task(office: Deployment, sandbox: Sandbox, given: str, says: str) -> None:
+    ids = {
+        "inactive": 'SELECT "Id" FROM "User" WHERE "IsActive" = 0',
+        "queue": 'SELECT "Id" FROM "Group" WHERE "Type" = \'Queue\'',
+    }
+    connection = office.words["connections"]["salesforce"]
+    connection["fallback_owner"] = sandbox.org.database.value(ids[given]) if given in ids else given
+    office.save()
+    seen = check(office)
+    assert seen.code == 2
+    assert seen.says("problem", "fallback_owner", says, "nobody gets a task in its place")
+    connection["fallback_owner"] = sandbox.org.integration_user_id[:15]
+    office.save()
+    assert check(office).code == 0
 
 
 def test_a_connection_that_cannot_be_reached_does_not_hide_the_others(tmp_path: Path, sandbox: Sandbox) -> None:

@@ -14,6 +14,7 @@ from stagesync.audit.ages import Age
 from stagesync.audit.judgement import Judgement
 from stagesync.audit.reasons import evidence_for
 from stagesync.model.findings import Evidence, Finding, Verdict
+from stagesync.model.record_ids import long_id
 from stagesync.model.waivers import Waiver
 
 NO_AGES: Mapping[str, Age] = {}
@@ -186,7 +187,8 @@ def _history(
 
 def find(judgements: list[Judgement], wanted: str) -> list[tuple[Judgement, str]]:
     """The judged records that a person means: by id, or by name if no id matches (case does not matter)."""
-    by_id = [(judgement, wanted) for judgement in judgements if judgement.row_of(wanted) is not None]
+    record = long_id(wanted)
+    by_id = [(judgement, record) for judgement in judgements if judgement.row_of(record) is not None]
     if by_id:
         return by_id
     name = wanted.strip().casefold()

@@ -50,6 +50,12 @@ class Owner(Struct, frozen=True, kw_only=True):
     country: str | None = None
     manager: str | None = None
 
+    @property
+    def names(self) -> set[str | None]:
+        """By what people may name the owner in the settings: the id, which reports of Salesforce cut to 15
+        characters, the name and the email."""
+        return {self.id, self.id[:15], self.name, self.email}
+
 
 class FieldFacts(Struct, frozen=True, kw_only=True):
     """One field as it is shown to the token. ``type`` is the CRM's own word."""

@@ -1,4 +1,4 @@
-"""Who would be asked when an owner ends a task, and of whom nobody would be."""
+"""Who stands in for owners: who is asked when an owner ends a task, and who gets tasks in their place."""
 
 from __future__ import annotations
 
@@ -9,6 +9,18 @@ from stagesync.model.crm import Owner
 from stagesync.planning.escalation import Escalation
 
 SHOWN = 5
+
+
+def unfit(owners: Sequence[Owner], fallback: str | None) -> str | None:
+    """Why the fallback owner can get no task; None where that is all right, none is named, or no owner is shown."""
+    if fallback is None or not owners:
+        return None
+    named = next((one for one in owners if one.id == fallback), None)
+    if named is None:
+        return f"{fallback} is no user that this CRM shows; write the id of an active one"
+    if named.active and not named.queue:
+        return None
+    return f"{named.name} is {'a queue' if named.queue else 'inactive'}; write the id of an active user"
 
 
 def unmanaged(
@@ -28,10 +40,6 @@ def unmanaged(
         says = f"{counted(len(alone), 'owner has', 'owners have')} no active manager: {', '.join(alone[:SHOWN])}{more}"
         yield says, "nobody is asked when they end a task; name them in tasks.managers"
     for one in escalation.named:
-        strangers = sorted(name for name in {one.manager, *one.owners} if not any(_is(name, who) for who in owners))
+        strangers = sorted(name for name in {one.manager, *one.owners} if not any(name in who.names for who in owners))
         if strangers:
             yield f"tasks.managers names {', '.join(strangers)}, whom this CRM does not know", "correct the name"
-
-
-def _is(name: str, owner: Owner) -> bool:
-    return name in (owner.id, owner.name, owner.email)

@@ -13,7 +13,7 @@ from stagesync.model.counting import counted
 from stagesync.model.crm import FieldFacts, Identity, NativeStage, ObjectFacts, Owner, Scopes, Service
 from stagesync.model.kinds import Kind, Mode
 from stagesync.onboarding.drift import drifted
-from stagesync.onboarding.managers import unmanaged
+from stagesync.onboarding.managers import unfit, unmanaged
 from stagesync.onboarding.sources import Column, Lacking, needs, ties
 from stagesync.planning.escalation import Escalation
 from stagesync.policy.definitions import Definition
@@ -378,6 +378,8 @@ def _owners(discovery: Discovery, wanted: Wanted) -> Iterator[Line]:
             continue
         holding = {*(holding or ()), *counts}
         yield _tasked(mapped, counts, known)
+    if says := unfit(owners, wanted.fallback_owner):
+        yield Line(subject="fallback_owner", state=State.PROBLEM, says=says, follows="nobody gets a task in its place")
     for says, follows in unmanaged(owners, holding, wanted.escalation, wanted.fallback_owner):
         yield Line(subject="managers", state=State.NOTE, says=says, follows=follows)
 

@@ -28,7 +28,7 @@ class NamedManager:
 
     def leads(self, owner: Owner) -> bool:
         """Whether an owner is meant."""
-        return not self.owners or not self.owners.isdisjoint(_names(owner))
+        return not self.owners or not self.owners.isdisjoint(owner.names)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,9 +59,5 @@ def _found(name: str, people: Mapping[str, Owner]) -> Owner | None:
     """The person of an id, else of an email or a name; of several who are called so, one who is active."""
     if name in people:
         return people[name]
-    called = [one for one in people.values() if name in _names(one)]
+    called = [one for one in people.values() if name in one.names]
     return next((one for one in called if one.active), called[0] if called else None)
-
-
-def _names(owner: Owner) -> set[str | None]:
-    return {owner.id, owner.name, owner.email}

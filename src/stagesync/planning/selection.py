@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from stagesync.errors import UsageError
 from stagesync.model.changes import Change
+from stagesync.model.record_ids import long_id
 from stagesync.policy.document import nearest
 
 Texts = tuple[str | None, ...]
@@ -36,14 +37,15 @@ def chosen(changes: Sequence[Change], only: Sequence[str], without: Sequence[str
 def _meant(changes: Sequence[Change], term: str) -> list[Change]:
     name, separator, value = term.partition("=")
     facets = (name.strip().lower(),) if separator and name.strip().lower() in FACETS else BARE
-    wanted = (value if facets != BARE else term).strip().casefold()
-    found = [change for change in changes if any(wanted in _folded(FACETS[facet](change)) for facet in facets)]
+    text = (value if facets != BARE else term).strip()
+    wanted = {text.casefold(), long_id(text).casefold()}
+    found = [change for change in changes if any(wanted & _folded(FACETS[facet](change)) for facet in facets)]
     if not found:
         names = ", ".join(f"{facet}=..." for facet in FACETS)
         if separator and facets == BARE and (near := nearest(name.strip().lower(), list(FACETS))):
             raise UsageError(f"'{term}' means no row{near}; there are {names}")
         texts = {text for change in changes for facet in facets for text in FACETS[facet](change) if text}
-        near = nearest((value if facets != BARE else term).strip(), texts)
+        near = nearest(text, texts)
         raise UsageError(
             f"'{term}' means no row{near}. Write a key or a record's id or name as it is shown, or one of {names}"
         )

@@ -21,7 +21,7 @@ class OwnerCalendar(Struct, frozen=True, kw_only=True):
 
     def fits(self, owner: Owner) -> bool:
         """Whether an owner is meant."""
-        return not self.owners.isdisjoint({owner.id, owner.name, owner.email}) or owner.country in self.countries
+        return not self.owners.isdisjoint(owner.names) or owner.country in self.countries
 
 
 class Calendars(Struct, frozen=True, kw_only=True):

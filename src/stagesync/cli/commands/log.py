@@ -12,6 +12,7 @@ from click.core import ParameterSource
 from stagesync.cli import options
 from stagesync.cli.group import Group
 from stagesync.cli.options import Exported, Format, moment_of
+from stagesync.model.record_ids import long_id
 
 F = TypeVar("F", bound=Callable[..., Any])
 FILTERS = (
@@ -40,7 +41,8 @@ def _where(words: dict[str, str | None]) -> Any:
         for name in ("since", "until")
         if (text := words.pop(name)) is not None
     }
-    return {**words, **times}
+    ids = {name: long_id(text) for name in ("record", "owner") if (text := words.get(name)) is not None}
+    return {**words, **ids, **times}
 
 
 @click.group(cls=Group, invoke_without_command=True)
@@ -112,7 +114,7 @@ def log_record(*, record: str, config: Path, output: Format, limit: int) -> int:
     """Everything that the ledger says about one record, newest first."""
     from stagesync.cli import log as command
 
-    return command.show_record(config, record, output=output, limit=limit)
+    return command.show_record(config, long_id(record), output=output, limit=limit)
 
 
 @log.command("verify")
