@@ -18,6 +18,7 @@ from stagesync.cli.options import Exported, Format
 from stagesync.errors import UsageError
 from stagesync.ledger import Entry, Where
 from stagesync.sandbox.server import Sandbox
+from tests.ledger.rawsql import execute
 from tests.ledger.samples import NOON, outcome, stage_change, task_change
 
 from .conftest import Deploy
@@ -105,6 +106,23 @@ def test_no_half_of_an_export_stays(
     assert [file.read_text(encoding="utf-8") for file in tmp_path.glob("export*")] == ["of last year"]
     with pytest.raises(UsageError, match="No space left on device"):
         command.export(agent.config, {}, out=Path("/dev/full"), form=Exported.CSV)
+
+
+def test_a_table_that_does_not_agree_with_the_entries_is_told_and_made_again(agent: Deployment) -> None:
+    with agent.ledger() as ledger:
+        before = ledger.tasks("salesforce")
+    assert before
+    execute(f"sqlite:///{agent.ledger_file}", "DELETE FROM open_tasks")
+    told = agent.run("log", "verify")
+    assert told.code == 3
+    assert "the chain holds, but the table open_tasks does not agree with it" in told.err
+    assert "broken" not in told.err
+    assert "log verify --rebuild" in told.err
+    mended = agent.run("log", "verify", "--rebuild")
+    assert mended.code == 0, mended.said
+    assert agent.run("log", "verify").code == 0
+    with agent.ledger() as ledger:
+        assert ledger.tasks("salesforce") == before
 
 
 def test_what_cannot_be_asked_or_written(agent: Deployment, tmp_path: Path) -> None:

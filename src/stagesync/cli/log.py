@@ -13,13 +13,14 @@ from typing import Any
 from polars.exceptions import PolarsError
 
 from stagesync import report
-from stagesync.cli import listing, show
+from stagesync.cli import hints, listing, show
 from stagesync.cli.options import Exported, Format
 from stagesync.errors import LedgerError, UsageError
 from stagesync.ledger import Entry, EntryKind, Ledger, RunRecord, Where
 from stagesync.model.counting import counted
 from stagesync.policy.document import nearest
 from stagesync.settings import load_settings
+from stagesync.wiring import utc_now
 
 
 @contextmanager
@@ -221,10 +222,21 @@ def _check_kind(kind: str | None) -> None:
         raise UsageError(f"there is no kind of entry '{kind}'{nearest(kind, kinds)}; there are {', '.join(kinds)}")
 
 
-def verify(config: Path, *, head: str | None = None) -> int:
-    """Recompute the chain. Raises LedgerError with the place when it does not hold."""
+def verify(config: Path, *, head: str | None = None, rebuild: bool = False) -> int:
+    """Recompute the chain. Raises LedgerError with the place when it does not hold.
+
+    With ``rebuild`` tables that do not agree with a chain that holds are made again from its entries, while no agent
+    writes with the same ledger.
+    """
     with _ledger(config) as ledger:
         found = ledger.verify(known_head=head)
+        if found.derived and rebuild:
+            with ledger.only_writer("stagesync log verify --rebuild", utc_now()):
+                ledger.rebuild()
+            show.out.print(f"{found.problem}; it was made again from the entries.", markup=False, soft_wrap=True)
+            found = ledger.verify(known_head=head)
+    if found.derived:
+        raise LedgerError(f"{found.problem}; `{hints.command(config, 'log', 'verify', '--rebuild')}` makes it again")
     if not found.ok:
         place = "" if found.at_seq is None else f" at entry {found.at_seq}"
         raise LedgerError(f"the ledger's chain is broken{place}: {found.problem}")

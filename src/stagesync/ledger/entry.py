@@ -180,6 +180,7 @@ class Verification:
     ``head`` is ``"<seq>:<hash>"`` of the newest entry that does; kept elsewhere, it proves later that nothing up
     to it was rewritten. ``entries`` counts those that hold, from the first; ``at_seq`` is the first entry that is
     wrong or missing. ``dropped`` is how many of them were dropped after a time, on record: of these the hash is left.
+    ``derived`` says that all entries hold and only a table that is made of them is wrong, so that it can be made again.
     """
 
     ok: bool
@@ -188,6 +189,7 @@ class Verification:
     problem: str | None = None
     at_seq: int | None = None
     dropped: int = 0
+    derived: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -27,17 +27,16 @@ def verify(database: Database, known_head: str | None) -> Verification:
     walk = _Walk(_parse_head(known_head))
     with database.reading() as connection:
         problem = walk.go(connection) or _check_head(connection, walk.seq, walk.digest, walk.known)
-        if problem is None:
-            text = _check_derived(connection, walk.standing)
-            problem = (text, None) if text else None
-    text, at_seq = problem or (None, None)
+        derived = _check_derived(connection, walk.standing) if problem is None else None
+    text, at_seq = problem or (derived, None)
     return Verification(
-        ok=problem is None,
+        ok=text is None,
         entries=walk.seq,
         head=f"{walk.seq}:{walk.digest.hex()}",
         problem=text,
         at_seq=at_seq,
         dropped=walk.dropped,
+        derived=derived is not None,
     )
 
 
@@ -132,7 +131,7 @@ def _check_derived(connection: Connection, standing: Standing) -> str | None:
         if wrong:
             first = min(wrong, key=str)
             names = " ".join(str(value) for value in first[: len(table.primary_key)])
-            return f"the chain holds, but the table {table.name} does not agree with it (first: {names}); rebuild it"
+            return f"the chain holds, but the table {table.name} does not agree with it (first: {names})"
     return None
 
 

@@ -120,11 +120,12 @@ def log_record(*, record: str, config: Path, output: Format, limit: int) -> int:
 @log.command("verify")
 @options.config
 @click.option("--head", help="A head that was kept elsewhere: nothing up to it may have changed.")
-def log_verify(*, config: Path, head: str | None) -> int:
+@click.option("--rebuild", is_flag=True, help="Make tables that do not agree with the entries again, where these hold.")
+def log_verify(*, config: Path, head: str | None, rebuild: bool) -> int:
     """Recompute the hash chain of the ledger: finds an entry that was edited, removed or moved, and says where."""
     from stagesync.cli import log as command
 
-    return command.verify(config, head=head)
+    return command.verify(config, head=head, rebuild=rebuild)
 
 
 @log.command("prune")
