@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
+import re
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import Any
 import polars as pl
 import pytest
 
+from stagesync.agent import cycle
 from stagesync.cli import log as command
 from stagesync.cli.options import Exported, Format
 from stagesync.errors import UsageError
@@ -123,6 +125,16 @@ def test_a_table_that_does_not_agree_with_the_entries_is_told_and_made_again(age
     assert agent.run("log", "verify").code == 0
     with agent.ledger() as ledger:
         assert ledger.tasks("salesforce") == before
+
+
+def test_no_entry_says_nothing_and_those_of_a_record_name_their_run(agent: Deployment) -> None:
+    with agent.agent() as opened:
+        cycle.run(opened, command="plan", write=False)
+    rows = json.loads(agent.run("log", "list", "--since", "2020-01-01", "--limit", "0", "--format", "json").out)
+    assert {row["kind"] for row in rows} >= {"run.started", "run.finished", "connection.pinned", "outcome"}
+    assert [row for row in rows if not row["says"]] == []
+    for line in agent.run("log", "record", "006000000000001").out.splitlines()[1:]:
+        assert re.search(r"Z  \d{8}T\d{6}Z-\w{4}  (intent|outcome) ", line), line
 
 
 def test_what_cannot_be_asked_or_written(agent: Deployment, tmp_path: Path) -> None:

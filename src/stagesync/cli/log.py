@@ -294,7 +294,7 @@ def _change_line(row: dict[str, Any]) -> str:
 
 
 def _entry_line(row: dict[str, Any]) -> str:
-    return f"{row['seq']:>8}  {row['at']}  {row['kind']:<16} {_of(row['rule'])}{row['says']}"
+    return f"{row['seq']:>8}  {row['at']}  {row['run']:<21}  {row['kind']:<16} {_of(row['rule'])}{row['says']}"
 
 
 def _kind_line(row: dict[str, Any]) -> str:
@@ -342,6 +342,14 @@ def _says(entry: Entry) -> str:
     if "outcome" in body:
         outcome = body["outcome"]
         return f"{outcome['result']} {outcome.get('detail', '')}".strip()
+    match entry.kind:
+        case EntryKind.RUN_STARTED:
+            return str(body["command"])
+        case EntryKind.RUN_FINISHED:
+            return str(body["result"])
+        case EntryKind.CONNECTION_PINNED:
+            known = body["identity"]
+            return f"{known['crm']} {known['key']} ({known['name']})"
     return str(body.get("text", ""))
 
 
