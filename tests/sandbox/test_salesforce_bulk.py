@@ -151,6 +151,30 @@ def test_what_bulk_cannot_do_comes_by_rest_and_the_log_says_why(
     office.assert_same()
 
 
+@pytest.mark.parametrize("fault", ["heavy_queries", "heavy_pages"])
+def test_what_a_query_takes_too_long_for_comes_by_bulk(world: SalesforceWorld, tmp_path: Path, fault: str) -> None:
+    office = Office(world, tmp_path)
+    world.reader, world.org.page_size = office.by_rest, 5
+    heavy: set[str] = getattr(world.org.faults, fault)
+    heavy.add("Opportunity")
+    with capture_logs() as logs:
+        office.pull()
+    assert [one["table"] for one in logs if one["event"] == "salesforce.query.too_heavy"] == ["Opportunity"]
+    assert office.asked("POST /jobs/query") == 1
+    assert office.jobs_left == 0
+    heavy.clear()
+    office.assert_same()
+
+
+def test_what_neither_way_can_read_says_both_reasons(world: SalesforceWorld, tmp_path: Path) -> None:
+    office = Office(world, tmp_path)
+    world.reader = office.by_rest
+    world.org.faults.heavy_queries.add("Opportunity")
+    world.org.faults.bulk_end = ("Failed", "QUERY_TIMEOUT: too long")
+    with pytest.raises(ConnectionFailed, match=r"running for too long.*Bulk API 2\.0.*QUERY_TIMEOUT: too long"):
+        office.pull()
+
+
 def test_a_missing_page_of_results_is_noticed(
     world: SalesforceWorld, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -210,7 +210,13 @@ def test_an_answer_that_stays_cut_off_is_a_failure(wire: responses.RequestsMock)
         session().call(READ, msgspec.json.decode)
 
 
-FAILED_LOGINS: list[dict[str, Any]] = [{"body": requests.ReadTimeout("slow")}, {"status": 503}, {"body": b"<html>"}]
+BUSY_LOGIN = {"error": "unknown_error", "error_description": "retry your request"}
+FAILED_LOGINS: list[dict[str, Any]] = [
+    {"body": requests.ReadTimeout("slow")},
+    {"status": 503},
+    {"body": b"<html>"},
+    {"status": 400, "json": BUSY_LOGIN},
+]
 
 
 @pytest.mark.parametrize("answer", FAILED_LOGINS)
@@ -222,6 +228,14 @@ def test_a_login_that_fails_is_no_write_that_may_have_landed(
         session().call(WRITE, msgspec.json.decode)
     assert not unsettled(caught.value)
     assert len(sent(wire, TOKEN)) == QUICK.tries
+
+
+@pytest.mark.parametrize("answer", FAILED_LOGINS)
+def test_a_login_that_fails_once_is_tried_again(wire: responses.RequestsMock, answer: dict[str, Any]) -> None:
+    wire.add(responses.POST, TOKEN, **answer)
+    grant(wire)
+    wire.add(responses.GET, LIMITS, json={"ok": 1})
+    assert session().call(READ, msgspec.json.decode) == {"ok": 1}
 
 
 @pytest.mark.parametrize("answer", FAILED_LOGINS)

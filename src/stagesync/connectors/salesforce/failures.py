@@ -25,9 +25,11 @@ from stagesync.errors import ConnectionFailed, CredentialsRefused, LimitReached
 LOCKED = "UNABLE_TO_LOCK_ROW"
 CONFLICT = "ENTITY_FAILED_IFLASTMODIFIED_ON_UPDATE_CHECK"
 EXPIRED_LOCATOR = "INVALID_QUERY_LOCATOR"
-TOO_HEAVY = frozenset({"QUERY_TIMEOUT", "QUERY_TOO_COMPLICATED"})
+TOO_HEAVY = frozenset({"QUERY_TIMEOUT", "QUERY_TOO_COMPLICATED", "OPERATION_TOO_LARGE"})
 LIMIT = "REQUEST_LIMIT_EXCEEDED"
 BUSY_CODES = frozenset({LOCKED, "SERVER_UNAVAILABLE", "UNKNOWN_EXCEPTION"})
+LOGIN_BUSY = frozenset({"unknown_error", "server_error", "temporarily_unavailable"})
+"""What the token endpoint answers, with status 400 too ("retry your request"), where the credentials are not to blame."""
 BUSY_STATUSES = frozenset({420, 429, 502, 503, 504})
 # 401 answers that a new token does not cure; jsforce 3 (lib/http-api.js) lists the same two.
 PERMANENT_401 = {
@@ -126,7 +128,7 @@ class Refusal(ConnectionFailed):
             self.rejected
             or wordless
             or self.status in BUSY_STATUSES
-            or self.error.code in BUSY_CODES
+            or self.error.code in BUSY_CODES | LOGIN_BUSY
             or self.error.locked
         )
 
@@ -233,6 +235,8 @@ def _explained(status: int, error: RowError, usage: tuple[int, int] | None) -> s
         )
     if error.code in {"INVALID_FIELD", "INVALID_TYPE"}:
         return f"{said}. If the user may no longer read it, the next run says so: it is unknown then"
+    if error.code == "OPERATION_TOO_LARGE":
+        return f"{said}. Let StageSync's user see all of them ('View All Data'): it is the sharing that costs so much"
     if status == 410 or error.code == "UNSUPPORTED_API_VERSION":
         return f"{said}. Set api_version to one that the org still serves"
     if status < 400:

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import closing
+from dataclasses import replace
 from typing import Any
 
 import polars as pl
 import structlog
 
 from stagesync.connectors.salesforce.bulk import NotByBulk, TooSlow, bulk_pages
+from stagesync.connectors.salesforce.failures import TOO_HEAVY, Refusal
 from stagesync.connectors.salesforce.increments import SalesforceIncrements
 from stagesync.connectors.salesforce.metadata import native_stages, org_owners, organization
 from stagesync.connectors.salesforce.paging import Walk, fields, opened
 from stagesync.connectors.salesforce.records import Records
-from stagesync.connectors.salesforce.schema import Schema
+from stagesync.connectors.salesforce.schema import Resolved, Schema
 from stagesync.connectors.salesforce.session import OrgSession
 from stagesync.connectors.salesforce.soql import quoted, select
 from stagesync.connectors.salesforce.task_states import task_states
+from stagesync.errors import ConnectionFailed
 from stagesync.model.crm import Calls, Identity, NativeStage, Owner
 from stagesync.model.frames import Page
 from stagesync.model.tables import Missing, Table
@@ -67,12 +70,29 @@ class SalesforceReader:
 
         The first page of the query says how many there are. Up to ``bulk_above`` they come by REST, by ascending id.
         More come by Bulk API 2.0 in any order, with empty pages while its job runs, or by REST where that fails. After
-        a job that took too long all tables come by REST until :meth:`missing` is asked again.
+        a job that took too long all tables come by REST until :meth:`missing` is asked again. A query that takes the
+        org too long ends its table's reading by REST: a job has more time, and may be split.
         """
         resolved = self._schema.resolve(table)
         if not resolved.columns:
             return
+        try:
+            yield from self._pages(table, resolved)
+        except Refusal as error:
+            if error.error.code not in TOO_HEAVY:
+                raise
+            yield from self._however_heavy(table, resolved, error)
 
+    def _however_heavy(self, table: Table, resolved: Resolved, error: Refusal) -> Generator[Page, None, None]:
+        log.warning("salesforce.query.too_heavy", connection=self._session.connection.connection, table=table.name)
+        try:
+            with closing(bulk_pages(self._session, table.name, resolved.columns)) as bulk:
+                for number, page in enumerate(bulk):
+                    yield replace(page, anew=page.anew or number == 0)
+        except NotByBulk as reason:
+            raise ConnectionFailed(f"{error} (all {table.name} were asked for; by Bulk API 2.0: {reason})") from error
+
+    def _pages(self, table: Table, resolved: Resolved) -> Generator[Page, None, None]:
         def soql(last: dict[str, Any] | None, _came: int) -> str:
             where = f"Id > {quoted(last[table.key])}" if last else ""
             return select(fields(resolved.columns), table.name, where, "Id")

@@ -10,7 +10,7 @@ import requests
 import structlog
 
 from stagesync.connectors.salesforce.connection import SalesforceConnection, origin
-from stagesync.connectors.salesforce.failures import Refusal, cut_off, unreachable
+from stagesync.connectors.salesforce.failures import LOGIN_BUSY, Refusal, cut_off, unreachable
 from stagesync.connectors.salesforce.grants import TOKEN_PATH, Grant, grant_of
 from stagesync.connectors.salesforce.shapes import shaped
 from stagesync.errors import ConfigurationError, ConnectionFailed, CredentialsRefused
@@ -122,7 +122,7 @@ class Tokens:
             raise cut_off(url, len(response.content)) from error
 
     def _refused(self, grant: Grant, error: Refusal) -> ConnectionFailed:
-        if error.status not in {400, 401, 403}:
+        if error.status not in {400, 401, 403} or error.error.code in LOGIN_BUSY:
             return error
         said = str(error.error) or f"status {error.status}"
         return CredentialsRefused(

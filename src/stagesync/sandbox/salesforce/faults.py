@@ -67,6 +67,10 @@ class Faults:
     """``/limits`` answers 403, as for a user without View Setup and Configuration."""
     ui_api_forbidden: bool = False
     """The UI API answers 403, so that nobody says what a record type offers."""
+    heavy_queries: set[str] = field(default_factory=set)
+    """Objects whose queries answer 400 QUERY_TIMEOUT; bulk jobs read them."""
+    heavy_pages: set[str] = field(default_factory=set)
+    """Objects of whose queries the first page comes, and all others answer 400 QUERY_TIMEOUT."""
     bulk_looks: int = 0
     """The next n looks at a bulk job find it InProgress."""
     bulk_end: tuple[str, str] | None = None

@@ -20,6 +20,7 @@ from stagesync.sandbox.salesforce.soql_scope import World
 SMALLEST_PAGE, PAGE = 200, 2000
 OPEN_CURSORS = 50
 CURSOR_LIFE = timedelta(days=2)
+TOO_LONG = "Your query request was running for too long."
 Record = dict[str, Any]
 
 
@@ -64,6 +65,8 @@ class Reader:
     def first_page(self, soql: str, *, everything: bool = False, batch: int | None = None) -> Record:
         """The answer of ``/query``: ``totalSize``, ``done``, ``records`` and, if more, ``nextRecordsUrl``."""
         ready = self.prepare(soql, everything=everything)
+        if ready.sobject.name in self.org.faults.heavy_queries:
+            raise ApiError(400, "QUERY_TIMEOUT", TOO_LONG)
         if ready.shape is None:
             sql, parameters = ready.select()
             total = self.org.database.value(f"SELECT COUNT(*) FROM ({sql})", parameters)
@@ -140,6 +143,8 @@ class Reader:
             raise ApiError(400, "INVALID_QUERY_LOCATOR", "invalid query locator")
         self.org.database.execute("UPDATE _cursor SET used = ? WHERE id = ?", (moments.stored(self.org.now()), cursor))
         ready = self.prepare(found["soql"], everything=bool(found["everything"]))
+        if start and ready.sobject.name in self.org.faults.heavy_pages:
+            raise ApiError(400, "QUERY_TIMEOUT", TOO_LONG)
         end = min(start + found["batch"], found["total"])
         records = self._records(ready, self.kept(cursor, ready, start, end))
         body: Record = {"totalSize": found["total"], "done": end >= found["total"]}
