@@ -29,7 +29,7 @@ TOO_HEAVY = frozenset({"QUERY_TIMEOUT", "QUERY_TOO_COMPLICATED", "OPERATION_TOO_
 LIMIT = "REQUEST_LIMIT_EXCEEDED"
 BUSY_CODES = frozenset({LOCKED, "SERVER_UNAVAILABLE", "UNKNOWN_EXCEPTION"})
 LOGIN_BUSY = frozenset({"unknown_error", "server_error", "temporarily_unavailable"})
-"""What the token endpoint answers, with status 400 too ("retry your request"), where the credentials are not to blame."""
+"""What the token endpoint answers, also with status 400 ("retry your request"), whatever the credentials are."""
 BUSY_STATUSES = frozenset({420, 429, 502, 503, 504})
 # 401 answers that a new token does not cure; jsforce 3 (lib/http-api.js) lists the same two.
 PERMANENT_401 = {
