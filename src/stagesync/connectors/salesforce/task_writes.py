@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from bisect import bisect_right
 from collections.abc import Mapping, Sequence
+from itertools import accumulate
 from typing import Any
 
 from stagesync.connectors.salesforce.records import Records, parent_field
@@ -25,6 +27,8 @@ from stagesync.model.tables import ColumnType, Table
 
 SUBJECT_LENGTH = 255
 DESCRIPTION_LENGTH = 32_000
+ROOM = 4
+"""For the blank line before the key at the end of a text."""
 INACTIVE = "INACTIVE_OWNER_OR_USER"
 CONVERTED = "CANNOT_UPDATE_CONVERTED_LEAD"
 CONVERSION = {
@@ -185,7 +189,7 @@ def _with_words(change: Change, state: Mapping[str, Any]) -> dict[str, str] | No
     if change.adds is None:
         return None
     text = f"{_plain(state.get('Description'))}\n\n{change.adds}"
-    return {"Description": text} if len(text) <= DESCRIPTION_LENGTH else {}
+    return {"Description": text} if _size(text) <= DESCRIPTION_LENGTH else {}
 
 
 def _is_retold(change: Change, state: Mapping[str, Any]) -> bool:
@@ -206,7 +210,7 @@ def _text(text: TaskText, state: Mapping[str, Any]) -> dict[str, str]:
     """A text as the fields of a task, with the key that its description ends with."""
     ending = _ENDING.search(_plain(state.get("Description")))
     rest = ending[0] if ending else ""
-    body = shortened(text.body, DESCRIPTION_LENGTH - max(len(rest), 2)) + rest
+    body = shortened(text.body, DESCRIPTION_LENGTH - max(_size(rest), ROOM)) + rest
     return {"Subject": shortened(text.subject, SUBJECT_LENGTH), "Description": body}
 
 
@@ -286,7 +290,7 @@ def _default_status(session: OrgSession, records: Records, *, closed: bool) -> s
 def _body(session: OrgSession, key: Field, change: Change, task: TaskText, status: str) -> dict[str, Any]:
     """A new task. Priority is left to the org's default."""
     line = mark(change.key) if key.marked else ""
-    texts = {"Description": shortened(task.body, DESCRIPTION_LENGTH - len(line) - 2)}
+    texts = {"Description": shortened(task.body, DESCRIPTION_LENGTH - len(line) - ROOM)}
     texts[key.name] = f"{texts.get(key.name, '')}\n\n{line}".strip() if key.marked else change.key
     return {
         "attributes": {"type": session.connection.task_table},
@@ -300,15 +304,22 @@ def _body(session: OrgSession, key: Field, change: Change, task: TaskText, statu
 
 
 def shortened(text: str, length: int) -> str:
-    """A text cut after a word, with an ellipsis, when it is too long."""
-    if len(text) <= length:
+    """A text cut after a word, with an ellipsis, when it is too long as Salesforce counts."""
+    if _size(text) <= length:
         return text
-    head = text[: length - 1]
+    end = bisect_right(list(accumulate(map(_size, text))), length - 1)
+    head = text[:end]
     words = head.rsplit(None, 1)
-    cuts_a_word = not any(character.isspace() for character in text[max(0, length - 2) : length])
+    cuts_a_word = not any(character.isspace() for character in text[max(0, end - 1) : end + 1])
     if cuts_a_word and len(words) > 1:
         head = words[0]
     return head.rstrip() + "…"
+
+
+def _size(text: str) -> int:
+    """How long a text is for Salesforce: it keeps a line break as two characters (help.salesforce.com, HTViewSolution,
+    000240417), and characters in units of UTF-16, of which an emoji has two."""
+    return len(text.encode("utf-16-le", "surrogatepass")) // 2 + text.count("\n")
 
 
 def _create(

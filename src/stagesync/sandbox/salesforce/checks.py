@@ -134,12 +134,18 @@ def _reference(field: Field, value: Any) -> str | None:
 def _text(field: Field, value: Any) -> str | None:
     text = json.dumps(value) if isinstance(value, bool) else str(value)
     text = text.strip() if field.type in TEXT_TYPES else text
-    if field.length and len(text) > field.length:
+    if field.length and _length(field, text) > field.length:
         message = f"{field.label or field.name}: data value too large: {text[:80]} (max length={field.length})"
         raise RowError("STRING_TOO_LONG", message, [field.name])
     if field.type == "email" and text and ("@" not in text[1:-1] or " " in text):
         raise RowError("INVALID_EMAIL_ADDRESS", f"{field.name}: invalid email address: {text}", [field.name])
     return text or None
+
+
+def _length(field: Field, text: str) -> int:
+    """Characters as Java counts them, an emoji as two; in a text area each line ends with two."""
+    breaks = text.replace("\r\n", "\n").count("\n") - text.count("\r\n") if field.type == "textarea" else 0
+    return sum(1 + (ord(character) > 0xFFFF) for character in text) + breaks
 
 
 def check_required(item: SObject, row: Mapping[str, Any], stated: Mapping[str, Any], *, creating: bool) -> None:
