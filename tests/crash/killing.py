@@ -2,8 +2,8 @@
 
 An effect is a request to a CRM, a commit of the ledger, a file or folder that is made, opened for writing, renamed,
 linked or removed. Between two effects nothing changes but the process's own memory, which a kill takes: so dying before
-each effect, and after the last, is dying everywhere. The counter sits below all of StageSync's code: in the connections
-of urllib3 (both official clients send through them), in SQLAlchemy's commit, and in Python's own audit events.
+each effect, and after the last, is dying everywhere. The counter sits below all of StageSync's code: in Python's
+sockets, in SQLAlchemy's commit, and in Python's own audit events.
 """
 
 from __future__ import annotations
@@ -11,13 +11,13 @@ from __future__ import annotations
 import io
 import os
 import signal
+import socket
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import polars as pl
-import urllib3.connection
 from sqlalchemy import Connection, Engine, event
 from sqlalchemy.engine.default import DefaultDialect
 
@@ -58,10 +58,13 @@ def _before(owner: Any, name: str, tell: Callable[..., None]) -> None:
 
 
 def _requests(effects: Effects) -> None:
-    def sending(_connection: object, method: str, url: str, *_: Any, **__: Any) -> None:
-        effects.about_to(f"{method} {url.partition('?')[0]}")
+    def sending(_wire: object, data: bytes, *_: Any) -> None:
+        line = bytes(data).partition(b"\r\n")[0].decode("latin-1")
+        if line.endswith(" HTTP/1.1"):  # a long body goes out after its head
+            method, target, _version = line.split(" ")
+            effects.about_to(f"{method} {target.partition('?')[0]}")
 
-    _before(urllib3.connection.HTTPConnection, "request", sending)
+    _before(socket.socket, "sendall", sending)
 
 
 def _commits(effects: Effects) -> None:

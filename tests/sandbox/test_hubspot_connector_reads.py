@@ -243,17 +243,6 @@ def test_own_tasks_without_a_property_are_found_in_few_calls(office: Office) -> 
     assert sum((office.portal.calls - before).values()) <= 12
 
 
-def test_one_connection_is_kept_and_made_anew_after_closing(office: Office) -> None:
-    seed(office.portal, "deals", 300)
-    pools = office.reader._transport._client._rest.pool_manager.pools
-    for _ in range(2):
-        assert frames(office.reader.pull(DEALS))["deals"].height == 300
-        assert len(pools) == 1
-        assert pools.get(next(iter(pools.keys()))).num_connections == 1
-        office.reader.close()
-        assert len(pools) == 0
-
-
 # ------------------------------------------------------------------------------------------------- faults
 
 

@@ -66,8 +66,8 @@ class Request:
 
     @property
     def target(self) -> str:
-        """Path and query as they are sent. Commas stay as they are, which a query allows: with each of the many in a
-        list of properties as %2C, urllib3 looks at a long URL letter by letter."""
+        """Path and query as they are sent. Commas stay as they are, which a query allows: a list of properties has
+        many, and the length of a URL is limited."""
         path = self.path.format_map({name: quote(value, safe="") for name, value in self.names.items()})
         return f"{path}?{'&'.join(map(_encoded, self.query.items()))}" if self.query else path
 
@@ -96,7 +96,7 @@ class Client:
         official = HubSpot(host=url, base_url=url, retry=False, **way).crm.objects.basic_api.api_client
         self._user_agent: str = official.user_agent
         self._rest = official.rest_client
-        self._host = OneHost(self._rest.pool_manager, url)
+        self._host = OneHost(url, connection.timeout, way["ssl_ca_cert"])
         if not way["proxy"]:
             self._rest.pool_manager.urlopen = self._host.urlopen
 
@@ -134,6 +134,7 @@ class Client:
     def close(self) -> None:
         """Give the pooled connections back; harmless when repeated."""
         self._host.close()
+        self._rest.pool_manager.clear()
 
     def _counted(self, request: Request, token: str) -> bytes:
         """Send within the limits; an answer tells more of them."""
@@ -206,7 +207,7 @@ class Client:
             raise self._unreachable(f"cannot connect to {self.place}", error) from error
         except ConnectTimeoutError as error:
             raise self._unreachable(f"{self.place} did not accept a connection in time", error) from error
-        except ReadTimeoutError as error:
+        except (ReadTimeoutError, TimeoutError) as error:
             seconds = self.connection.timeout[1]
             unknown = OutcomeUnknown(f"{self.place} did not answer within {seconds:g} seconds; try again later")
             raise Fault(unknown, landed=True, name="timeout") from error
