@@ -7,11 +7,12 @@ from stagesync.agent.running import RunResult
 from stagesync.model.changes import ChangeKind
 from stagesync.sandbox.hubspot.records import Source
 from stagesync.sandbox.hubspot.writing import merge
+from stagesync.sandbox.salesforce.merging import merge as merge_leads
 from stagesync.sandbox.server import Sandbox
 
 from .conftest import Deploy
 from .deployment import Deployment
-from .office import tasks
+from .office import SalesforceOffice, tasks
 
 REP = Source(type="CRM_UI", id="userId:9586504")
 
@@ -73,3 +74,26 @@ def test_the_task_of_a_merged_record_is_closed_when_the_evidence_arrives(sandbox
     (task,) = tasks(sandbox)[f"hubspot {survivor}"]
     assert [one.crm_id for one in closed] == [task.id]
     assert task.closed
+
+
+def test_a_lead_that_takes_another_in_keeps_one_task(sandbox: Sandbox, deploy: Deploy) -> None:
+    agent, org = deploy(sandbox, enforce=False), sandbox.org
+    agent.only("salesforce")
+    office = SalesforceOffice(sandbox)
+    first = run(agent)
+    asked = [one.record for one in first.plan.changes if one.kind is ChangeKind.OPEN_TASK and one.object == "Lead"]
+    master, second, third = asked[:3]
+    theirs = {task.record: task.id for task in office.tasks()}
+    merge_leads(org, second, third, office.rep)
+    merge_leads(org, master, second, office.rep)
+
+    again = run(agent)
+
+    assert again.errors == {}
+    closed = {one.crm_id for one in again.plan.changes if one.kind is ChangeKind.CLOSE_TASK}
+    assert {theirs[second], theirs[third]} <= closed
+    assert not [one for one in again.plan.changes if one.kind is ChangeKind.OPEN_TASK and one.record in asked]
+    assert [task.id for task in office.tasks() if task.record == master and not task.closed] == [theirs[master]]
+    # What was done is done: the next run opens and closes nothing for any of them.
+    last = run(agent)
+    assert not [one for one in last.plan.changes if one.record in asked]

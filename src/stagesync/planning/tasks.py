@@ -31,7 +31,9 @@ class Tasks:
     def __init__(self, draft: Draft) -> None:
         self.draft = draft
         tasks = draft.situation.open_tasks
-        self.with_task = {(task.object, task.record): task for task in tasks if task.escalates is None}
+        self.by_rank = sorted(tasks, key=_rank)
+        self.with_task = {(task.object, task.record): task for task in self.by_rank if task.escalates is None}
+        self.kept: set[tuple[str, str]] = set()
         self.of_managers = {(task.object, task.record): task for task in tasks if task.escalates is not None}
         self.retold: set[str] = set()
 
@@ -251,7 +253,7 @@ class Tasks:
     def look_after(self, judgement: Judgement, standing: set[str]) -> None:
         """Close tasks whose findings are gone and whose criteria are met, or whose record is worked on no longer; the
         others go with their record to its owner."""
-        for task in self.draft.situation.open_tasks:
+        for task in reversed(self.by_rank):
             if task.object != judgement.mapped.name or task.crm_id is None:
                 continue
             verdicts = judgement.verdicts(task.record)
@@ -275,7 +277,16 @@ class Tasks:
                 self.keep(judgement, task)
 
     def keep(self, judgement: Judgement, task: OpenTask) -> None:
-        """A task that stays open: its rep hears that the waiver was refused, or it goes with its record."""
+        """A task that stays open: its rep hears that the waiver was refused, or it goes with its record.
+
+        Of several that records had which are one now, one stays open.
+        """
+        if task.escalates is None and task.ended is None:
+            place = task.object, task.record
+            if place in self.kept:
+                self.close(judgement, task, "its record was merged with one that has a task", there=False)
+                return
+            self.kept.add(place)
         if task.refused is None or task.ended is not None or task.text is None:
             self.hand_on(judgement, task)
             return
@@ -343,6 +354,12 @@ class Tasks:
                 adds=words,
             )
         )
+
+
+def _rank(task: OpenTask) -> tuple[bool, bool]:
+    """Which of several tasks of a record goes on, where records were merged: the last. Its own, else an open one."""
+    own = any(f":{task.object}:{task.record}:" in key for key in task.findings)
+    return own, task.ended is None
 
 
 def _is_excused(judgement: Judgement, task: OpenTask, verdicts: Mapping[str, Verdict]) -> bool:

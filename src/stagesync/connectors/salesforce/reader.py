@@ -120,6 +120,11 @@ class SalesforceReader:
         """These records as they are now, without the fields of their parents."""
         return self._records.current(table, ids)
 
+    def merged_into(self, table: Table, ids: Sequence[str]) -> Mapping[str, str]:
+        """As far as the recycle bin still holds them; one call for each 200. Only leads, contacts and accounts can be
+        merged, and only those say so."""
+        return self._records.merged(table.name, ids)
+
     def own_tasks(self, keys: Sequence[str], records: Sequence[str] = ()) -> Mapping[str, str]:
         """The tasks that carry these change keys, completed and deleted ones too."""
         return self._records.own_tasks(keys, records)

@@ -28,12 +28,20 @@ RETRIEVE_IDS = 2_000
 MARKS = re.compile(re.escape(OWN_MARK) + r"[^\]\s]+\]")
 # A task of a lead or contact names it as Who and may have no What.
 PERSON_PREFIXES = ("003", "00Q")
+MASTER = "MasterRecordId"
+"""What a merged record has become."""
 Row = Mapping[str, Any]
 
 
 def parent_field(record: str) -> str:
     """The field of a task that names a record."""
     return "WhoId" if record.startswith(PERSON_PREFIXES) else "WhatId"
+
+
+def _last(became: Mapping[str, str], record: str) -> str:
+    while record in became:
+        record = became[record]
+    return record
 
 
 class Listing(msgspec.Struct):
@@ -130,6 +138,24 @@ class Records:
             call = Call(method="POST", path=f"composite/sobjects/{name}", reads=True, body=body)
             found = self._session.call(call, ROWS.decode)
             yield from (row for row in found if row is not None)
+
+    def merged(self, name: str, ids: Sequence[str]) -> dict[str, str]:
+        """Of these records those that were merged into another one: their ids to its id. It may have been merged in its
+        turn."""
+        sobject = self._schema.describe(name)
+        if sobject is None or sobject.field(MASTER) is None:
+            return {}
+        became: dict[str, str] = {}
+        wanted = list(ids)
+        while wanted:
+            found: dict[str, str] = {}
+            for portion in portions([one for one in wanted if is_id(one)]):
+                where = f"{is_one_of('Id', portion)} AND {MASTER} != null"
+                rows = self.rows(select(["Id", MASTER], sobject.name, where), deleted=True)
+                found |= {row["Id"]: row[MASTER] for row in rows}
+            became |= found
+            wanted = [one for one in found.values() if one not in became]
+        return {one: _last(became, one) for one in ids if one in became}
 
     def own_tasks(self, keys: Sequence[str], records: Sequence[str] = ()) -> dict[str, str]:
         """Change key to task id; deleted tasks count, so that none is made again, but a live one goes first.

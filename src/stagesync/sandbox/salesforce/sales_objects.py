@@ -70,6 +70,7 @@ LEAD = SObject(
     required=("LastName", "Company"),
     fields=(
         record_id(),
+        fixed("reference", "MasterRecordId", reference_to=("Lead",)),
         *_person_name(),
         text("Company", nillable=False),
         text("Title", 128),

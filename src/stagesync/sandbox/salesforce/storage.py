@@ -57,12 +57,16 @@ def _statements(item: SObject) -> list[str]:
 
 
 def create_tables(database: Database) -> None:
-    """Make what is not there yet; an existing file is left as it is."""
+    """Make what is not there yet, in an older file too; what is there is left as it is."""
     database.connection.executescript(BOOKKEEPING)
     with database.transaction():
         for item in SOBJECTS.values():
             for statement in _statements(item):
                 database.execute(statement)
+            there = {row["name"] for row in database.rows(f'PRAGMA table_info("{item.name}")')}
+            for field in item.columns:
+                if field.name not in there:
+                    database.execute(f'ALTER TABLE "{item.name}" ADD COLUMN {_column(field)}')
 
 
 def _datetime(value: Any) -> Any:
