@@ -85,6 +85,18 @@ def test_a_pipeline_is_written_with_its_stage_and_a_record_type_never(tmp_path: 
     assert {one.pipeline for one in found.each() if one.record == "d"} == {None}
 
 
+@pytest.mark.parametrize("by", ["pipeline", "record_type"])
+def test_a_record_is_moved_only_to_stages_of_its_own_record_type(tmp_path: Path, by: str) -> None:
+    definition = {**DEFINITION, "rules": {"premature": {"mode": "enforce"}}}
+    stages = {**STAGES, "renewal": {"Quote": "proposal", "Signed": "proposal"}}
+    found, _ = judged(tmp_path, [], definition, words(by, stages), read(budget=False))
+    made = plan([found], Situation(connection="crm", now=NOW, today=NOW.date(), task_due=Duration(2, Unit.DAYS)))
+    moved = {one.record for one in made.changes if one.kind is ChangeKind.SET_STAGE}
+    assert not moved & {"b", "e", "g"}, "a renewal is never in 'Talk'"
+    left = {one.record for one in made.left_out if "no earlier stage in this pipeline" in one.reason}
+    assert {"b", "g"} <= left
+
+
 def test_past_stages_are_looked_up_as_present_ones(tmp_path: Path) -> None:
     deals = {"a": ("new business", "Won"), "b": ("renewal", "Won"), "c": (None, "Won")}
     facts = {"won": True, "closed": True, "past": ("Talk", "Quote", "Won")}

@@ -58,7 +58,7 @@ class Draft:
         """What a rep sees in the CRM for the fields and stages that a finding speaks of."""
         mapped, sources = judgement.mapped, judgement.evidence.sources
         fields = {source: self.field(source) for source in sources.values()}
-        places = [native for native, rung in mapped.stages_in(finding.pipeline).items() if rung == finding.earned]
+        places = [native for native, rung in mapped.targets_in(finding.pipeline).items() if rung == finding.earned]
         earned = [str(self.label(mapped, finding.pipeline, native)) for native in places if native]
         return Labels(
             items={item: fields[source] or item.replace("_", " ") for item, source in sources.items()},

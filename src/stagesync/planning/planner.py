@@ -200,7 +200,7 @@ def _park_in(judgement: Judgement, finding: Finding) -> str | None:
 
 def _parking(judgement: Judgement, finding: Finding, place: str) -> str | None:
     """The first listed native stage of a parking place, or None where the pipeline (or record type) has none."""
-    stages = judgement.mapped.stages_in(finding.pipeline)
+    stages = judgement.mapped.targets_in(finding.pipeline)
     return next((native for native, there in stages.items() if there == place and native), None)
 
 
@@ -214,7 +214,7 @@ def _target(judgement: Judgement, finding: Finding) -> str | None:
     positions = {rung.name: rung.position for rung in definition.rungs if not rung.terminal}
     ladder = [
         (positions[place], native)
-        for native, place in mapped.stages_in(finding.pipeline).items()
+        for native, place in mapped.targets_in(finding.pipeline).items()
         if place in positions and native
     ]
     present, earned = positions.get(str(finding.stage), -1), positions.get(str(finding.earned), -1)

@@ -140,6 +140,12 @@ class MappedObject(Struct, frozen=True, kw_only=True):
         groups = (EVERY_OTHER, group or "")
         return {native: place for wanted in groups for (name, native), place in self.stages.items() if name == wanted}
 
+    def targets_in(self, group: str | None) -> Mapping[str, str]:
+        """As ``stages_in``, but only stages to which a record may be moved: those of its own pipeline or record type,
+        where that is named. What ``"*"`` says of a stage beside does not say that it has that stage."""
+        own = {native: place for (name, native), place in self.stages.items() if name == (group or "")}
+        return own if self.group_field is not None and own else self.stages_in(group)
+
 
 class CrmMapping(Struct, frozen=True, kw_only=True):
     """A checked mapping. ``tables`` are all that must be pulled, objects first; ``own_tasks`` is (table, column).
