@@ -167,6 +167,14 @@ def test_a_full_disk_is_said_so_and_the_old_snapshot_stays(tmp_path: Path) -> No
     assert ids(mirror) == ["1"]
 
 
+def test_a_pointer_that_is_no_text_stops_no_pull(tmp_path: Path) -> None:
+    mirror = Mirror(tmp_path)
+    fill(mirror, "run", "1")
+    (tmp_path / "crm" / "CURRENT").write_bytes(b"\xff\xfe")
+    fill(mirror, "next", "2")
+    assert ids(mirror) == ["2"]
+
+
 def test_a_file_in_the_way_is_said_so(tmp_path: Path) -> None:
     (tmp_path / "m").write_text("not a folder")
     with pytest.raises(StageSyncError, match="cannot be written"):

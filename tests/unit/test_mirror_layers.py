@@ -250,12 +250,14 @@ def test_without_links_files_are_copied(tmp_path: Path, monkeypatch: pytest.Monk
     assert held(mirror) == {"01": ("a", 1.0, False)}
 
 
-@pytest.mark.parametrize("change", ["column", "type", "missing", "org", "cursor", "format", "file"])
+@pytest.mark.parametrize(
+    "change", ["column", "type", "missing", "org", "cursor", "format", "file", "cut", "empty", "zeros"]
+)
 def test_what_differs_cannot_be_built_upon(tmp_path: Path, change: str) -> None:
     mirror = Mirror(tmp_path)
     whole(mirror, "run-1", {"01": ("a", 1.0, False)})
     table, missing, source = DEALS, [], "org"
-    manifest = tmp_path / "crm" / "run-1" / "manifest.json"
+    manifest, file = (tmp_path / "crm" / "run-1" / name for name in ("manifest.json", "deals.00001.parquet"))
     if change == "column":
         table = Table(name="deals", key="id", columns={"stage": ColumnType.TEXT})
     elif change == "type":
@@ -268,8 +270,14 @@ def test_what_differs_cannot_be_built_upon(tmp_path: Path, change: str) -> None:
         manifest.write_text(manifest.read_text().replace('"cursor": "run-1"', '"cursor": null'))
     elif change == "format":
         manifest.write_text(manifest.read_text().replace('"format": 2', '"format": 1'))
+    elif change == "file":
+        file.unlink()
+    elif change == "cut":
+        file.write_bytes(file.read_bytes()[:-100])
+    elif change == "empty":
+        file.write_bytes(b"")
     else:
-        (tmp_path / "crm" / "run-1" / "deals.00001.parquet").unlink()
+        file.write_bytes(bytes(len(file.read_bytes())))
     with mirror.replace("crm", "run-2", source) as snapshot:
         snapshot.expect([table], missing)
         assert snapshot.held("deals") is None
@@ -279,7 +287,7 @@ def test_what_differs_cannot_be_built_upon(tmp_path: Path, change: str) -> None:
 def test_a_damaged_base_is_said_so_and_does_not_become_current(tmp_path: Path) -> None:
     mirror = Mirror(tmp_path)
     whole(mirror, "run-1", {"01": ("a", 1.0, False)})
-    (tmp_path / "crm" / "run-1" / "deals.00001.parquet").write_bytes(b"PAR1 junk")
+    (tmp_path / "crm" / "run-1" / "deals.00001.parquet").write_bytes(b"PAR1 junk PAR1")
 
     def build_upon_it() -> None:
         with mirror.replace("crm", "run-2", "org") as snapshot:

@@ -31,6 +31,8 @@ BYTES_PENDING = 4_000_000
 MANIFEST = "manifest.json"
 CURRENT = "CURRENT"
 FORMAT = 2
+MARK = b"PAR1"
+"""With it a Parquet file begins and ends."""
 
 
 class Mirror:
@@ -186,7 +188,7 @@ def _writing(home: Path) -> Iterator[None]:
 def _fresh(home: Path, name: str) -> Path:
     """An empty folder for a snapshot; the current one is never reused, so that it stays whole until the end."""
     current = home / CURRENT
-    if current.exists() and current.read_text(encoding="utf-8") == name:
+    if current.exists() and current.read_text(encoding="utf-8", errors="replace") == name:
         name += "~"
     folder = home / name
     shutil.rmtree(folder, ignore_errors=True)
@@ -254,7 +256,7 @@ class Snapshot:
         files = self._before.tables.get(table) if self._before else None
         if files is None or self._before is None or not files.key:
             return False
-        return all((self._before.folder / name).is_file() for name in (*files.base, *files.deltas))
+        return all(_is_complete(self._before.folder / name) for name in (*files.base, *files.deltas))
 
     def keep(self, table: str) -> None:
         """Begin a table and its associations with all that the last snapshot holds; ``held`` said that it is there."""
@@ -420,6 +422,18 @@ def _much(pending: Sequence[pl.DataFrame]) -> bool:
     """Whether these rows are a file."""
     rows = sum(part.height for part in pending)
     return rows >= ROWS_PER_FILE or sum(part.estimated_size() for part in pending) >= BYTES_PENDING
+
+
+def _is_complete(file: Path) -> bool:
+    """Whether a file is there to its end. One that a loss of power cut short or left full of zeros lacks the mark at
+    an end; its table is read whole again."""
+    try:
+        with file.open("rb") as content:
+            begins = content.read(len(MARK))
+            content.seek(-len(MARK), os.SEEK_END)
+            return begins == MARK == content.read()
+    except OSError:
+        return False
 
 
 def _link(file: Path, link: Path) -> None:
