@@ -185,7 +185,7 @@ def test_a_converted_lead_is_left_alone(org: SalesforceWorld) -> None:
     row = {"Id": record, "LastName": "L", "Company": "C", "Status": "Qualified", "IsConverted": True, "OwnerId": REP}
     org.org.insert_many("Lead", [row])
     (outcome,) = org.writer.set_stage([lead_change(org, record, "Working - Contacted")])
-    assert outcome.result is Result.REFUSED
+    assert outcome.result is Result.SUPERSEDED
     assert "CANNOT_UPDATE_CONVERTED_LEAD" in outcome.detail
 
 

@@ -188,6 +188,13 @@ def test_a_missing_permission_is_about_the_credentials(wire: responses.RequestsM
         session().call(READ, msgspec.json.decode)
 
 
+def test_a_version_that_the_org_does_not_serve_is_told_with_the_remedy(wire: responses.RequestsMock) -> None:
+    grant(wire)
+    wire.add(responses.GET, LIMITS, status=404, json=error("NOT_FOUND", "The requested resource does not exist"))
+    with pytest.raises(Refusal, match=r"does not exist\. If the org does not serve .* set api_version"):
+        session().call(READ, msgspec.json.decode)
+
+
 def test_a_redirect_is_refused_and_not_followed(wire: responses.RequestsMock) -> None:
     grant(wire)
     wire.add(responses.POST, COMPOSITE, status=302, headers={"Location": "https://elsewhere.example/x"})

@@ -239,6 +239,8 @@ def _explained(status: int, error: RowError, usage: tuple[int, int] | None) -> s
         return f"{said}. Let StageSync's user see all of them ('View All Data'): it is the sharing that costs so much"
     if status == 410 or error.code == "UNSUPPORTED_API_VERSION":
         return f"{said}. Set api_version to one that the org still serves"
+    if status == 404:
+        return f"{said}. If the org does not serve this version of the API, set api_version to one that it serves"
     if status < 400:
         return "a redirect; set login_url and instance_url to the org's My Domain (https://acme.my.salesforce.com)"
     return str(error) or said

@@ -26,6 +26,7 @@ COMPOSITE_CALLS = 25
 COLLECTION_ROWS = 200
 
 GONE_CODES = frozenset({"ENTITY_IS_DELETED", "NOT_FOUND", "INVALID_CROSS_REFERENCE_KEY"})
+CONVERTED = "CANNOT_UPDATE_CONVERTED_LEAD"
 BAD_VALUE = "INVALID_OR_NULL_FOR_RESTRICTED_PICKLIST"
 FULL = "STORAGE_LIMIT_EXCEEDED"
 OF_ANOTHER = frozenset({"ALL_OR_NONE_OPERATION_ROLLED_BACK", "PROCESSING_HALTED"})
@@ -137,6 +138,9 @@ def outcome_of(change: Change, answer: Answer, **more: Any) -> Outcome:
         )
     if answer.gone:
         text = f"the record is gone, or StageSync's user may no longer see it ({answer.said})"
+        return Outcome(key=change.key, result=Result.SUPERSEDED, detail=text, **more)
+    if answer.error.code == CONVERTED:
+        text = f"the lead was converted ({answer.said})"
         return Outcome(key=change.key, result=Result.SUPERSEDED, detail=text, **more)
     result = Result.FAILED if answer.passing or answer.locked else Result.REFUSED
     return Outcome(key=change.key, result=result, detail=answer.said, halt=answer.halt, wait=answer.wait, **more)

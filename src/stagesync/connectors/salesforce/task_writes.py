@@ -30,7 +30,6 @@ DESCRIPTION_LENGTH = 32_000
 ROOM = 4
 """For the blank line before the key at the end of a text."""
 INACTIVE = "INACTIVE_OWNER_OR_USER"
-CONVERTED = "CANNOT_UPDATE_CONVERTED_LEAD"
 CONVERSION = {
     "IsConverted": ColumnType.BOOLEAN,
     "ConvertedOpportunityId": ColumnType.TEXT,
@@ -369,9 +368,6 @@ def _created(change: Change, answer: Answer, rivals: Mapping[str, str], *, given
     if _about_owner(answer):
         text = f"the owner is an inactive user or a queue; give the record to an active one ({answer.said})"
         return Outcome(key=change.key, result=Result.REFUSED, detail=text)
-    if answer.error.code == CONVERTED:
-        text = f"the lead was converted ({answer.said})"
-        return Outcome(key=change.key, result=Result.SUPERSEDED, detail=text)
     return outcome_of(change, answer)
 
 
