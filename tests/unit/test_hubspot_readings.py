@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from itertools import product
 from typing import Any, cast
 
 import pytest
@@ -295,6 +296,65 @@ def test_no_refusal_of_a_look_is_an_error_that_nobody_expects() -> None:
     for look in looks:
         with pytest.raises(ConnectionFailed, match=r"odd \(HTTP 400\)"):
             look()
+
+
+IDS = [3, 5, 8, 12, 20, 21, 30, 44]
+
+
+def marked(after: int) -> tuple[list[int], int | None]:
+    """The mark is the id of a page's last record."""
+    left = [one for one in IDS if one > after]
+    return left[:3], left[2] if len(left) > 3 else None
+
+
+def marked_next(after: int) -> tuple[list[int], int | None]:
+    """The mark is where the next page begins."""
+    left = [one for one in IDS if one >= after]
+    return left[:3], left[3] if len(left) > 3 else None
+
+
+def newest_first(after: int) -> tuple[list[int], int | None]:
+    """The list is in another order."""
+    left = [one for one in reversed(IDS) if not after or one < after]
+    return left[:3], left[2] if len(left) > 3 else None
+
+
+def deaf(_after: int) -> tuple[list[int], int | None]:
+    """The mark is not looked at."""
+    return IDS[:3], 8
+
+
+PORTIONS = [("", 9), ("", 4), ("8", 9), ("8", 2), ("7", 3), ("44", 9)]
+
+
+@pytest.mark.parametrize(
+    ("paging", "portion"), [*product([marked, marked_next, newest_first, None], PORTIONS), (deaf, ("8", 9))]
+)
+def test_a_portion_goes_on_from_an_id_in_whatever_way_the_list_is_marked(
+    paging: Callable[[int], tuple[list[int], int | None]] | None, portion: tuple[str, int]
+) -> None:
+    """By searches where the list will not."""
+    after, rows = portion
+
+    def answer(request: Request) -> Any:
+        if "properties" in request.path:
+            return {"results": [{"name": "dealname"}]}
+        body = request.body or {}
+        if request.search:
+            above = int(body["filterGroups"][0]["filters"][-1]["value"])
+            return {"results": [{"id": str(one)} for one in IDS if one > above]}
+        if "inputs" in body:
+            return {"results": [{"id": each["id"], "properties": {"dealname": each["id"]}} for each in body["inputs"]]}
+        if paging is None:
+            raise Refusal(400, Rejection(message="not a valid after"))
+        page, mark = paging(int(request.query.get("after", 0)))
+        told: dict[str, Any] = {"results": [{"id": str(one), "properties": {"dealname": str(one)}} for one in page]}
+        return told | ({"paging": {"next": {"after": str(mark)}}} if mark is not None else {})
+
+    reader = HubSpotReader(over(answer)[0])
+    table = Table(name="deals", key="hs_object_id", columns={"dealname": ColumnType.TEXT})
+    came = [name for changed in reader.increments.portion(table, after, rows) for name in changed.rows["dealname"]]
+    assert came == [str(one) for one in IDS if one > int(after or 0)][:rows]
 
 
 def test_an_object_without_pipelines_has_no_stages() -> None:

@@ -19,11 +19,20 @@ import polars as pl
 import structlog
 
 from stagesync.connectors.base import ChangedRows, Changes
-from stagesync.connectors.hubspot.answers import PropertyAnswer
+from stagesync.connectors.hubspot.answers import AskedRow, PropertyAnswer
 from stagesync.connectors.hubspot.definitions import Definitions, asked, object_of
 from stagesync.connectors.hubspot.faults import Refusal, refusals_told
 from stagesync.connectors.hubspot.frames import ID, history_frame, link_frame, record_frame
-from stagesync.connectors.hubspot.records import MERGED, former_ids, pieces, read_associations, read_records, search_ids
+from stagesync.connectors.hubspot.records import (
+    MERGED,
+    former_ids,
+    is_listable,
+    list_records,
+    pieces,
+    read_associations,
+    read_records,
+    search_ids,
+)
 from stagesync.connectors.hubspot.transport import ReadTransport
 from stagesync.model.tables import Table
 
@@ -41,6 +50,10 @@ ACTIVITIES = frozenset({"calls", "communications", "emails", "meetings", "notes"
 
 _DRIFTING = ("hs_v2_time_in_", "hs_v2_cumulative_time_in_", "hs_v2_latest_time_in_", "hs_time_in_", "num_associated_")
 _DRIFTING_TOO = frozenset({"associatedcompanyid", "hs_primary_associated_company", "hs_primary_contact_id"})
+
+
+class OtherOrder(Exception):
+    """A list that does not go on from an id by ascending ids."""
 
 
 @dataclass(kw_only=True)
@@ -96,11 +109,33 @@ class HubSpotIncrements:
         return Changes(pages=self._changed(table, chain(first, ids)), cursor=found.cursor)
 
     def portion(self, table: Table, after: str, rows: int) -> Iterator[ChangedRows]:
-        """Records by ascending id as the index has them, each read as it is now; one that is not there is gone."""
-        ids = (each for page in search_ids(self._transport, object_of(table), (), after) for each in page)
+        """Records by ascending id: by the list, and by searches where the list does not go on from an id."""
         with refusals_told(self._transport.place, f"read {table.name}"):
-            for piece in pieces(islice(ids, rows), READ_AT_ONCE):
-                yield self._read(table, piece, found_only=piece)
+            try:
+                for listed in pieces(islice(self._listed(table, after), rows), READ_AT_ONCE):
+                    yield self._told(table, listed)
+                    after, rows = str(listed[-1].id), rows - len(listed)
+            except (Refusal, OtherOrder) as reason:
+                log.info("hubspot.portion.searched", table=table.name, reason=str(reason))
+                pages = search_ids(self._transport, object_of(table), (), after)
+                for ids in pieces(islice(chain.from_iterable(pages), rows), READ_AT_ONCE):
+                    yield self._read(table, ids, found_only=ids)
+
+    def _listed(self, table: Table, after: str) -> Iterator[AskedRow]:
+        """The records above an id, as the list has them. Its marks are said to be opaque; they are ids, of a page's
+        last record or of the next one, and where they are not, what comes shows it."""
+        names, history = self._wanted(table)
+        if not is_listable(names, history):
+            raise OtherOrder("more properties than a list may be asked for")
+        begin = last = int(after or 0)
+        for page in list_records(self._transport, object_of(table), names, history, mark=after):
+            for row in page:
+                number = int(row.id)
+                if number <= last and number != begin:
+                    raise OtherOrder(f"{number} comes after {last}")
+                if number != begin:
+                    last = number
+                    yield row
 
     def present(self, table: Table, ids: Sequence[str]) -> set[str]:
         """Asked by id; a merged record is not there under its old one."""
@@ -150,21 +185,36 @@ class HubSpotIncrements:
 
     def _read(self, table: Table, ids: Sequence[str], found_only: Sequence[str] | None = None) -> ChangedRows:
         """Records as they are now. With ``found_only`` what they were merged into is left for its own turn."""
-        table = self._definitions.present(table)
-        name = object_of(table)
-        wanted = [ID] if table.history_of is not None else asked(table)
-        wanted = [*wanted, *(one for one in MERGED if one in self._definitions.properties(name))]
-        history = [table.history_of] if table.history_of is not None else []
-        rows = read_records(self._transport, name, ids, wanted, history=history)
+        names, history = self._wanted(table)
+        rows = read_records(self._transport, object_of(table), ids, names, history=history)
         if found_only is not None:
             rows = [row for row in rows if str(row.id) in set(found_only)]
+        return self._told(table, rows, ids, found_only)
+
+    def _wanted(self, table: Table) -> tuple[list[str], list[str]]:
+        """The properties to ask for, and those whose past values are wanted."""
+        table = self._definitions.present(table)
+        merged = [one for one in MERGED if one in self._definitions.properties(object_of(table))]
+        if table.history_of is None:
+            return [*asked(table), *merged], []
+        return [ID, *merged], [table.history_of]
+
+    def _told(
+        self,
+        table: Table,
+        rows: Sequence[AskedRow],
+        ids: Sequence[str] = (),
+        of: Sequence[str] | None = None,
+    ) -> ChangedRows:
+        """Rows that came, and which of the ``ids`` that were asked for are gone."""
+        table = self._definitions.present(table)
         there = [str(row.id) for row in rows]
         frame = record_frame(table, [rows]) if table.history_of is None else history_frame(table, rows)
         return ChangedRows(
             rows=frame,
             gone=sorted({*ids, *(old for row in rows for old in former_ids(row))} - set(there)),
             links={link: self.links_from(table, link, there) for link in table.links},
-            of=list(found_only) if found_only is not None else there,
+            of=there if of is None else list(of),
         )
 
 

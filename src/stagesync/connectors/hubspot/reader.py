@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from itertools import chain, islice
-from urllib.parse import urlencode
 
 import polars as pl
 
@@ -21,7 +20,7 @@ from stagesync.connectors.hubspot.faults import Refusal, ScopeMissing, refusals_
 from stagesync.connectors.hubspot.frames import ID, history_frame, link_frame, record_frame
 from stagesync.connectors.hubspot.increments import HubSpotIncrements
 from stagesync.connectors.hubspot.records import (
-    list_query,
+    is_listable,
     list_records,
     pieces,
     read_associations,
@@ -43,7 +42,6 @@ WITH_TASKS = ("contacts", "companies", "deals", "leads")
 """The objects with stages whose records people have tasks about."""
 VALUES_GATHERED = 100_000
 """So many values become columns at once, as far as between 5 and 50 pages have them: each column has its price."""
-LONGEST_QUERY = 12_000  # characters; HubSpot answers 414 somewhere above 15,000
 
 
 class HubSpotReader:
@@ -180,7 +178,7 @@ class HubSpotReader:
     def _rows(self, table: Table) -> Iterator[list[AskedRow]]:
         """Pages of a list; with too many properties for a URL, of ids that are then read by POST."""
         names = asked(table)
-        if len(urlencode(list_query(names))) <= LONGEST_QUERY:
+        if is_listable(names):
             yield from list_records(self._transport, table.name, names)
             return
         for rows in list_records(self._transport, table.name, [ID]):
