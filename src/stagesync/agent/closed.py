@@ -30,27 +30,42 @@ def anew(ledger: Ledger, connection: str, plan: Plan) -> Plan:
     The key of a task comes from its fault, and a task that was closed is never opened again. One that a person ended,
     or that a revert closed, keeps its key: nobody is asked once more.
     """
-    opening = [one.key for one in plan.changes if one.kind is ChangeKind.OPEN_TASK]
-    told = ledger.settled(connection, opening)
-    return replace(
-        plan, changes=tuple(_anew(ledger, connection, one) if one.key in told else one for one in plan.changes)
-    )
+    told = _told(ledger, connection, plan)
+    keys = {one.key: _free(list(_deeds(ledger, connection, one.object, one.record)), one.key) for one in told}
+    return replace(plan, changes=tuple(replace(one, key=keys.get(one.key, one.key)) for one in plan.changes))
 
 
-def _anew(ledger: Ledger, connection: str, change: Change) -> Change:
-    deeds = list(_deeds(ledger, connection, change.object, change.record))
-    key, times = change.key, 0
-    while _is_over(deeds, key):
+def taken_back(ledger: Ledger, connection: str, plan: Plan) -> frozenset[str]:
+    """The keys of the plan's tasks that stand closed by a revert: to plan them would promise what is never done."""
+    found = set()
+    for one in _told(ledger, connection, plan):
+        deeds = list(_deeds(ledger, connection, one.object, one.record))
+        if _is_closed(deeds, _free(deeds, one.key), reverting=True):
+            found.add(one.key)
+    return frozenset(found)
+
+
+def _told(ledger: Ledger, connection: str, plan: Plan) -> list[Change]:
+    """The tasks of a plan whose keys have an outcome already."""
+    opening = [one for one in plan.changes if one.kind is ChangeKind.OPEN_TASK]
+    told = ledger.settled(connection, [one.key for one in opening])
+    return [one for one in opening if one.key in told]
+
+
+def _free(deeds: Collection[_Deed], first: str) -> str:
+    """The key, or the next one where its task was closed because what it asked for was there, or no longer wanted."""
+    key, times = first, 0
+    while _is_closed(deeds, key, reverting=False):
         times += 1
-        key = change_key("again", change.key, times)
-    return replace(change, key=key)
+        key = change_key("again", first, times)
+    return key
 
 
-def _is_over(deeds: Collection[_Deed], key: str) -> bool:
-    """Whether the task of this key was closed because what it asked for was there, or no longer wanted."""
+def _is_closed(deeds: Collection[_Deed], key: str, *, reverting: bool) -> bool:
+    """Whether the task of this key was closed by StageSync: by a revert, or by a run."""
     made = {one.task for one in deeds if one.kind == ChangeKind.OPEN_TASK and one.key == key and one.result in DONE}
-    closed = (one for one in deeds if one.kind == ChangeKind.CLOSE_TASK and not one.reverting and one.result in DONE)
-    return any(one.task in made for one in closed)
+    closed = (one for one in deeds if one.kind == ChangeKind.CLOSE_TASK and one.result in DONE)
+    return any(one.task in made for one in closed if one.reverting is reverting)
 
 
 def by_us(ledger: Ledger, connection: str, object_name: str, record: str) -> frozenset[str]:

@@ -111,10 +111,16 @@ def _observe(agent: Agent, result: RunResult, connected: Connected, *, write: bo
     _record(agent, result, connected, judgements)
     ends = followed.ends(agent, result.run, connected, tasks, states)
     open_tasks = _open(tasks, ends, refused)
-    plan = planner.plan(
-        judgements, _situation(agent, connected, pulled, judgements, tasks=open_tasks, as_of=result.as_of)
-    )
-    return closed.anew(agent.ledger, connected.name, plan)
+    situation = _situation(agent, connected, pulled, judgements, tasks=open_tasks, as_of=result.as_of)
+    return closed.anew(agent.ledger, connected.name, _plan(agent, judgements, situation))
+
+
+def _plan(agent: Agent, judgements: Sequence[Judgement], situation: Situation) -> Plan:
+    """What the findings ask for, but for tasks that a revert closed: they take up no room in a limit."""
+    name, cap = situation.connection, situation.tasks_a_day
+    plan = planner.plan(judgements, replace(situation, tasks_a_day=None))
+    back = closed.taken_back(agent.ledger, name, plan)
+    return plan if cap is None and not back else planner.plan(judgements, replace(situation, taken_back=back))
 
 
 def audit(agent: Agent, connected: Connected, pulled: Pulled, as_of: datetime) -> list[Judgement]:

@@ -54,7 +54,8 @@ class Situation:
     ``tasks_a_day`` is how many tasks an owner may get in a day (None: any number), ``opened_today`` how many each has
     got since midnight. ``template`` has the words of tasks, ``calendars`` the working days of their owners, and
     ``escalation`` says when a manager hears of a task that its owner ended. ``waiver_status`` is the status of a task
-    by which a rep asks for a waiver, ``waiver_status_shown`` the same as people see it.
+    by which a rep asks for a waiver, ``waiver_status_shown`` the same as people see it. ``taken_back`` are the keys of
+    tasks that a revert closed.
     """
 
     connection: str
@@ -76,3 +77,4 @@ class Situation:
     escalation: Escalation = field(default_factory=Escalation)
     waiver_status: str | None = None
     waiver_status_shown: str | None = None
+    taken_back: frozenset[str] = frozenset()

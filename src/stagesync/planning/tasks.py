@@ -54,13 +54,17 @@ class Tasks:
                 first, "no active person owns the record, and no fallback_owner of the connection can get its task"
             )
             return
+        key = change_key("task", *(f"{one.key}@{day_of(one.since)}" for one in findings), *criteria)
+        if move is None and key in self.draft.situation.taken_back:
+            self.draft.skip(first, "its task was closed by a revert, and nobody is asked for the same once more")
+            return
         moved = None if move is None else (str(move.stage_from), str(move.stage_to))
         said, labels = self.draft.situation.template, self.draft.labels(judgement, first)
         due = self.due(owner, judgement)
         self.draft.added(
             replace(
                 self.asking(judgement, findings, ChangeKind.OPEN_TASK, owner),
-                key=change_key("task", *(f"{one.key}@{day_of(one.since)}" for one in findings), *criteria),
+                key=key,
                 criteria=criteria,
                 seen=_standing(judgement.mapped, first),
                 before={} if move is None else move.after,
