@@ -195,6 +195,15 @@ def test_a_version_that_the_org_does_not_serve_is_told_with_the_remedy(wire: res
         session().call(READ, msgspec.json.decode)
 
 
+@pytest.mark.parametrize("answer", [{"status": 404, "body": b"<html>"}, {"body": b"<html>"}])
+def test_a_login_url_at_which_there_is_no_org_is_told_with_the_remedy(
+    wire: responses.RequestsMock, answer: dict[str, Any]
+) -> None:
+    wire.add(responses.POST, TOKEN, **answer)
+    with pytest.raises(ConnectionFailed, match="set login_url and instance_url to the org's My Domain"):
+        session().call(READ, msgspec.json.decode)
+
+
 def test_a_redirect_is_refused_and_not_followed(wire: responses.RequestsMock) -> None:
     grant(wire)
     wire.add(responses.POST, COMPOSITE, status=302, headers={"Location": "https://elsewhere.example/x"})

@@ -41,6 +41,7 @@ PERMANENT_401 = {
         "The app of this token may only serve an agent that it is attached to: make an app of its own for StageSync"
     ),
 }
+MY_DOMAIN = "set login_url and instance_url to the org's My Domain (https://acme.my.salesforce.com)"
 CLOCKS_DIFFER = 60.0
 """Seconds. Less is ordinary; an assertion is valid for three minutes."""
 
@@ -188,11 +189,11 @@ def refusal(response: requests.Response) -> Refusal:
     )
 
 
-def cut_off(url: str, size: int) -> CutOff:
+def cut_off(url: str, size: int, remedy: str = "try again") -> CutOff:
     """An answer that ends early or is no JSON."""
     return CutOff(
         f"Salesforce at {_place(url)} sent an answer of {size} bytes that cannot be decoded (cut off, or a page of a "
-        f"proxy); try again"
+        f"proxy); {remedy}"
     )
 
 
@@ -239,10 +240,12 @@ def _explained(status: int, error: RowError, usage: tuple[int, int] | None) -> s
         return f"{said}. Let StageSync's user see all of them ('View All Data'): it is the sharing that costs so much"
     if status == 410 or error.code == "UNSUPPORTED_API_VERSION":
         return f"{said}. Set api_version to one that the org still serves"
+    if status == 404 and not error.code:
+        return f"nothing of an org is there; {MY_DOMAIN}"
     if status == 404:
         return f"{said}. If the org does not serve this version of the API, set api_version to one that it serves"
     if status < 400:
-        return "a redirect; set login_url and instance_url to the org's My Domain (https://acme.my.salesforce.com)"
+        return f"a redirect; {MY_DOMAIN}"
     return str(error) or said
 
 

@@ -10,7 +10,7 @@ import requests
 import structlog
 
 from stagesync.connectors.salesforce.connection import SalesforceConnection, origin
-from stagesync.connectors.salesforce.failures import LOGIN_BUSY, Refusal, cut_off, unreachable
+from stagesync.connectors.salesforce.failures import LOGIN_BUSY, MY_DOMAIN, Refusal, cut_off, unreachable
 from stagesync.connectors.salesforce.grants import TOKEN_PATH, Grant, grant_of
 from stagesync.connectors.salesforce.shapes import shaped
 from stagesync.errors import ConfigurationError, ConnectionFailed, CredentialsRefused
@@ -119,7 +119,7 @@ class Tokens:
         try:
             return shaped(response.content, Granted)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            raise cut_off(url, len(response.content)) from error
+            raise cut_off(url, len(response.content), f"try again, or {MY_DOMAIN}") from error
 
     def _refused(self, grant: Grant, error: Refusal) -> ConnectionFailed:
         if error.status not in {400, 401, 403} or error.error.code in LOGIN_BUSY:
