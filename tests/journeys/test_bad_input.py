@@ -362,6 +362,19 @@ def test_a_reader_that_leaves_early(still: Sandbox, deploy: Deploy, form: str) -
     assert "Broken" not in err
 
 
+@pytest.mark.parametrize("form", ["table", "json"])
+def test_a_disk_that_is_full_where_the_output_goes(form: str) -> None:
+    """The work is done all the same, and the exit code says that not all of it was told."""
+    exports = Path(__file__).parents[1] / "data" / "salesforce_exports" / "developer_org"
+    with Path("/dev/full").open("w", encoding="utf-8") as full:
+        command = [*STAGESYNC, "audit", "--from", str(exports), "--format", form]
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, timeout=PATIENCE, check=False)
+    assert done.returncode == 3
+    assert "could not be written: No space left on device" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert "should not happen" not in done.stderr
+
+
 def test_fail_on_makes_findings_an_exit_code(still: Sandbox, deploy: Deploy) -> None:
     agent = deploy(still)
     assert agent.run("audit", "--fail-on", "low").code == 1

@@ -12,7 +12,7 @@ from stagesync import __version__
 from stagesync.cli.commands import changing, defining, judging, log, operating, trying
 from stagesync.cli.group import Group
 from stagesync.cli.options import DEFAULT_CONFIG, USED
-from stagesync.cli.output import outlive_the_reader
+from stagesync.cli.output import check_written, outlive_the_reader
 from stagesync.errors import Interrupted, StageSyncError
 
 # Unless it asks the CRMs it reads files and logs nothing; to load the logs costs more than its work.
@@ -26,6 +26,7 @@ class _Commands(Group):
     def invoke(self, ctx: click.Context) -> Any:
         try:
             code = super().invoke(ctx)
+            check_written()
         except KeyboardInterrupt:
             raise Interrupted("stopped; what was begun is in the ledger, and the next run carries on") from None
         except StageSyncError as error:
