@@ -35,6 +35,11 @@ def anew(ledger: Ledger, connection: str, plan: Plan) -> Plan:
     return replace(plan, changes=tuple(replace(one, key=keys.get(one.key, one.key)) for one in plan.changes))
 
 
+def anything_reverted(ledger: Ledger, connection: str) -> bool:
+    """Whether a revert ever wrote to a connection, as far as the ledger goes back."""
+    return ledger.count(kind=EntryKind.OUTCOME, connection=connection, rule=REVERT) > 0
+
+
 def taken_back(ledger: Ledger, connection: str, plan: Plan) -> frozenset[str]:
     """The keys of the plan's tasks that stand closed by a revert: to plan them would promise what is never done."""
     found = set()

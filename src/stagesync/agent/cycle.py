@@ -118,6 +118,8 @@ def _observe(agent: Agent, result: RunResult, connected: Connected, *, write: bo
 def _plan(agent: Agent, judgements: Sequence[Judgement], situation: Situation) -> Plan:
     """What the findings ask for, but for tasks that a revert closed: they take up no room in a limit."""
     name, cap = situation.connection, situation.tasks_a_day
+    if not closed.anything_reverted(agent.ledger, name):
+        return planner.plan(judgements, situation)
     plan = planner.plan(judgements, replace(situation, tasks_a_day=None))
     back = closed.taken_back(agent.ledger, name, plan)
     return plan if cap is None and not back else planner.plan(judgements, replace(situation, taken_back=back))
