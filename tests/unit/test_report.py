@@ -100,6 +100,7 @@ def test_every_finding_is_one_line_of_the_markdown_table(judged: Judgement) -> N
         assert cells.count("|") == 9
         assert "<" not in line
         assert "](" not in line.replace("\\[", "") or "\\[" in line
+        assert "| ann |" in line
     assert "3 more findings are not shown" in "".join(report.as_markdown(named(judged, NAMES[:5]), 2))
 
 

@@ -82,6 +82,8 @@ def as_markdown(findings: Sequence[Finding], limit: int) -> Iterator[str]:
     yield "|" + " --- |" * len(MARKDOWN_COLUMNS) + "\n"
     for finding in findings[:limit] if limit < len(findings) else findings:
         row = _row(finding)
+        # An export knows its owners by what stands in a column alone.
+        row["owner_name"] = row["owner_name"] or row["owner"]
         yield "| " + " | ".join(cell(row[column]) for column in MARKDOWN_COLUMNS) + " |\n"
     if len(findings) > limit:
         yield f"\n{counted(len(findings) - limit, 'more finding is', 'more findings are')} not shown.\n"
