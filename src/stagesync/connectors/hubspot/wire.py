@@ -68,7 +68,8 @@ def request_bytes(method: str, target: str, fields: Mapping[str, str], body: str
         lines.append(f"Content-Length: {len(content)}")
     for line in lines:
         if _BREAK.search(line):
-            raise ValueError(f"a line break or a NUL in a request: {line!r}")
+            # What stands behind the name may be a token.
+            raise ValueError(f"a line break or a NUL in a request, at {line.split()[0]!r}")
     return "\r\n".join([*lines, "", ""]).encode("latin-1") + content
 
 
