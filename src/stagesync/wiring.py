@@ -61,10 +61,11 @@ def opened(
     stop: Event | None = None,
     clock: Callable[[], datetime] = utc_now,
     memory: Memory | None = None,
+    facts: Mapping[str, object] | None = None,
 ) -> Iterator[Agent]:
     """An agent with its ledger and connections open. Without ``write`` it holds no writer at all; with
     ``full`` it reads everything, whatever it knows already. Who opens agents again and again gives the same ``memory``
-    each time.
+    each time, and as ``facts`` the ``run_facts`` of when the settings were read: the files may be others by now.
 
     Raises ConfigurationError for missing secrets, LedgerError for a ledger that cannot be opened.
     """
@@ -94,7 +95,7 @@ def opened(
                 manner=_manner(settings, full=full),
                 plan_valid=settings.words.plan.longest,
                 ledger_keeps=settings.words.retention.length,
-                facts=run_facts(settings),
+                facts=facts or run_facts(settings),
                 progress=progress,
                 stop=stop or Event(),
             )
@@ -335,7 +336,7 @@ def _manner(settings: Settings, *, full: bool) -> Manner:
 
 
 def run_facts(settings: Settings) -> Mapping[str, object]:
-    """What a run was made with, for the ledger."""
+    """What a run is made with, for the ledger: to be asked when the settings are read."""
     return {
         "version": __version__,
         "python": platform.python_version(),

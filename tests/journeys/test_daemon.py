@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -22,6 +23,7 @@ from stagesync.agent import cycle
 from stagesync.agent import daemon as module
 from stagesync.agent.connection import Agent
 from stagesync.agent.daemon import Daemon, trigger
+from stagesync.cli import daemon as command
 from stagesync.errors import ConfigurationError
 from stagesync.ledger import EntryKind
 from stagesync.policy.durations import Duration, Unit
@@ -169,6 +171,36 @@ def test_wrong_settings_end_it_at_once(still: Sandbox, deploy: Deploy) -> None:
         assert said in done.err
         assert agent.run("check").err == done.err
         assert "Traceback" not in done.err
+
+
+def test_its_runs_are_on_record_with_the_settings_that_it_works_by(
+    still: Sandbox, deploy: Deploy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The files may change, or be gone for a moment, while it runs; it has read them at its start."""
+    agent, made_with = deploy(still), []
+
+    class Ticks:
+        def __init__(self, *, open_agent: Callable[[], AbstractContextManager[Agent]], **_: object) -> None:
+            self.open_agent = open_agent
+
+        def run(self) -> int:
+            self.note()
+            agent.words["time_zone"] = "Asia/Tokyo"
+            agent.save()
+            self.note()
+            agent.config.unlink()
+            self.note()
+            return 0
+
+        def note(self) -> None:
+            with self.open_agent() as opened:
+                made_with.append(opened.facts)
+
+    monkeypatch.setattr(command, "Daemon", Ticks)
+    monkeypatch.setattr(signal, "signal", lambda *_: None)  # this process keeps its own
+    written = hashlib.sha256(agent.config.read_bytes()).hexdigest()
+    assert agent.run("daemon").code == 0
+    assert [facts["settings_sha256"] for facts in made_with] == [written] * 3
 
 
 def test_a_missing_secret_ends_it_at_once(still: Sandbox, deploy: Deploy) -> None:

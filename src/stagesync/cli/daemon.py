@@ -12,7 +12,7 @@ from stagesync.agent.daemon import Daemon
 from stagesync.cli import logs
 from stagesync.errors import LedgerError
 from stagesync.settings import load_settings
-from stagesync.wiring import Memory, opened
+from stagesync.wiring import Memory, opened, run_facts
 
 
 def daemon(config: Path, *, full: bool = False) -> int:
@@ -22,7 +22,7 @@ def daemon(config: Path, *, full: bool = False) -> int:
     """
     logs.configure(as_json=True)
     settings = load_settings(config)
-    stop = Event()
+    facts, stop = run_facts(settings), Event()
 
     def ask(_number: int, _frame: FrameType | None) -> None:
         stop.set()
@@ -30,12 +30,14 @@ def daemon(config: Path, *, full: bool = False) -> int:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, ask)
     # A database may come up later than the daemon; the runs and the health page tell of it until then.
-    with suppress(LedgerError), opened(settings, write=True):
+    with suppress(LedgerError), opened(settings, write=True, facts=facts):
         pass
     words, wanted = settings.words, iter([full])
     memory: Memory = {}
     serving = Daemon(
-        open_agent=lambda: opened(settings, write=True, full=next(wanted, False), stop=stop, memory=memory),
+        open_agent=lambda: opened(
+            settings, write=True, full=next(wanted, False), stop=stop, memory=memory, facts=facts
+        ),
         schedule=words.schedule,
         host=words.health.host,
         port=words.health.port,
