@@ -25,6 +25,9 @@ def test_addresses_that_work(url: str) -> None:
         ("https://", "not an address"),
         ("https://me:secret@api.hubapi.com", "user name"),
         ("https://api.hubapi.com:port", "not an address"),
+        ("https://bücher.example", "not an address"),
+        ("https://api.hubapi.com/a b", "not an address"),
+        ("https://api.hubapi.com/\nx", "not an address"),
     ],
 )
 def test_addresses_that_do_not(url: str, reason: str) -> None:

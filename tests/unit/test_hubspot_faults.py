@@ -8,7 +8,15 @@ from typing import Any
 
 import pytest
 
-from stagesync.connectors.hubspot.answers import Properties, Rejection, RowPage, Undecodable, asked_page, decode
+from stagesync.connectors.hubspot.answers import (
+    Granted,
+    Properties,
+    Rejection,
+    RowPage,
+    Undecodable,
+    asked_page,
+    decode,
+)
 from stagesync.connectors.hubspot.faults import (
     BadStatus,
     DayUsedUp,
@@ -149,6 +157,13 @@ NO_ANSWERS = [b"", b"<html>", b'{"results":[{"id":', b'{"results":7}', b"{}", b'
 def test_what_is_not_an_answer(body: bytes) -> None:
     with pytest.raises(Undecodable):
         decode(body, RowPage)
+
+
+@pytest.mark.parametrize("token", ["", "a b", "a\n", "tök€n"])
+def test_a_token_that_cannot_be_sent_is_no_answer(token: str) -> None:
+    with pytest.raises(Undecodable) as caught:
+        decode(json.dumps({"access_token": token, "expires_in": 1800}).encode(), Granted)
+    assert not token or token not in str(caught.value)
 
 
 def test_every_field_but_the_results_may_be_absent() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from itertools import product
+from itertools import chain, product, repeat
 from typing import Any, cast
 
 import pytest
@@ -24,7 +24,7 @@ from stagesync.connectors.hubspot.answers import (
 )
 from stagesync.connectors.hubspot.connection import HubSpotConnection
 from stagesync.connectors.hubspot.definitions import Definitions
-from stagesync.connectors.hubspot.faults import OutcomeUnknown, Refusal, ScopeMissing, refusals_told
+from stagesync.connectors.hubspot.faults import Fault, OutcomeUnknown, Refusal, ScopeMissing, refusals_told
 from stagesync.connectors.hubspot.frames import history_frame
 from stagesync.connectors.hubspot.reader import HubSpotReader
 from stagesync.connectors.hubspot.records import (
@@ -38,7 +38,7 @@ from stagesync.connectors.hubspot.stages import pipeline_stages
 from stagesync.connectors.hubspot.transport import Client, ReadTransport, Request, WriteTransport
 from stagesync.connectors.hubspot.writer import HubSpotWriter
 from stagesync.connectors.lately import Lately
-from stagesync.errors import ConnectionFailed, StageSyncError
+from stagesync.errors import ConnectionFailed, CredentialsRefused, LimitReached, StageSyncError
 from stagesync.model.changes import ChangeKind, Result
 from stagesync.model.tables import ColumnType, Table
 from tests.unit.hubspot_changes import deal_change
@@ -392,6 +392,23 @@ def test_a_write_that_something_on_the_way_answers_is_not_refused(
     transport = WriteTransport(cast(Client, Wire(answer)))
     with pytest.raises(kind):
         transport.send(BatchAnswer, Request(path="/x", body={}), idempotent=True)
+
+
+@pytest.mark.parametrize("end", [ConnectionFailed("cannot connect"), CredentialsRefused("no"), LimitReached("enough")])
+def test_what_may_have_been_carried_out_once_stays_unknown(end: ConnectionFailed) -> None:
+    """The answer to a write is lost, and then the portal is not there, or takes no calls."""
+    ends = chain([Fault(OutcomeUnknown("no answer"), landed=True)], repeat(Fault(end, landed=False)))
+
+    def answer(_request: Request) -> Any:
+        fault = next(ends)
+        raise fault.error if isinstance(fault.error, (CredentialsRefused, LimitReached)) else fault
+
+    transport = WriteTransport(cast(Client, Wire(answer)))
+    with pytest.raises(OutcomeUnknown, match="may have been carried out"):
+        transport.send(BatchAnswer, Request(path="/x", body={}), idempotent=True)
+    with pytest.raises(type(end)) as caught:
+        transport.send(BatchAnswer, Request(path="/x", body={}), idempotent=True)
+    assert caught.value is end
 
 
 def test_a_look_that_is_refused_leaves_the_change_for_another_run() -> None:

@@ -17,6 +17,9 @@ from hypothesis import strategies as st
 from urllib3.exceptions import DecodeError, NewConnectionError, ProtocolError, SSLError
 
 from stagesync.connectors.bodies import whole_body
+from stagesync.connectors.hubspot.client import Client, Request
+from stagesync.connectors.hubspot.connection import HubSpotConnection
+from stagesync.connectors.hubspot.faults import Fault
 from stagesync.connectors.hubspot.hosts import OneHost
 from stagesync.connectors.hubspot.wire import LONGEST_HEAD, Answer, read_answer, request_bytes
 
@@ -162,6 +165,17 @@ def test_bodies_are_unpacked() -> None:
         whole_body(received(OK.replace(b"OK\r\n", b"OK\r\nContent-Encoding: br\r\n")))
     with pytest.raises(DecodeError, match="not the gzip that was promised"):
         whole_body(received(OK.replace(b"OK\r\n", b"OK\r\nContent-Encoding: gzip\r\n")))
+
+
+@pytest.mark.parametrize("encoding", ["br", "deflate", "gzip"])
+def test_an_error_keeps_its_status_where_its_body_cannot_be_unpacked(encoding: str) -> None:
+    head = f"HTTP/1.1 429 Slow\r\nRetry-After: 3\r\nContent-Encoding: {encoding}\r\nContent-Length: 6\r\n\r\n"
+    with served(answering(head.encode() + b"<html>")) as (url, _):
+        client = Client(HubSpotConnection(connection="crm", access_token="t", base_url=url))
+        with pytest.raises(Fault, match="HTTP 429") as caught:
+            client.call(Request(path="/x", body={}))
+        client.close()
+    assert (caught.value.landed, caught.value.pause) == (False, 3)
 
 
 # ------------------------------------------------------------------------------------------------ requests
@@ -317,6 +331,11 @@ def test_where_nothing_was_sent_the_error_says_so() -> None:
     with pytest.raises(NewConnectionError):
         get(host("http://no-such-host.invalid"), "http://no-such-host.invalid")
 
+    unspeakable = Client(HubSpotConnection(connection="crm", access_token="t", base_url="https://a..b"))
+    with pytest.raises(Fault, match="cannot connect") as caught:
+        unspeakable.call(Request(path="/x", body={}))
+    assert not caught.value.landed
+
     with served(answering(b"no TLS here")) as (url, _), pytest.raises(SSLError):
         get(host(url.replace("http", "https")), url.replace("http", "https"))
 
@@ -326,3 +345,24 @@ def test_the_host_is_named_with_its_port() -> None:
         get(host(url), url)
     assert f"\r\nHost: {url.removeprefix('http://')}\r\n".encode() in heard[0]
     assert heard[0].count(b"Accept-Encoding") == 1
+
+
+@pytest.mark.parametrize("url", ["https://[2001:db8::beef]", "https://[::1]", "https://api.hubapi.com"])
+def test_an_address_without_a_port_has_the_one_of_its_scheme(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[tuple[str, int]] = []
+
+    def refusing(address: tuple[str, int], *_: Any, **__: Any) -> socket.socket:
+        made.append(address)
+        raise ConnectionRefusedError
+
+    monkeypatch.setattr("urllib3.util.connection.create_connection", refusing)
+    with pytest.raises(NewConnectionError):
+        get(host(url), url)
+    assert made == [(url.removeprefix("https://").strip("[]"), 443)]
+
+
+def test_a_scheme_may_be_written_in_capitals() -> None:
+    with served(answering(OK)) as (url, heard):
+        shouted = url.replace("http", "HTTP")
+        get(host(shouted), shouted)
+    assert heard[0].startswith(b"GET /x HTTP/1.1\r\n")

@@ -12,7 +12,7 @@ import re
 from collections.abc import Mapping
 from functools import lru_cache
 from types import GenericAlias
-from typing import Any, ClassVar, TypeVar, cast
+from typing import Annotated, Any, ClassVar, TypeVar, cast
 
 import msgspec
 
@@ -334,7 +334,7 @@ class TokenInfo(_Answer):
 class Granted(msgspec.Struct):
     """An access token of OAuth, good for ``expires_in`` seconds."""
 
-    access_token: str
+    access_token: Annotated[str, msgspec.Meta(pattern=r"^[!-~]+\Z")]
     expires_in: float
     hub_id: str | int | None = None
     scopes: list[str] = []

@@ -24,7 +24,14 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from hubspot import HubSpot
 from hubspot.crm.objects.exceptions import ApiException
-from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionError, ProxyError, ReadTimeoutError
+from urllib3.exceptions import (
+    ConnectTimeoutError,
+    HTTPError,
+    LocationParseError,
+    NewConnectionError,
+    ProxyError,
+    ReadTimeoutError,
+)
 
 from stagesync.connectors.bodies import whole_body
 from stagesync.connectors.hubspot.answers import Granted, Undecodable, decode
@@ -203,7 +210,8 @@ class Client:
             raise self._refused(error) from error
         except ProxyError as error:  # it was not reached, or did not let the call through: nothing was sent
             raise self._fault_of_proxy(error) from error
-        except NewConnectionError as error:  # refused, unreachable or unknown host: nothing was sent
+        # refused, unreachable or unknown host, or none that a host can be called: nothing was sent
+        except (NewConnectionError, LocationParseError) as error:
             raise self._unreachable(f"cannot connect to {self.place}", error) from error
         except ConnectTimeoutError as error:
             raise self._unreachable(f"{self.place} did not accept a connection in time", error) from error

@@ -108,7 +108,8 @@ def _url_fault(url: str) -> str | None:
         return f"{url!r} is not an address: {error}"
     if parts.username or parts.password:
         return "the address holds a user name or a password; credentials do not belong there"
-    if not host or parts.scheme not in {"http", "https"} or parts.query or parts.fragment:
+    written = url.isascii() and url.isprintable() and " " not in url
+    if not written or not host or parts.scheme not in {"http", "https"} or parts.query or parts.fragment:
         return f"{url!r} is not an address such as https://api.hubapi.com"
     if parts.scheme == "http" and not _is_loopback(host):
         return f"{url} would send the access token in clear text; use https://"

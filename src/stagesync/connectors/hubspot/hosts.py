@@ -20,6 +20,7 @@ from urllib3.exceptions import ConnectTimeoutError, NewConnectionError, Protocol
 from stagesync.connectors.hubspot.wire import Answer, read_answer, request_bytes
 
 AT_ONCE = 65_536  # bytes
+PORTS = {"http": 80, "https": 443}
 
 
 class OneHost:
@@ -29,8 +30,9 @@ class OneHost:
         """``url`` begins with scheme and host of all that will be asked for; ``timeout`` is the seconds to connect and
         to wait for bytes, ``ca_bundle`` a file of certificates, None for those of the system."""
         parts = urlsplit(url)
-        host, port = parts.hostname or "", parts.port
-        self._root = f"{parts.scheme}://{parts.netloc}"
+        # Without a port Python takes the last part of an IPv6 address for one.
+        host, port = parts.hostname or "", parts.port or PORTS[parts.scheme]
+        self._root = f"{url.partition('://')[0]}://{parts.netloc}"
         self._always = {"Host": parts.netloc, "Accept-Encoding": "identity"}
         self._seconds = timeout[1]
         self._connection: Callable[[], HTTPConnection] = partial(HTTPConnection, host, port, timeout=timeout[0])
@@ -44,8 +46,9 @@ class OneHost:
     ) -> Answer:
         """Send a request once; its whole answer, whatever its status. No redirect is followed.
 
-        Raises urllib3's ``NewConnectionError``, ``ConnectTimeoutError`` and ``SSLError`` when nothing was sent,
-        Python's ``TimeoutError`` and urllib3's ``ProtocolError`` when something may have been.
+        Raises urllib3's ``NewConnectionError``, ``LocationParseError`` (no host is called so), ``ConnectTimeoutError``
+        and ``SSLError`` when nothing was sent, Python's ``TimeoutError`` and urllib3's ``ProtocolError`` when something
+        may have been.
         """
         request = request_bytes(method, url.removeprefix(self._root), {**self._always, **headers}, body)
         connection = self._waiting() or self._connected()

@@ -143,7 +143,8 @@ class WriteTransport(ReadTransport):
         After a fault that may have carried it out it is repeated only when ``idempotent``; else it is an
         :class:`OutcomeUnknown`, as it is when the repeats run out, and where HubSpot has not said a word itself.
         ``due`` says before each repetition what of a batch is to be sent still; None where nothing is, and then the
-        answer has no results. Where it cannot tell, nothing more is sent.
+        answer has no results. Where it cannot tell, nothing more is sent. What may have been carried out once stays
+        unknown, whatever becomes of the repetitions.
         """
         faults: list[Fault] = []
 
@@ -162,6 +163,12 @@ class WriteTransport(ReadTransport):
                 raise
             what = f"something answered in HubSpot's place: {refusal}; look at proxies on the way"
             raise OutcomeUnknown(f"{self.place}: {what}") from refusal
+        except OutcomeUnknown:
+            raise
+        except ConnectionFailed as error:
+            if not any(fault.landed for fault in faults):
+                raise
+            raise OutcomeUnknown(f"{error}; it may have been carried out before that") from error
 
 
 def _left(request: Request, due: Callable[[Request], Request | None], fault: Fault) -> Request | None:

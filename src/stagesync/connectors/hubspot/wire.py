@@ -40,17 +40,22 @@ class Answer:
 
     @property
     def data(self) -> bytes:
-        """The body, unpacked; raises urllib3's ``DecodeError``."""
+        """The body of an error, unpacked; as it came where it cannot be: its status counts all the same."""
+        try:
+            return self.read(decode_content=True)
+        except DecodeError:
+            return self.body
+
+    def read(self, *, decode_content: bool) -> bytes:
+        """The body, as it came or unpacked; raises urllib3's ``DecodeError``."""
+        if not decode_content:
+            return self.body
         if is_gzip(self.headers):
             return gunzip(self.body)
         way = self.headers.get("content-encoding", "").strip().lower()
         if way not in _AS_IT_IS:
             raise DecodeError(f"a body packed by {way}, which nobody asked for", None)
         return self.body
-
-    def read(self, *, decode_content: bool) -> bytes:
-        """The body, as it came or unpacked."""
-        return self.data if decode_content else self.body
 
     def getheaders(self) -> Mapping[str, str]:
         """The headers."""
