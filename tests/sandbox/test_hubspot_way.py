@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import base64
 import socket
+import ssl
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from stagesync.connectors.hubspot import HubSpotConnection, HubSpotReader, connect
+from stagesync.connectors.hubspot.faults import OutcomeUnknown
+from stagesync.connectors.hubspot.transport import Client, Request, WriteTransport
 from stagesync.errors import ConfigurationError, ConnectionFailed
 from stagesync.sandbox.hubspot.server import routes
 
 from .hubspot_office import CREDENTIAL, Office, office
+from .salesforce_keys import pair
 from .tls import over_tls
 
 __all__ = ["office"]
@@ -73,6 +78,57 @@ def test_a_proxy_hears_the_password_and_nothing_of_the_token() -> None:
         assert request.startswith(b"CONNECT api.example:443")
         assert base64.b64encode(b"me:h@sh") in request
         assert CREDENTIAL.encode() not in request
+
+
+def put_off(context: ssl.SSLContext, caller: socket.socket) -> None:
+    context.wrap_socket(caller, server_side=True).recv(65_536)
+
+
+def garble(context: ssl.SSLContext, caller: socket.socket) -> None:
+    """An answer that no key opens."""
+    wire = caller.dup()
+    context.wrap_socket(caller, server_side=True).recv(65_536)
+    wire.sendall(b"\x17\x03\x03\x00\x20" + b"?" * 32)
+
+
+@pytest.mark.parametrize("end", [put_off, garble])
+def test_a_task_that_a_proxy_let_through_and_no_answer_came_to_is_not_made_again(
+    end: Callable[[ssl.SSLContext, socket.socket], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("stagesync.connectors.hubspot.connection._is_loopback", lambda _host: False)
+    files = {name: tmp_path / f"{name}.pem" for name in ("key", "ca")}
+    files["key"].write_text(pair("tls").private, encoding="utf-8")
+    files["ca"].write_text(pair("tls").certificate, encoding="utf-8")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(files["ca"], files["key"])
+    tunnels = 0
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def work() -> None:
+            nonlocal tunnels
+            while True:
+                try:
+                    caller, _ = server.accept()
+                except OSError:
+                    return
+                with caller:
+                    tunnels += 1
+                    caller.recv(65_536)
+                    caller.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")
+                    end(context, caller)
+
+        thread = threading.Thread(target=work, daemon=True)
+        thread.start()
+        proxy = f"http://127.0.0.1:{server.getsockname()[1]}"
+        connection = HubSpotConnection(
+            connection="acme", base_url="https://127.0.0.1", access_token="t", ca_bundle=files["ca"], proxy=proxy
+        )
+        transport = WriteTransport(Client(connection, sleep=lambda _: None))
+        with pytest.raises(OutcomeUnknown):
+            transport.send(dict, Request(path="/crm/v3/objects/tasks", body={}), idempotent=False)
+        server.shutdown(socket.SHUT_RDWR)
+        thread.join(10)
+    assert tunnels == 1
 
 
 @pytest.mark.parametrize("url", ["proxy.example:3128", "socks5://proxy.example", "http://", "http://a:hush@b:port"])

@@ -336,6 +336,11 @@ def test_where_nothing_was_sent_the_error_says_so() -> None:
         unspeakable.call(Request(path="/x", body={}))
     assert not caught.value.landed
 
+    def restarting(caller: socket.socket, _: int) -> None:
+        caller.recv(65_536)
+
+    with served(restarting) as (url, _), pytest.raises(NewConnectionError):
+        get(host(url.replace("http", "https")), url.replace("http", "https"))
     with served(answering(b"no TLS here")) as (url, _), pytest.raises(SSLError):
         get(host(url.replace("http", "https")), url.replace("http", "https"))
 

@@ -54,6 +54,8 @@ from stagesync.errors import ConnectionFailed, CredentialsRefused, LimitReached
 
 JSON = "application/json"
 FORM = "application/x-www-form-urlencoded"
+UNTRUSTED = "CERTIFICATE_VERIFY_FAILED"
+"""TLS did not take the certificate, and nothing was sent."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -208,7 +210,7 @@ class Client:
             return body
         except ApiException as error:
             raise self._refused(error) from error
-        except ProxyError as error:  # it was not reached, or did not let the call through: nothing was sent
+        except ProxyError as error:
             raise self._fault_of_proxy(error) from error
         # refused, unreachable or unknown host, or none that a host can be called: nothing was sent
         except (NewConnectionError, LocationParseError) as error:
@@ -220,8 +222,7 @@ class Client:
             unknown = OutcomeUnknown(f"{self.place} did not answer within {seconds:g} seconds; try again later")
             raise Fault(unknown, landed=True, name="timeout") from error
         except HTTPError as error:
-            unknown = OutcomeUnknown(f"{self.place} broke the connection off ({type(error).__name__}); try again later")
-            raise Fault(unknown, landed=True, name="broken") from error
+            raise self._broken(error) from error
 
     def _hear(self, headers: Headers) -> None:
         self.meter.heard(headers)
@@ -232,9 +233,11 @@ class Client:
     def _refused(self, error: ApiException) -> Exception:
         if not error.status:  # the client's way of saying that TLS failed
             reason = str(error.reason).replace("\n", " ")
-            return ConnectionFailed(
-                f"{self.place}: the secure connection failed; check the address and ca_bundle: {reason}"
-            )
+            failed = f"{self.place}: the secure connection failed; check the address and ca_bundle: {reason}"
+            # Behind a proxy it may be one that had been made, and had taken the request.
+            if self.connection.way["proxy"] and UNTRUSTED not in reason:
+                return Fault(OutcomeUnknown(failed), landed=True, name="tls")
+            return ConnectionFailed(failed)
         body = error.body or b""
         headers = {name.lower(): value for name, value in (error.headers or {}).items()}
         self._hear(headers)
@@ -247,7 +250,15 @@ class Client:
         )
         return meaning(self.place, answer)
 
-    def _fault_of_proxy(self, error: HTTPError) -> Fault:
+    def _broken(self, error: HTTPError) -> Fault:
+        unknown = OutcomeUnknown(f"{self.place} broke the connection off ({type(error).__name__}); try again later")
+        return Fault(unknown, landed=True, name="broken")
+
+    def _fault_of_proxy(self, error: ProxyError) -> Fault:
+        """It was not reached, or did not let the call through: nothing was sent. But urllib3 says the same of a call
+        that went through and got no answer, because it forgets with a connection that there was one."""
+        if isinstance(error.original_error, ConnectionError):
+            return self._broken(error)
         failed = ConnectionFailed(
             f"{self.place}: the proxy lets no connection through; check the setting proxy, and the proxy itself"
         )

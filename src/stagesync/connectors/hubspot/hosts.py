@@ -89,6 +89,8 @@ class OneHost:
             failing.callback(connection.close)
             try:
                 connection.connect()
+            except (ssl.SSLEOFError, ssl.SSLZeroReturnError) as error:  # as when a server is restarted
+                raise NewConnectionError(connection, f"closed while it was made secure: {error}") from error
             except ssl.SSLError as error:
                 raise SSLError(error) from error
             except TimeoutError as error:
