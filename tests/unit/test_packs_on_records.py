@@ -15,12 +15,13 @@ from stagesync.audit.engine import judge
 from stagesync.audit.evidence import RECORD, Tables
 from stagesync.audit.judgement import Judgement
 from stagesync.audit.masks import Frame
+from stagesync.audit.predicates import stated
 from stagesync.model.frames import POLARS
 from stagesync.model.kinds import Kind, Mode
 from stagesync.policy.definitions import Definition
 from stagesync.policy.mappings import CrmMapping, load_mapping
 from tests.unit.small_world import NOW
-from tests.unit.test_packs import CONFIG, pack
+from tests.unit.test_packs import CONFIG, PACKS, pack
 
 FRAME = Frame(now=NOW, time_zone=ZoneInfo("UTC"))
 SENTENCE = "Waiting for the customer to come back to us"
@@ -74,6 +75,28 @@ def test_a_sentence_pasted_on_many_deals_says_nothing(tmp_path: Path, name: str,
     judgement = deals(tmp_path, definition, top, records, **{item: SENTENCE})
     found = [one.record for one in judgement.each() if one.rule == f"{Kind.PLACEHOLDER}.{item}"]
     assert len(found) == (20 if records == 20 else 0)
+
+
+@pytest.mark.parametrize("name", PACKS)
+def test_what_reps_type_to_fill_a_field_says_nothing(name: str) -> None:
+    typed = [
+        "tbd",
+        "TBD.",
+        "x",
+        "-",
+        "n/a",
+        "N.A.",
+        "None",
+        "--None--",
+        "-none-",
+        "Select",
+        "--Select--",
+        "xxxx",
+        "???",
+        "...",
+    ]
+    typed += ["see notes", "See above", "please select", " no idea "]
+    assert [word for word in typed if stated(word, pack(name).placeholders)] == []
 
 
 @pytest.mark.parametrize(("place", "mode"), [("cold-lead", Mode.AUDIT), ("lead", Mode.SUGGEST)])
