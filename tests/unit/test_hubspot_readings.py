@@ -324,23 +324,41 @@ def deaf(_after: int) -> tuple[list[int], int | None]:
     return IDS[:3], 8
 
 
+def lost(after: int) -> tuple[list[int], int | None]:
+    """The mark is a place, and nothing comes from one that there is not."""
+    return IDS[after:][:3] if after < 3 else [], 3 if not after else None
+
+
+def broken(after: int) -> tuple[list[int], int | None]:
+    if after:
+        raise Fault(OutcomeUnknown("HTTP 500"), landed=True)
+    return marked(after)
+
+
 PORTIONS = [("", 9), ("", 4), ("8", 9), ("8", 2), ("7", 3), ("44", 9)]
 
 
 @pytest.mark.parametrize(
-    ("paging", "portion"), [*product([marked, marked_next, newest_first, None], PORTIONS), (deaf, ("8", 9))]
+    ("paging", "portion"),
+    [
+        *product([marked, marked_next, newest_first, broken, None], PORTIONS),
+        *product([deaf, lost], [("8", 9), ("8", 2)]),
+    ],
 )
 def test_a_portion_goes_on_from_an_id_in_whatever_way_the_list_is_marked(
     paging: Callable[[int], tuple[list[int], int | None]] | None, portion: tuple[str, int]
 ) -> None:
     """By searches where the list will not."""
     after, rows = portion
+    searches = 0
 
     def answer(request: Request) -> Any:
+        nonlocal searches
         if "properties" in request.path:
             return {"results": [{"name": "dealname"}]}
         body = request.body or {}
         if request.search:
+            searches += 1
             above = int(body["filterGroups"][0]["filters"][-1]["value"])
             return {"results": [{"id": str(one)} for one in IDS if one > above]}
         if "inputs" in body:
@@ -355,6 +373,7 @@ def test_a_portion_goes_on_from_an_id_in_whatever_way_the_list_is_marked(
     table = Table(name="deals", key="hs_object_id", columns={"dealname": ColumnType.TEXT})
     came = [name for changed in reader.increments.portion(table, after, rows) for name in changed.rows["dealname"]]
     assert came == [str(one) for one in IDS if one > int(after or 0)][:rows]
+    assert searches == (paging not in (marked, marked_next))
 
 
 def test_an_object_without_pipelines_has_no_stages() -> None:

@@ -21,7 +21,7 @@ import structlog
 from stagesync.connectors.base import ChangedRows, Changes
 from stagesync.connectors.hubspot.answers import AskedRow, PropertyAnswer
 from stagesync.connectors.hubspot.definitions import Definitions, asked, object_of
-from stagesync.connectors.hubspot.faults import Refusal, refusals_told
+from stagesync.connectors.hubspot.faults import OutcomeUnknown, Refusal, refusals_told
 from stagesync.connectors.hubspot.frames import ID, history_frame, link_frame, record_frame
 from stagesync.connectors.hubspot.records import (
     MERGED,
@@ -115,7 +115,7 @@ class HubSpotIncrements:
                 for listed in pieces(islice(self._listed(table, after), rows), READ_AT_ONCE):
                     yield self._told(table, listed)
                     after, rows = str(listed[-1].id), rows - len(listed)
-            except (Refusal, OtherOrder) as reason:
+            except (Refusal, OtherOrder, OutcomeUnknown) as reason:
                 log.info("hubspot.portion.searched", table=table.name, reason=str(reason))
                 pages = search_ids(self._transport, object_of(table), (), after)
                 for ids in pieces(islice(chain.from_iterable(pages), rows), READ_AT_ONCE):
@@ -128,14 +128,22 @@ class HubSpotIncrements:
         if not is_listable(names, history):
             raise OtherOrder("more properties than a list may be asked for")
         begin = last = int(after or 0)
+        shown = not begin
         for page in list_records(self._transport, object_of(table), names, history, mark=after):
             for row in page:
                 number = int(row.id)
                 if number <= last and number != begin:
                     raise OtherOrder(f"{number} comes after {last}")
+                shown = True
                 if number != begin:
                     last = number
                     yield row
+        if not shown and begin not in self._above(table, begin - 1):
+            raise OtherOrder(f"nothing comes after {begin}")
+
+    def _above(self, table: Table, mark: int) -> set[int]:
+        """The ids of a page from a mark on: where nothing comes after a record, they tell the end from no answer."""
+        return {int(row.id) for row in next(list_records(self._transport, object_of(table), [ID], mark=str(mark)))}
 
     def present(self, table: Table, ids: Sequence[str]) -> set[str]:
         """Asked by id; a merged record is not there under its old one."""
