@@ -19,9 +19,12 @@ from urllib3.exceptions import DecodeError, NewConnectionError, ProtocolError, S
 from stagesync.connectors.bodies import whole_body
 from stagesync.connectors.hubspot.client import Client, Request
 from stagesync.connectors.hubspot.connection import HubSpotConnection
-from stagesync.connectors.hubspot.faults import Fault
+from stagesync.connectors.hubspot.faults import Fault, OutcomeUnknown
 from stagesync.connectors.hubspot.hosts import OneHost
+from stagesync.connectors.hubspot.tokens import OAuthApp
+from stagesync.connectors.hubspot.transport import WriteTransport
 from stagesync.connectors.hubspot.wire import LONGEST_HEAD, Answer, read_answer, request_bytes
+from stagesync.errors import ConnectionFailed
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi"
 HINTS = b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n"
@@ -371,3 +374,15 @@ def test_a_scheme_may_be_written_in_capitals() -> None:
         shouted = url.replace("http", "HTTP")
         get(host(shouted), shouted)
     assert heard[0].startswith(b"GET /x HTTP/1.1\r\n")
+
+
+def test_a_write_without_a_token_was_not_sent() -> None:
+    app = OAuthApp(client_id="i", client_secret="s", refresh_token="r")
+    failing = b"HTTP/1.1 500 Oops\r\nContent-Length: 0\r\n\r\n"
+    with served(answering(*[failing] * 9)) as (url, heard):
+        client = Client(HubSpotConnection(connection="crm", oauth=app, base_url=url), sleep=lambda _: None)
+        with pytest.raises(ConnectionFailed) as caught:
+            WriteTransport(client).send(dict, Request(path="/x", body={}), idempotent=False)
+        client.close()
+    assert not isinstance(caught.value, OutcomeUnknown)
+    assert all(b"/oauth/" in request for request in heard)

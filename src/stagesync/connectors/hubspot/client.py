@@ -181,7 +181,8 @@ class Client:
         try:
             return ask()
         except Fault as fault:
-            raise Fault(fault.error, landed=False, pause=fault.pause, name=fault.name) from fault
+            failed = ConnectionFailed(str(fault.error))
+            raise Fault(failed, landed=False, pause=fault.pause, name=fault.name) from fault
 
     def _granted(self, app: OAuthApp) -> Granted:
         path = PATHS[self.connection.api_version].token
