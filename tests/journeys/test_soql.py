@@ -20,7 +20,7 @@ import stagesync.connectors.salesforce as connector
 from stagesync.agent import cycle
 from stagesync.agent.connection import Manner, silent
 from stagesync.agent.pull import pull
-from stagesync.connectors.base import Following
+from stagesync.connectors.base import Following, Merging
 from stagesync.connectors.salesforce import SalesforceConnection, connect
 from stagesync.connectors.salesforce.soql import is_one_of, portions, quoted, select
 from stagesync.mirror import Mirror
@@ -29,6 +29,7 @@ from stagesync.onboarding.online import Wanted, look
 from stagesync.onboarding.proposal import propose, template
 from stagesync.policy.definitions import load_definition
 from stagesync.policy.mappings import CrmMapping, load_mapping
+from stagesync.sandbox.salesforce.merging import merge
 from stagesync.sandbox.salesforce.query import Reader
 from stagesync.sandbox.salesforce.soql_lexer import tokens, unescape
 from stagesync.sandbox.server import Sandbox
@@ -144,6 +145,19 @@ def a_task_that_is_gone(agent: Deployment, sandbox: Sandbox) -> None:
         assert reader.task_states([ours]) == {}
 
 
+def leads_that_were_merged(agent: Deployment, sandbox: Sandbox) -> None:
+    """Of leads that are gone it is asked what they became."""
+    user = sandbox.org.database.value('SELECT MIN("Id") FROM "User"')
+    leads = sandbox.org.database.rows('SELECT "Id" FROM "Lead" WHERE "IsConverted" = 0 AND "IsDeleted" = 0 LIMIT 2')
+    stays, goes = (row["Id"] for row in leads)
+    merge(sandbox.org, stays, goes, user)
+    with agent.agent(write=False) as opened:
+        connected = opened.connections[0]
+        table = next(one for one in connected.mapping.tables if one.name == "Lead")
+        assert isinstance(connected.reader, Merging)
+        assert connected.reader.merged_into(table, [goes, stays]) == {goes: stays}
+
+
 def look_around(agent: Deployment) -> None:
     """What `check --online` and `init` ask."""
     said = load_settings(agent.config)
@@ -198,6 +212,7 @@ def test_all_that_is_asked_of_an_org_is_soql(tmp_path: Path, asked: dict[str, No
         agent.only("salesforce")
         two_runs(agent, sandbox)
         a_task_that_is_gone(agent, sandbox)
+        leads_that_were_merged(agent, sandbox)
         look_around(agent)
         for definition, mapping in mappings():
             pull_twice(agent, load_mapping(mapping, load_definition(definition)), tmp_path / mapping.stem)
